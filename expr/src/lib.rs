@@ -5,6 +5,7 @@
 //!
 //! The specification is the MySQL 8.4 manual, chapters "Data Types" and "Functions and Operators".
 
+pub mod aggregate;
 pub mod collation;
 pub mod error;
 pub mod eval;

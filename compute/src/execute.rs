@@ -1,0 +1,1 @@
+//! Running plans: the row path, the analytic path, definitions, SHOW.

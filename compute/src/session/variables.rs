@@ -1,0 +1,1 @@
+//! System variables: names, scopes, types, defaults, and a session's values.

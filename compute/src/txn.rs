@@ -1,0 +1,3 @@
+//! Transactions: read LSN, write buffer, observed versions, locks; commit through the wal.
+
+pub mod read_view;
