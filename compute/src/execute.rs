@@ -1,1 +1,0 @@
-//! Running plans: the row path, the analytic path, definitions, SHOW.

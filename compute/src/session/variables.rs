@@ -1,1 +1,0 @@
-//! System variables: names, scopes, types, defaults, and a session's values.

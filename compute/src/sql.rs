@@ -1,3 +1,0 @@
-//! From text to plan: `parse` (syntax), `bind` (MySQL's meaning of names and types), `plan` (what the executors run).
-
-pub mod plan;
