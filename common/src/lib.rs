@@ -1,0 +1,13 @@
+//! What two roles share: identifiers, the services they offer each other, and the environment they run in.
+//!
+//! Nothing of SQL lives here. Into this crate comes only what two roles need, and only an identifier, a message,
+//! or the environment (clock, randomness, disk, object store, telemetry).
+
+pub mod cluster_map;
+pub mod env;
+pub mod id;
+pub mod key;
+pub mod physical;
+pub mod rpc;
+pub mod service;
+pub mod telemetry;

@@ -1,0 +1,45 @@
+//! The service traits between processes: QUIC with mutual TLS. The only door to quinn.
+//!
+//! ```text
+//! compute ── WalClient / PageClient ── peer ──┬─ lanes: calls and replies, many at once on a few long-lived streams
+//!                                             └─ one QUIC stream per subscription or scan, with its flow control
+//!                                                     │
+//!            Arc<dyn WalService> / PageService ── server
+//! ```
+//!
+//! What always holds
+//! - Whoever is at the other end has a certificate of this cluster's authority (`tls`).
+//! - A call ends: with the service's answer, at its deadline, or when the connection is lost. Dropping the future of a
+//!   call, or the stream of a subscription or scan, drops the work at the other end.
+//! - A commit that may have reached the log never fails with an error that says it did not.
+//! - Bytes from a peer are bounded and never cause a panic (`frame`, `message`, `scan_batch`).
+
+mod client;
+mod frame;
+mod message;
+mod peer;
+mod scan_batch;
+mod server;
+mod tls;
+mod transport;
+
+#[cfg(test)]
+mod tests;
+
+pub use client::{Deadlines, PageClient, WalClient};
+pub use peer::{Peer, RpcClient};
+pub use server::{Server, ServerConfig, serve};
+pub use tls::{ClusterAuthority, Identity};
+
+/// Why a remote call could not be set up or served.
+#[derive(Debug, thiserror::Error)]
+pub enum RpcError {
+    #[error(
+        "{path}: {reason}; restore it from a backup, or remove the directory to make new certificates for every node"
+    )]
+    Identity { path: String, reason: String },
+    #[error("cannot listen on {address}: {source}; choose another address")]
+    Listen { address: std::net::SocketAddr, source: std::io::Error },
+    #[error("tls: {0}")]
+    Tls(String),
+}

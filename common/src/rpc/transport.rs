@@ -1,0 +1,72 @@
+//! How QUIC is set up: windows, timeouts, and connection ids that a restarted node recognises.
+
+use super::RpcError;
+use super::tls::Identity;
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn::{EndpointConfig, IdleTimeout, TransportConfig, VarInt};
+use quinn_proto::HashedConnectionIdGenerator;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A peer that has been silent for so long is gone.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Several keep-alives fit into an idle timeout, so that the loss of one means nothing.
+const KEEP_ALIVE: Duration = Duration::from_secs(2);
+/// One scan may have so much on its way: 1 GB/s at 4 ms of round trip.
+const STREAM_WINDOW_BYTES: u32 = 4 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
+/// Streams that a client may have open: its lanes, subscriptions and scans.
+const STREAMS_MAX: u32 = 4096;
+
+fn transport_config() -> Arc<TransportConfig> {
+    let mut transport = TransportConfig::default();
+    transport
+        .max_idle_timeout(Some(IdleTimeout::try_from(IDLE_TIMEOUT).expect("a timeout of seconds")))
+        .keep_alive_interval(Some(KEEP_ALIVE))
+        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
+        .receive_window(VarInt::from_u32(CONNECTION_WINDOW_BYTES))
+        .send_window(u64::from(CONNECTION_WINDOW_BYTES))
+        .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS_MAX))
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .datagram_receive_buffer_size(None);
+    Arc::new(transport)
+}
+
+fn endpoint_config(identity: &Identity) -> EndpointConfig {
+    let reset_key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &identity.reset_key);
+    let mut config = EndpointConfig::new(Arc::new(reset_key));
+    let connection_id_key = identity.connection_id_key;
+    config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(connection_id_key)));
+    config
+}
+
+fn open_endpoint(
+    identity: &Identity,
+    server: Option<quinn::ServerConfig>,
+    address: SocketAddr,
+) -> Result<quinn::Endpoint, RpcError> {
+    let listen_error = |source| RpcError::Listen { address, source };
+    let socket = std::net::UdpSocket::bind(address).map_err(listen_error)?;
+    quinn::Endpoint::new(endpoint_config(identity), server, socket, Arc::new(quinn::TokioRuntime)).map_err(listen_error)
+}
+
+pub(super) fn server_endpoint(identity: &Identity, listen: SocketAddr) -> Result<quinn::Endpoint, RpcError> {
+    let crypto =
+        QuicServerConfig::try_from(identity.server_config()?).map_err(|error| RpcError::Tls(error.to_string()))?;
+    let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
+    config.transport_config(transport_config());
+    open_endpoint(identity, Some(config), listen)
+}
+
+pub(super) fn client_endpoint(identity: &Identity) -> Result<quinn::Endpoint, RpcError> {
+    let crypto =
+        QuicClientConfig::try_from(identity.client_config()?).map_err(|error| RpcError::Tls(error.to_string()))?;
+    let mut config = quinn::ClientConfig::new(Arc::new(crypto));
+    config.transport_config(transport_config());
+    // A socket for both address families where the system has them, else for the older one.
+    let mut endpoint = open_endpoint(identity, None, SocketAddr::from(([0u16; 8], 0)))
+        .or_else(|_| open_endpoint(identity, None, SocketAddr::from(([0u8; 4], 0))))?;
+    endpoint.set_default_client_config(config);
+    Ok(endpoint)
+}

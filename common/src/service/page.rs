@@ -1,0 +1,141 @@
+//! What page servers offer: point reads and scans at an LSN.
+
+use crate::id::{ColumnId, Lsn, TabletId};
+use crate::key::{Key, KeyRange};
+use crate::physical::{PhysicalType, PhysicalValue};
+use arrow::record_batch::RecordBatch;
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use serde::{Deserialize, Serialize};
+
+#[async_trait]
+pub trait PageService: Send + Sync {
+    /// The newest version at or below `request.lsn` of each key, in the order of the keys; `None` where there is no row.
+    /// Waits until that LSN is applied.
+    async fn get(&self, request: GetRequest) -> Result<Vec<Option<RowVersion>>, PageError>;
+
+    /// The newest LSN at which each key was written (tombstones count), as far as this page server has applied;
+    /// `Lsn::ZERO` if never. For the sequencer's check of keys older than its window.
+    async fn newest_versions(&self, keys: Vec<Key>) -> Result<Vec<Lsn>, PageError>;
+
+    /// Rows of key ranges at an LSN, in key order (or its reverse). Waits until that LSN is applied.
+    async fn scan(&self, request: ScanRequest) -> Result<BoxStream<'static, Result<ScanBatch, PageError>>, PageError>;
+
+    /// Rough figures for the planner.
+    async fn estimate(&self, range: KeyRange) -> Result<RangeEstimate, PageError>;
+
+    /// Writes everything applied up to now to object storage and returns the durable LSN after that. FLUSH TABLES.
+    async fn flush(&self) -> Result<Lsn, PageError>;
+
+    async fn status(&self) -> Result<PageStatus, PageError>;
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetRequest {
+    pub lsn: Lsn,
+    pub keys: Vec<Key>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowVersion {
+    /// The commit that wrote it.
+    pub lsn: Lsn,
+    pub row: Bytes,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Direction {
+    Forward,
+    Backward,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScanRequest {
+    pub lsn: Lsn,
+    /// Disjoint, ascending. Scanned in that order, or in reverse for `Backward`.
+    pub ranges: Vec<KeyRange>,
+    pub direction: Direction,
+    /// Rows, over all ranges.
+    pub limit: Option<u64>,
+    pub output: ScanOutput,
+    /// Bounds that every wanted row meets. The page server may use them to skip blocks and rows; the caller checks again.
+    pub bounds: Vec<ColumnBound>,
+    /// Rows per batch, about.
+    pub batch_rows: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum ScanOutput {
+    /// Keys and stored rows, for the row path.
+    Rows,
+    /// Keys alone (COUNT(*), existence).
+    Keys,
+    /// One Arrow array per column, of `physical.arrow()`, nullable, in this order. May be empty: then only row counts.
+    Columns(Vec<ScanColumn>),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScanColumn {
+    pub column: ColumnId,
+    pub physical: PhysicalType,
+    /// For rows stored before the column was added.
+    pub default: PhysicalValue,
+}
+
+/// `min <= column <= max`; a missing side is open. NULL never meets a bound.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ColumnBound {
+    pub column: ColumnId,
+    pub min: Option<PhysicalValue>,
+    pub max: Option<PhysicalValue>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScannedRow {
+    pub key: Key,
+    pub lsn: Lsn,
+    /// Empty for [`ScanOutput::Keys`].
+    pub row: Bytes,
+}
+
+/// In process, a batch is handed on as it is; over the network, columns travel as Arrow IPC.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ScanBatch {
+    Rows(Vec<ScannedRow>),
+    Columns(RecordBatch),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RangeEstimate {
+    pub rows: u64,
+    pub bytes: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PageStatus {
+    pub applied: Lsn,
+    pub durable: Lsn,
+    pub tablets: Vec<TabletId>,
+    pub layers: u64,
+    pub layer_bytes: u64,
+    pub memtable_bytes: u64,
+    pub cache_memory_bytes: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum PageError {
+    /// The LSN was not applied in time; try again, here or at another copy.
+    #[error("lsn {wanted} is not applied yet (applied: {applied})")]
+    Behind { wanted: Lsn, applied: Lsn },
+    /// The snapshot is older than what is kept.
+    #[error("lsn {wanted} is below the retention horizon {horizon}")]
+    TooOld { wanted: Lsn, horizon: Lsn },
+    /// A checksum or a structure is wrong and no other copy could repair it. The text says which object and where.
+    #[error("{0}")]
+    Corrupt(String),
+    #[error("page server unavailable: {0}")]
+    Unavailable(String),
+    #[error("bad request: {0}")]
+    BadRequest(String),
+}

@@ -1,0 +1,224 @@
+//! What the wal role offers: locks, commits, read LSNs, counters, and the stream of committed transactions.
+
+use crate::id::{CommitId, CounterId, LogPos, Lsn, NodeId, TabletId, Term, TxnId};
+use crate::key::Key;
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::Duration;
+
+#[async_trait]
+pub trait WalService: Send + Sync {
+    /// An LSN that is at least every commit acknowledged before this call, through whichever compute.
+    async fn read_lsn(&self) -> Result<Lsn, WalError>;
+
+    /// Locks keys for a transaction, waiting as `request.wait` says. All or nothing, but for SKIP LOCKED.
+    async fn lock(&self, request: LockRequest) -> Result<LockReply, LockError>;
+
+    /// Forgets every lock of a transaction that ends without a commit. Unknown transactions are fine.
+    async fn unlock(&self, txn: TxnId) -> Result<(), WalError>;
+
+    /// Commits a transaction: answers when it is durable, and frees its locks. Idempotent by `commit_id`.
+    async fn commit(&self, request: CommitRequest) -> Result<CommitReply, CommitError>;
+
+    /// What became of a commit whose answer was lost. `None`: it is not in the log and never will be.
+    async fn outcome(&self, commit: CommitId) -> Result<Option<Lsn>, WalError>;
+
+    /// Hands out `count` consecutive values of a counter, none below `at_least`. Returns the first.
+    /// `count` of 0 only asks for the next value. Values are never handed out twice by one leader; they become
+    /// permanent with the commit that names them in `counters`.
+    async fn allocate(&self, request: AllocateRequest) -> Result<u64, WalError>;
+
+    /// Committed batches from an LSN (that one included) on, in order, forever. Where the log no longer holds `from`,
+    /// [`WalError::Trimmed`]. Transactions that touch none of `tablets` are left out; heartbeats stand in for them.
+    async fn subscribe(
+        &self,
+        request: SubscribeRequest,
+    ) -> Result<BoxStream<'static, Result<StreamItem, WalError>>, WalError>;
+
+    /// A page server says: all of `tablet` up to `lsn` is in layers. The log below the smallest such LSN may be trimmed.
+    async fn report_durable(&self, tablet: TabletId, lsn: Lsn) -> Result<(), WalError>;
+
+    async fn status(&self) -> Result<WalStatus, WalError>;
+}
+
+/// A new version of a key: a row, or `None` for a tombstone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mutation {
+    pub key: Key,
+    pub row: Option<Bytes>,
+}
+
+/// A key as a transaction saw it: the commit holds only if no newer version than `lsn` exists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observed {
+    pub key: Key,
+    /// The LSN at which the key was read, or of the version that was read.
+    pub lsn: Lsn,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Write {
+    pub mutation: Mutation,
+    /// See [`Observed::lsn`]. `Lsn::MAX` for a blind write, which never conflicts.
+    pub observed: Lsn,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitRequest {
+    pub commit_id: CommitId,
+    /// Whose locks end with this commit.
+    pub txn: TxnId,
+    /// At most one write per key.
+    pub writes: Vec<Write>,
+    /// Keys that were locked or relied on without being written: foreign key parents, tables' catalog entries.
+    pub checks: Vec<Observed>,
+    pub counters: Vec<CounterBump>,
+}
+
+/// The counter's next value is at least `next`; exactly `next` where `reset` (ALTER TABLE ... AUTO_INCREMENT, TRUNCATE).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CounterBump {
+    pub counter: CounterId,
+    pub next: u64,
+    pub reset: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitReply {
+    pub lsn: Lsn,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LockMode {
+    Shared,
+    Exclusive,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LockWait {
+    Timeout(Duration),
+    NoWait,
+    SkipLocked,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockRequest {
+    pub txn: TxnId,
+    pub keys: Vec<(Key, LockMode)>,
+    pub wait: LockWait,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockReply {
+    /// Reading at this LSN shows the newest committed version of every key granted.
+    pub lsn: Lsn,
+    /// One for each key of the request; all true but for SKIP LOCKED.
+    pub granted: Vec<bool>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AllocateRequest {
+    pub counter: CounterId,
+    pub count: u64,
+    pub at_least: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubscribeRequest {
+    /// The first LSN wanted.
+    pub from: Lsn,
+    /// Empty: every tablet.
+    pub tablets: Vec<TabletId>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StreamItem {
+    Batch(Arc<Batch>),
+    /// Nothing for this subscriber up to here (that LSN included).
+    Heartbeat {
+        up_to: Lsn,
+    },
+}
+
+/// What one log entry carries: transactions with consecutive LSNs and one wall-clock time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch {
+    /// LSN of the first transaction; the others follow without a gap, also where some were filtered out.
+    pub first_lsn: Lsn,
+    pub last_lsn: Lsn,
+    /// Microseconds since 1970 by the leader's clock; never less than an earlier batch's.
+    pub time_us: u64,
+    pub transactions: Vec<Transaction>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transaction {
+    pub lsn: Lsn,
+    pub commit_id: CommitId,
+    pub mutations: Vec<(TabletId, Mutation)>,
+    pub counters: Vec<CounterBump>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WalStatus {
+    pub node: NodeId,
+    pub term: Term,
+    pub leader: Option<NodeId>,
+    /// Newest durable transaction.
+    pub committed: Lsn,
+    /// Oldest transaction that the log still holds.
+    pub first: Lsn,
+    pub log_last: LogPos,
+    pub log_bytes: u64,
+    pub locks_held: u64,
+    pub locks_waiting: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum WalError {
+    /// Ask the leader, if known; else try again shortly.
+    #[error("this wal node is not the leader (leader: {leader:?})")]
+    NotLeader { leader: Option<NodeId> },
+    /// The subscriber has to start from layers whose durable LSN is at least `first` minus one.
+    #[error("the log begins at lsn {first}")]
+    Trimmed { first: Lsn },
+    /// Nothing is known about the outcome; retry.
+    #[error("wal unavailable: {0}")]
+    Unavailable(String),
+    /// The log on disk is damaged; the text says which file, where, and what to do.
+    #[error("{0}")]
+    Corrupt(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum LockError {
+    /// The transaction was chosen as the victim; its locks are gone. MySQL 1213.
+    #[error("deadlock found when waiting for a lock")]
+    Deadlock,
+    /// MySQL 1205. Locks granted before this request stay.
+    #[error("lock wait timeout exceeded")]
+    Timeout,
+    /// NOWAIT met a held lock. MySQL 3572.
+    #[error("lock not available")]
+    NotAvailable,
+    #[error(transparent)]
+    Wal(#[from] WalError),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum CommitError {
+    /// Nothing was written; the transaction may run again.
+    #[error("write conflict: key {key:02x?} has a version at lsn {newest}")]
+    Conflict { key: Key, newest: Lsn },
+    /// Refused before anything was written: too large, malformed.
+    #[error("commit refused: {0}")]
+    Refused(String),
+    /// The outcome is unknown; ask `outcome` with the same commit id.
+    #[error("no answer from the log: {0}")]
+    Unknown(String),
+    #[error(transparent)]
+    Wal(#[from] WalError),
+}
