@@ -1,0 +1,89 @@
+//! The core without I/O: check and assign commits, take and release locks.
+
+use bytes::Bytes;
+use common::cluster_map::ClusterMap;
+use common::id::{CommitId, Lsn, TxnId};
+use common::service::wal::{CommitRequest, LockMode, LockWait, Mutation, Write};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use std::time::Duration;
+use wal::lock_table::{LockTable, RequestId};
+use wal::sequencer::{ConflictWindow, Decision, History, Sequencer, SequencerLimits};
+
+const TRANSACTIONS: u64 = 1000;
+const WRITES: u64 = 4;
+
+fn key(number: u64) -> Bytes {
+    let mut key = vec![0, 0, 0, 7, 0, 0, 0, 0];
+    key.extend_from_slice(&number.to_be_bytes());
+    key.into()
+}
+
+fn transactions(first: u64) -> Vec<CommitRequest> {
+    let row = Some(Bytes::from(vec![1; 120]));
+    (first..first + TRANSACTIONS)
+        .map(|id| CommitRequest {
+            commit_id: CommitId(u128::from(id)),
+            txn: TxnId(u128::from(id)),
+            writes: (0..WRITES)
+                .map(|at| Write {
+                    mutation: Mutation { key: key(id.wrapping_mul(0x9e37_79b9) * WRITES + at), row: row.clone() },
+                    observed: Lsn(id - 1),
+                })
+                .collect(),
+            checks: Vec::new(),
+            counters: Vec::new(),
+        })
+        .collect()
+}
+
+fn sequencer(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("sequencer");
+    group.measurement_time(Duration::from_secs(4));
+    group.throughput(Throughput::Elements(TRANSACTIONS));
+
+    let limits = SequencerLimits { batch_bytes_max: 4 << 20, transaction_bytes_max: 1 << 20, outcomes_max: 256 << 10 };
+    group.bench_function("lock and commit 4 keys", |bencher| {
+        let window = ConflictWindow::new(1_000_000, Lsn::ZERO);
+        let mut sequencer = Sequencer::new(&History::new(256 << 10), window, ClusterMap::default(), limits);
+        let mut locks = LockTable::new(1_000_000);
+        let mut next = 1;
+        bencher.iter_batched(
+            || {
+                next += TRANSACTIONS;
+                transactions(next - TRANSACTIONS)
+            },
+            |requests| {
+                for request in &requests {
+                    let keys = request.writes.iter().map(|write| (write.mutation.key.clone(), LockMode::Exclusive));
+                    let id = RequestId(request.txn.0 as u64);
+                    locks.acquire(id, request.txn, keys.collect(), LockWait::NoWait);
+                    assert!(matches!(sequencer.commit(request, None), Decision::Accepted(_)));
+                    locks.release(request.txn);
+                }
+                let batch = sequencer.take_batch(1).expect("commits were accepted");
+                sequencer.applied(&batch);
+                batch
+            },
+            BatchSize::LargeInput,
+        );
+    });
+
+    group.bench_function("hand a hot key through 1000 waiters", |bencher| {
+        let hot = key(1);
+        bencher.iter(|| {
+            let mut locks = LockTable::new(1_000_000);
+            let wait = LockWait::Timeout(Duration::from_secs(50));
+            for txn in 0..TRANSACTIONS {
+                locks.acquire(RequestId(txn), TxnId(txn.into()), vec![(hot.clone(), LockMode::Exclusive)], wait);
+            }
+            for txn in 0..TRANSACTIONS {
+                locks.release(TxnId(txn.into()));
+            }
+            locks.held()
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, sequencer);
+criterion_main!(benches);

@@ -1,0 +1,417 @@
+//! Leading: the state of the driver while this node is the leader, from the first event to the last reply.
+
+use super::lookup::{Answered, Lookup};
+use super::{Answer, CommitAnswer, Driver, LockAnswer, stopped};
+use crate::WallClock;
+use crate::lock_table::{LockEvent, LockOutcome, LockTable, RequestId};
+use crate::metrics::WalMetrics;
+use crate::raft::{Applied, Command, CommandKind, ProposeError, RaftNode};
+use crate::segment::SegmentLog;
+use crate::sequencer::{ConflictWindow, Decision, Sequencer, SequencerLimits};
+use crate::stream::read_backwards;
+use common::cluster_map::ClusterMap;
+use common::id::{CommitId, Lsn, NodeId, TabletId, Term, TxnId};
+use common::service::wal::{
+    AllocateRequest, Batch, CommitError, CommitReply, CommitRequest, LockError, LockReply, LockRequest, LockWait,
+    WalError,
+};
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesOrdered;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// A proposal and what came of it.
+pub struct Proposed {
+    /// `None` for commands without transactions.
+    batch: Option<Batch>,
+    result: Result<(), ProposeError>,
+}
+
+/// Who waits for an LSN to be durable.
+struct Waiting {
+    txn: TxnId,
+    commits: Vec<CommitAnswer>,
+    outcomes: Vec<Answer<Option<Lsn>>>,
+}
+
+pub struct Leading {
+    term: Term,
+    sequencer: Sequencer,
+    locks: LockTable,
+    /// In the order of their proposal, which is the order of the log.
+    pub proposals: FuturesOrdered<BoxFuture<'static, Proposed>>,
+    batches_in_flight: usize,
+    batches_in_flight_max: usize,
+    newest_proposed: Lsn,
+    waiting: BTreeMap<Lsn, Waiting>,
+    lock_answers: HashMap<RequestId, LockAnswer>,
+    lock_deadlines: BinaryHeap<Reverse<(Instant, RequestId)>>,
+    /// What page servers have reported.
+    durable: HashMap<TabletId, Lsn>,
+    /// Newest trim that was proposed.
+    trim: Lsn,
+    trim_wanted: Option<Lsn>,
+    map: ClusterMap,
+    applied: Arc<Applied>,
+    log: SegmentLog,
+    metrics: Arc<WalMetrics>,
+}
+
+impl Driver {
+    /// Gets ready to lead in `term`: waits until everything earlier is applied, and rebuilds the sequencer.
+    pub(super) async fn prepare(&mut self, term: Term) -> Result<Leading, WalError> {
+        let unavailable = |reason: String| WalError::Unavailable(reason);
+        let mut marks = self.source.applied.watch();
+        let mut leadership = self.leadership.clone();
+        tokio::select! {
+            mark = marks.wait_for(|mark| mark.term >= term.0) => {
+                mark.map_err(|error| unavailable(error.to_string()))?;
+            }
+            _ = leadership.wait_for(|now| now.term != term || !now.is_leader || now.stopped) => {
+                return Err(unavailable("another leader was elected meanwhile".to_string()));
+            }
+            () = stopped(&mut self.stopping) => {
+                return Err(unavailable("this node is stopping".to_string()));
+            }
+        }
+        if self.source.applied.history().last_lsn < self.config.base_lsn {
+            let base = CommandKind::Base { lsn: self.config.base_lsn, counters: self.config.base_counters.clone() };
+            let command = Command::new(&base).map_err(|error| unavailable(error.to_string()))?;
+            self.raft.propose(command, term).await.await.map_err(|error| unavailable(error.to_string()))?;
+        }
+        let mark = self.source.applied.mark();
+        let history = self.source.applied.history().clone();
+        let (source, keys_max) = (self.source.clone(), self.config.conflict_window_keys_max);
+        let last_lsn = history.last_lsn;
+        let window = tokio::task::spawn_blocking(move || rebuild_window(&source, mark.index, last_lsn, keys_max))
+            .await
+            .map_err(|error| unavailable(error.to_string()))??;
+        let limits = SequencerLimits {
+            batch_bytes_max: self.config.batch_bytes_max,
+            transaction_bytes_max: self.config.transaction_bytes_max,
+            outcomes_max: self.config.outcomes_max,
+        };
+        Ok(Leading {
+            term,
+            sequencer: Sequencer::new(&history, window, self.map.clone(), limits),
+            locks: LockTable::new(self.config.locks_max),
+            proposals: FuturesOrdered::new(),
+            batches_in_flight: 0,
+            newest_proposed: history.last_lsn,
+            batches_in_flight_max: self.config.batches_in_flight_max,
+            waiting: BTreeMap::new(),
+            lock_answers: HashMap::new(),
+            lock_deadlines: BinaryHeap::new(),
+            durable: HashMap::new(),
+            trim: mark.trim,
+            trim_wanted: None,
+            map: self.map.clone(),
+            applied: self.source.applied.clone(),
+            log: self.source.log.clone(),
+            metrics: self.metrics.clone(),
+        })
+    }
+}
+
+/// The window that a leader needs whose history ends at `last_lsn`, from the newest part of the log.
+fn rebuild_window(
+    source: &crate::stream::StreamSource,
+    last_index: Option<u64>,
+    last_lsn: Lsn,
+    keys_max: usize,
+) -> Result<ConflictWindow, WalError> {
+    let Some(last_index) = last_index else {
+        return Ok(ConflictWindow::new(keys_max, last_lsn));
+    };
+    let mut keys = 0;
+    let batches = read_backwards(source, last_index, |batch| {
+        keys += batch.transactions.iter().map(|transaction| transaction.mutations.len()).sum::<usize>();
+        keys >= keys_max
+    })?;
+    let floor = batches.last().map_or(last_lsn, |oldest| Lsn(oldest.first_lsn.0 - 1));
+    let mut window = ConflictWindow::new(keys_max, floor);
+    for transaction in batches.iter().rev().flat_map(|batch| &batch.transactions) {
+        for (_, mutation) in &transaction.mutations {
+            window.insert(&mutation.key, transaction.lsn);
+        }
+    }
+    Ok(window)
+}
+
+impl Leading {
+    pub fn term(&self) -> Term {
+        self.term
+    }
+
+    pub fn last_lsn(&self) -> Lsn {
+        self.sequencer.last_lsn()
+    }
+
+    /// The forming batch is full and cannot leave yet: events have to wait in their queue.
+    pub fn is_overloaded(&self) -> bool {
+        self.batches_in_flight >= self.batches_in_flight_max && self.sequencer.batch_is_full()
+    }
+
+    /// Decides about a commit and answers at once where that is possible. `Some`: page servers have to be asked first.
+    pub fn commit(
+        &mut self,
+        request: CommitRequest,
+        looked_up: Option<Answered>,
+        reply: CommitAnswer,
+    ) -> Option<Lookup> {
+        let attempts = looked_up.as_ref().map_or(0, |answered| answered.attempts);
+        let decision = self.sequencer.commit(&request, looked_up.as_ref().map(|answered| &answered.versions));
+        match decision {
+            Decision::Accepted(lsn) => {
+                let waiting = Waiting { txn: request.txn, commits: vec![reply], outcomes: Vec::new() };
+                self.waiting.insert(lsn, waiting);
+            }
+            Decision::InFlight(lsn) => {
+                if let Some(waiting) = self.waiting.get_mut(&lsn) {
+                    waiting.commits.push(reply);
+                }
+            }
+            Decision::Committed(lsn) => {
+                self.unlock(request.txn);
+                let _ = reply.send(Ok(CommitReply { lsn }));
+            }
+            Decision::NothingToWrite => {
+                self.unlock(request.txn);
+                let _ = reply.send(Ok(CommitReply { lsn: self.applied.mark().lsn }));
+            }
+            Decision::Conflict { key, newest } => {
+                self.metrics.conflicts.inc();
+                let _ = reply.send(Err(CommitError::Conflict { key, newest }));
+            }
+            Decision::NeedsLookup { keys, applied } => {
+                // At least what is committed now, so that the window has time to move before the answer is too old.
+                let applied = applied.max(self.applied.mark().lsn);
+                return Some(Lookup { request, keys, applied, attempts, reply });
+            }
+            Decision::Refused(reason) => {
+                let _ = reply.send(Err(CommitError::Refused(reason)));
+            }
+        }
+        None
+    }
+
+    pub fn outcome(&mut self, commit: CommitId, reply: Answer<Option<Lsn>>) {
+        match self.sequencer.outcome(commit) {
+            Decision::Committed(lsn) => drop(reply.send(Ok(Some(lsn)))),
+            Decision::InFlight(lsn) => {
+                if let Some(waiting) = self.waiting.get_mut(&lsn) {
+                    waiting.outcomes.push(reply);
+                }
+            }
+            _ => drop(reply.send(Ok(None))),
+        }
+    }
+
+    pub fn allocate(&mut self, request: AllocateRequest) -> u64 {
+        self.sequencer.allocate(request.counter, request.count, request.at_least)
+    }
+
+    pub fn lock(&mut self, id: RequestId, request: LockRequest, reply: LockAnswer) {
+        self.lock_answers.insert(id, reply);
+        let wait = request.wait;
+        let events = self.locks.acquire(id, request.txn, request.keys, wait);
+        self.answer_locks(events);
+        if let LockWait::Timeout(limit) = wait
+            && self.lock_answers.contains_key(&id)
+        {
+            // A year is as good as forever, and does not overflow.
+            let limit = limit.min(std::time::Duration::from_secs(365 * 24 * 3600));
+            self.lock_deadlines.push(Reverse((Instant::now() + limit, id)));
+        }
+    }
+
+    pub fn cancel_lock(&mut self, id: RequestId) {
+        self.lock_answers.remove(&id);
+        let events = self.locks.timeout(id);
+        self.answer_locks(events);
+    }
+
+    pub fn unlock(&mut self, txn: TxnId) {
+        let events = self.locks.release(txn);
+        self.answer_locks(events);
+    }
+
+    pub fn next_lock_deadline(&mut self) -> Option<Instant> {
+        while let Some(Reverse((deadline, id))) = self.lock_deadlines.peek() {
+            if self.lock_answers.contains_key(id) {
+                return Some(*deadline);
+            }
+            self.lock_deadlines.pop();
+        }
+        None
+    }
+
+    pub fn expire_locks(&mut self, now: Instant) {
+        while let Some(Reverse((deadline, id))) = self.lock_deadlines.peek().copied()
+            && deadline <= now
+        {
+            self.lock_deadlines.pop();
+            let events = self.locks.timeout(id);
+            self.answer_locks(events);
+        }
+    }
+
+    fn answer_locks(&mut self, events: Vec<LockEvent>) {
+        if events.is_empty() {
+            return;
+        }
+        let lsn = self.applied.mark().lsn;
+        for event in events {
+            let answer = match event.outcome {
+                LockOutcome::Granted(granted) => Ok(LockReply { lsn, granted }),
+                LockOutcome::NotAvailable => Err(LockError::NotAvailable),
+                LockOutcome::Timeout => {
+                    self.metrics.lock_timeouts.inc();
+                    Err(LockError::Timeout)
+                }
+                LockOutcome::Deadlock => {
+                    self.metrics.deadlocks.inc();
+                    Err(LockError::Deadlock)
+                }
+                LockOutcome::Refused(reason) => Err(LockError::Wal(WalError::Unavailable(reason.to_string()))),
+            };
+            if let Some(reply) = self.lock_answers.remove(&event.request) {
+                let _ = reply.send(answer);
+            }
+        }
+    }
+
+    pub fn report_durable(&mut self, tablet: TabletId, lsn: Lsn) {
+        let durable = self.durable.entry(tablet).or_default();
+        *durable = (*durable).max(lsn);
+        let all = self.map.tablets().map(|tablet| self.durable.get(&tablet).copied().unwrap_or_default());
+        let smallest = all.min().unwrap_or_default().min(self.applied.mark().lsn);
+        // A trim is an entry of its own: propose it only where it lets a segment go.
+        if smallest > self.trim && self.log.purgeable_up_to_lsn(smallest.0).is_some() {
+            self.trim_wanted = Some(smallest);
+        }
+    }
+
+    /// Sends forming batches on their way. False: this node cannot lead any more.
+    pub async fn propose_batches(&mut self, raft: &RaftNode, clock: &WallClock) -> bool {
+        if let Some(lsn) = self.trim_wanted.take() {
+            self.trim = lsn;
+            if !self.propose(raft, CommandKind::Trim { lsn }).await {
+                return false;
+            }
+        }
+        while self.batches_in_flight < self.batches_in_flight_max
+            && let Some(batch) = self.sequencer.take_batch(clock())
+        {
+            self.metrics.batch_transactions.observe(batch.transactions.len() as f64);
+            if !self.propose(raft, CommandKind::Batch(batch)).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    async fn propose(&mut self, raft: &RaftNode, kind: CommandKind) -> bool {
+        let command = match Command::new(&kind) {
+            Ok(command) => command,
+            Err(error) => {
+                // The batch has its LSNs already: going on would leave a gap.
+                tracing::error!(%error, "a batch cannot be encoded; giving up the lead");
+                return false;
+            }
+        };
+        let batch = match kind {
+            CommandKind::Batch(batch) => {
+                self.batches_in_flight += 1;
+                self.newest_proposed = batch.last_lsn;
+                Some(batch)
+            }
+            CommandKind::Base { .. } | CommandKind::Trim { .. } => None,
+        };
+        let proposal = raft.propose(command, self.term).await;
+        self.proposals.push_back(Box::pin(async move { Proposed { batch, result: proposal.await } }));
+        true
+    }
+
+    /// A proposal is over: answers those who waited for it. False: this node cannot lead any more.
+    pub fn proposal_done(&mut self, proposed: Proposed) -> bool {
+        let Some(batch) = proposed.batch else {
+            return proposed.result.is_ok();
+        };
+        self.batches_in_flight -= 1;
+        if let Err(error) = proposed.result {
+            for transaction in &batch.transactions {
+                if let Some(waiting) = self.waiting.remove(&transaction.lsn) {
+                    fail(waiting, &error);
+                }
+            }
+            return false;
+        }
+        self.sequencer.applied(&batch);
+        self.metrics.commits.inc_by(batch.transactions.len() as u64);
+        for transaction in &batch.transactions {
+            if let Some(waiting) = self.waiting.remove(&transaction.lsn) {
+                let lsn = transaction.lsn;
+                self.unlock(waiting.txn);
+                for reply in waiting.commits {
+                    let _ = reply.send(Ok(CommitReply { lsn }));
+                }
+                for reply in waiting.outcomes {
+                    let _ = reply.send(Ok(Some(lsn)));
+                }
+            }
+        }
+        true
+    }
+
+    /// Before a clean stop: what was accepted is written and answered.
+    pub async fn finish(&mut self, raft: &RaftNode, clock: &WallClock) {
+        while self.propose_batches(raft, clock).await
+            && let Some(done) = self.proposals.next().await
+            && self.proposal_done(done)
+        {}
+    }
+
+    /// This node does not lead any more: nobody waits in vain.
+    pub fn give_up(self, leader: Option<NodeId>) {
+        for (lsn, waiting) in self.waiting {
+            // What was never proposed will never be in the log; of the rest nobody knows yet.
+            let error = if lsn > self.newest_proposed {
+                ProposeError::NotLeader(leader)
+            } else {
+                ProposeError::Unknown("the leader changed".to_string())
+            };
+            fail(waiting, &error);
+        }
+        for (_, reply) in self.lock_answers {
+            let _ = reply.send(Err(LockError::Wal(WalError::NotLeader { leader })));
+        }
+        self.metrics.locks_held.set(0);
+        self.metrics.locks_waiting.set(0);
+    }
+
+    pub fn update_gauges(&self) {
+        self.metrics.locks_held.set(i64::try_from(self.locks.held()).unwrap_or(i64::MAX));
+        self.metrics.locks_waiting.set(i64::try_from(self.locks.waiting()).unwrap_or(i64::MAX));
+        self.metrics.committed_lsn.set(i64::try_from(self.applied.mark().lsn.0).unwrap_or(i64::MAX));
+    }
+}
+
+fn fail(waiting: Waiting, error: &ProposeError) {
+    let (commit, outcome) = match error {
+        ProposeError::NotLeader(leader) => {
+            let error = WalError::NotLeader { leader: *leader };
+            (CommitError::Wal(error.clone()), error)
+        }
+        ProposeError::Unknown(reason) => (CommitError::Unknown(reason.clone()), WalError::Unavailable(reason.clone())),
+    };
+    for reply in waiting.commits {
+        let _ = reply.send(Err(commit.clone()));
+    }
+    for reply in waiting.outcomes {
+        let _ = reply.send(Err(outcome.clone()));
+    }
+}

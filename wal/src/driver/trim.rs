@@ -1,0 +1,24 @@
+//! Trimmer: drops the part of the log that layers have replaced, when the log itself says so.
+
+use crate::raft::RaftNode;
+use crate::stream::StreamSource;
+use std::sync::Arc;
+
+/// Runs on every member until the node stops.
+pub async fn run(raft: Arc<RaftNode>, source: StreamSource) {
+    let mut marks = source.applied.watch();
+    let mut stopping = source.stopping.clone();
+    loop {
+        let trim = marks.borrow_and_update().trim;
+        if let Some(index) = source.log.purgeable_up_to_lsn(trim.0) {
+            match raft.purge(index).await {
+                Ok(()) => tracing::debug!(index, lsn = trim.0, "trimmed the log"),
+                Err(error) => tracing::warn!(%error, "cannot trim the log; it will be tried again"),
+            }
+        }
+        tokio::select! {
+            changed = marks.wait_for(|mark| mark.trim > trim) => if changed.is_err() { return },
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! The wal role: the log, the sequencer and the lock table.
+//!
+//! ```text
+//! WalService (lock · commit · read LSN · subscribe)
+//!    │
+//! service ─▶ driver ── one task owns ──▶ sequencer (conflict check, LSN, batches)   no I/O, no clock
+//!                │                       lock_table (who holds, who waits)          no I/O, no clock
+//!                ▼
+//! raft ── one entry per batch ──▶ segment (files, CRC, one fdatasync for all that wait)
+//!    │ applied
+//!    ▼
+//! stream ── committed batches, in order ──▶ page servers
+//! ```
+//!
+//! Keys and rows are bytes here; nothing knows SQL.
+//!
+//! Invariants
+//! - A commit is answered only when its batch is on disk on a majority of members and applied.
+//! - LSNs are dense, and subscribers see each of them once, in order.
+
+pub mod config;
+mod driver;
+pub mod lock_table;
+pub mod metrics;
+mod raft;
+pub mod segment;
+pub mod sequencer;
+mod service;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+pub use config::WalConfig;
+pub use raft::{PeerError, PeerTransport, RaftStartError};
+
+use bytes::Bytes;
+use common::cluster_map::ClusterMap;
+use common::service::{PageService, WalService};
+use driver::{Driver, PageServiceSlot};
+use metrics::WalMetrics;
+use raft::{Applied, RaftNode};
+use segment::{Disk, RealDisk, RecoveryError, SegmentLog, SegmentOptions};
+use service::Service;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, PoisonError};
+use stream::StreamSource;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinHandle, JoinSet};
+
+/// Microseconds since 1970.
+pub type WallClock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// What a node takes from its surroundings.
+pub struct WalEnvironment {
+    pub clock: WallClock,
+    /// Needed where there are other members.
+    pub transport: Option<Arc<dyn PeerTransport>>,
+    /// Where metrics are registered, if anywhere.
+    pub registry: Option<prometheus::Registry>,
+}
+
+impl WalEnvironment {
+    /// For a node without others and without metrics.
+    pub fn new(clock: WallClock) -> WalEnvironment {
+        WalEnvironment { clock, transport: None, registry: None }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("wal configuration: {0}")]
+    Config(String),
+    #[error("log directory {path}: {source}", path = path.display())]
+    Directory { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Log(#[from] RecoveryError),
+    #[error(transparent)]
+    Raft(#[from] RaftStartError),
+    #[error("wal metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    #[error("this node leads but cannot serve: {0}")]
+    NotServing(String),
+}
+
+/// A running node. Stop it with [`WalNode::shutdown`]; dropped without, it stops as in a crash.
+pub struct WalNode {
+    service: Arc<Service>,
+    raft: Arc<RaftNode>,
+    log: SegmentLog,
+    pages: PageServiceSlot,
+    stopping: watch::Sender<bool>,
+    driver: Option<JoinHandle<()>>,
+    trimmer: JoinHandle<()>,
+}
+
+/// Requests that wait for the driver, over all callers.
+const EVENTS_MAX: usize = 8192;
+
+/// Starts a node. One that is alone serves when this returns; a member of several, when it leads.
+pub async fn start(config: WalConfig, environment: WalEnvironment) -> Result<WalNode, StartError> {
+    config.validate().map_err(StartError::Config)?;
+    let path = config.directory.clone();
+    let disk = RealDisk::open(&path).map_err(|source| StartError::Directory { path, source })?;
+    start_on(Arc::new(disk), config, environment).await
+}
+
+async fn start_on(disk: Arc<dyn Disk>, config: WalConfig, environment: WalEnvironment) -> Result<WalNode, StartError> {
+    let metrics = Arc::new(WalMetrics::new()?);
+    if let Some(registry) = &environment.registry {
+        metrics.register(registry)?;
+    }
+    let options = SegmentOptions {
+        segment_bytes: config.segment_bytes,
+        cache_bytes_max: config.cache_bytes_max,
+        group_commit_wait: config.group_commit_wait,
+    };
+    let log_metrics = metrics.clone();
+    let log = tokio::task::spawn_blocking(move || SegmentLog::open(disk, options, log_metrics))
+        .await
+        .map_err(|error| StartError::NotServing(error.to_string()))??;
+    let applied = Arc::new(Applied::new(config.outcomes_max, config.stream_bytes_max));
+    let raft = Arc::new(RaftNode::start(&config, log.clone(), applied.clone(), environment.transport).await?);
+    let (stopping, stopping_watch) = watch::channel(false);
+    let source = StreamSource {
+        log: log.clone(),
+        applied,
+        heartbeat_interval: config.heartbeat_interval,
+        stopping: stopping_watch.clone(),
+    };
+    let (events, events_receiver) = mpsc::channel(EVENTS_MAX);
+    let (serving_term, serving_watch) = watch::channel(0);
+    let pages = PageServiceSlot::default();
+    let config = Arc::new(config);
+    let driver = Driver {
+        config: config.clone(),
+        raft: raft.clone(),
+        source: source.clone(),
+        metrics: metrics.clone(),
+        clock: environment.clock,
+        map: ClusterMap::default(),
+        pages: pages.clone(),
+        events: events_receiver,
+        events_back: events.downgrade(),
+        leadership: raft.leadership(),
+        serving_term,
+        stopping: stopping_watch,
+        lookups: JoinSet::new(),
+    };
+    let service = Arc::new(Service {
+        node: config.node,
+        events,
+        raft: raft.clone(),
+        leadership: raft.leadership(),
+        serving_term: serving_watch.clone(),
+        source: source.clone(),
+        metrics,
+        next_request: AtomicU64::new(1),
+    });
+    let node = WalNode {
+        service,
+        raft: raft.clone(),
+        log,
+        pages,
+        stopping,
+        driver: Some(tokio::spawn(driver.run())),
+        trimmer: tokio::spawn(driver::run_trimmer(raft, source)),
+    };
+    if config.members.len() == 1 {
+        node.wait_serving(serving_watch).await?;
+    }
+    Ok(node)
+}
+
+impl WalNode {
+    /// What other roles call.
+    pub fn service(&self) -> Arc<dyn WalService> {
+        self.service.clone()
+    }
+
+    /// Tells where to ask for versions that are older than the conflict window.
+    pub fn set_page_service(&self, pages: Arc<dyn PageService>) {
+        *self.pages.lock().unwrap_or_else(PoisonError::into_inner) = Some(pages);
+    }
+
+    /// Answers a request that another member sent through its [`PeerTransport`].
+    pub async fn handle_peer(&self, request: &[u8]) -> Bytes {
+        self.raft.handle_peer(request).await
+    }
+
+    async fn wait_serving(&self, mut serving: watch::Receiver<u64>) -> Result<(), StartError> {
+        let stopped = async {
+            let mut leadership = self.raft.leadership();
+            let _ = leadership.wait_for(|now| now.stopped).await;
+        };
+        tokio::select! {
+            result = serving.wait_for(|term| *term > 0) => match result {
+                Ok(_) => Ok(()),
+                Err(_) => Err(StartError::NotServing("its driver has stopped; the log says why".to_string())),
+            },
+            () = stopped => Err(StartError::NotServing(match self.log.failure() {
+                Some(failure) => failure.to_string(),
+                None => "consensus has stopped; the log says why".to_string(),
+            })),
+        }
+    }
+
+    /// Stops: commits that were accepted are written and answered, later ones refused. Everything is durable then.
+    pub async fn shutdown(mut self) {
+        self.stopping.send_replace(true);
+        if let Some(driver) = self.driver.take()
+            && let Err(error) = driver.await
+        {
+            tracing::error!(%error, "the wal driver failed");
+        }
+        self.trimmer.abort();
+        self.raft.shutdown().await;
+        let log = self.log.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || log.close()).await {
+            tracing::error!(%error, "the log was not closed");
+        }
+    }
+}
+
+impl Drop for WalNode {
+    fn drop(&mut self) {
+        if let Some(driver) = &self.driver {
+            // Without a shutdown: as in a crash, nothing more is written.
+            driver.abort();
+            self.trimmer.abort();
+            self.log.kill();
+        }
+    }
+}

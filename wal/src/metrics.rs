@@ -1,0 +1,64 @@
+//! What the wal role tells Prometheus.
+
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, Registry};
+use std::time::Duration;
+
+pub struct WalMetrics {
+    sync_seconds: Histogram,
+    group_bytes: Histogram,
+    pub batch_transactions: Histogram,
+    pub commits: IntCounter,
+    pub conflicts: IntCounter,
+    /// Commits whose keys were older than the conflict window.
+    pub lookups: IntCounter,
+    pub deadlocks: IntCounter,
+    pub lock_timeouts: IntCounter,
+    pub locks_held: IntGauge,
+    pub locks_waiting: IntGauge,
+    pub committed_lsn: IntGauge,
+    pub log_bytes: IntGauge,
+}
+
+fn histogram(name: &str, help: &str, start: f64, count: usize) -> Result<Histogram, prometheus::Error> {
+    Histogram::with_opts(HistogramOpts::new(name, help).buckets(prometheus::exponential_buckets(start, 2.0, count)?))
+}
+
+impl WalMetrics {
+    /// All at zero, and not known to any registry yet.
+    pub fn new() -> Result<WalMetrics, prometheus::Error> {
+        Ok(WalMetrics {
+            // 50 µs to 1.6 s.
+            sync_seconds: histogram("wal_sync_seconds", "Time of one fdatasync of the log", 50e-6, 16)?,
+            // 64 B to 64 MiB.
+            group_bytes: histogram("wal_group_bytes", "Bytes that shared one fdatasync", 64.0, 21)?,
+            batch_transactions: histogram("wal_batch_transactions", "Transactions in one log entry", 1.0, 14)?,
+            commits: IntCounter::new("wal_commits_total", "Transactions committed through this node")?,
+            conflicts: IntCounter::new("wal_conflicts_total", "Commits refused because a key had a newer version")?,
+            lookups: IntCounter::new("wal_version_lookups_total", "Commits that had to ask page servers for versions")?,
+            deadlocks: IntCounter::new("wal_deadlocks_total", "Lock requests ended as a deadlock's victim")?,
+            lock_timeouts: IntCounter::new("wal_lock_timeouts_total", "Lock requests that waited too long")?,
+            locks_held: IntGauge::new("wal_locks_held", "Keys locked, counted once per holder")?,
+            locks_waiting: IntGauge::new("wal_locks_waiting", "Lock requests that wait")?,
+            committed_lsn: IntGauge::new("wal_committed_lsn", "Newest durable transaction")?,
+            log_bytes: IntGauge::new("wal_log_bytes", "Size of the log's segments on disk")?,
+        })
+    }
+
+    pub fn register(&self, registry: &Registry) -> Result<(), prometheus::Error> {
+        registry.register(Box::new(self.sync_seconds.clone()))?;
+        registry.register(Box::new(self.group_bytes.clone()))?;
+        registry.register(Box::new(self.batch_transactions.clone()))?;
+        for counter in [&self.commits, &self.conflicts, &self.lookups, &self.deadlocks, &self.lock_timeouts] {
+            registry.register(Box::new(counter.clone()))?;
+        }
+        for gauge in [&self.locks_held, &self.locks_waiting, &self.committed_lsn, &self.log_bytes] {
+            registry.register(Box::new(gauge.clone()))?;
+        }
+        Ok(())
+    }
+
+    pub fn observe_sync(&self, elapsed: Duration, bytes: usize) {
+        self.sync_seconds.observe(elapsed.as_secs_f64());
+        self.group_bytes.observe(bytes as f64);
+    }
+}

@@ -1,0 +1,112 @@
+//! Command: what a normal log entry says, encoded once, by the leader. The layout is in `docs/formats.md`.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use common::id::{CounterId, Lsn};
+use common::service::wal::Batch;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+
+/// Kind (1 byte) and two LSNs, before the body.
+const PREFIX_BYTES: usize = 17;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CommandKind {
+    /// Transactions.
+    Batch(Batch),
+    /// LSNs up to here are taken: the log begins beside a store that holds older data.
+    Base { lsn: Lsn, counters: Vec<(CounterId, u64)> },
+    /// All up to here is in layers; each node may drop the log up to there.
+    Trim { lsn: Lsn },
+}
+
+/// An encoded command. Cheap to clone.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Command {
+    encoded: Bytes,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("log entry cannot be read: {0}")]
+pub struct CommandError(pub &'static str);
+
+impl Command {
+    pub fn new(kind: &CommandKind) -> Result<Command, CommandError> {
+        let (tag, first_lsn, last_lsn) = match kind {
+            CommandKind::Batch(batch) => (1, batch.first_lsn, batch.last_lsn),
+            CommandKind::Base { lsn, .. } => (2, *lsn, *lsn),
+            CommandKind::Trim { .. } => (3, Lsn::ZERO, Lsn::ZERO),
+        };
+        let mut encoded = BytesMut::with_capacity(256);
+        encoded.put_u8(tag);
+        encoded.put_u64_le(first_lsn.0);
+        encoded.put_u64_le(last_lsn.0);
+        let mut body = encoded.writer();
+        match kind {
+            CommandKind::Batch(batch) => postcard::to_io(batch, &mut body),
+            CommandKind::Base { lsn, counters } => postcard::to_io(&(lsn, counters), &mut body),
+            CommandKind::Trim { lsn } => postcard::to_io(lsn, &mut body),
+        }
+        .map_err(|_| CommandError("it could not be encoded"))?;
+        Ok(Command { encoded: body.into_inner().freeze() })
+    }
+
+    /// From a record's payload. Checks the prefix only; [`Command::decode`] checks the rest.
+    pub fn from_encoded(encoded: Bytes) -> Result<Command, CommandError> {
+        if encoded.len() < PREFIX_BYTES || !(1..=3).contains(&encoded[0]) {
+            return Err(CommandError("it is no command"));
+        }
+        Ok(Command { encoded })
+    }
+
+    pub fn encoded(&self) -> &Bytes {
+        &self.encoded
+    }
+
+    /// Newest LSN after this command; zero where it says nothing about LSNs.
+    pub fn last_lsn(&self) -> Lsn {
+        Lsn(self.encoded[9..PREFIX_BYTES].iter().rev().fold(0, |lsn, byte| lsn << 8 | u64::from(*byte)))
+    }
+
+    pub fn decode(&self) -> Result<CommandKind, CommandError> {
+        let body = &self.encoded[PREFIX_BYTES..];
+        let malformed = |_| CommandError("its body is malformed");
+        match self.encoded[0] {
+            1 => {
+                let batch: Batch = postcard::from_bytes(body).map_err(malformed)?;
+                if batch.last_lsn != self.last_lsn() {
+                    return Err(CommandError("its LSNs contradict each other"));
+                }
+                Ok(CommandKind::Batch(batch))
+            }
+            2 => {
+                let (lsn, counters) = postcard::from_bytes(body).map_err(malformed)?;
+                Ok(CommandKind::Base { lsn, counters })
+            }
+            _ => Ok(CommandKind::Trim { lsn: postcard::from_bytes(body).map_err(malformed)? }),
+        }
+    }
+}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Command({} bytes, up to lsn {})", self.encoded.len(), self.last_lsn())
+    }
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, formatter)
+    }
+}
+
+impl Serialize for Command {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.encoded.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Command {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Command, D::Error> {
+        Command::from_encoded(Bytes::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}

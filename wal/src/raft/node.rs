@@ -1,0 +1,227 @@
+//! This node as a member of the Raft group: start, propose, follow who leads, trim, stop.
+
+use super::applied::Applied;
+use super::command::Command;
+use super::log_store::LogStore;
+use super::network::{self, Network, PeerError, PeerTransport};
+use super::state_machine::StateMachine;
+use super::{Raft, TypeConfig};
+use crate::config::WalConfig;
+use crate::segment::SegmentLog;
+use async_trait::async_trait;
+use bytes::Bytes;
+use common::id::{NodeId, Term};
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::errors::{ClientWriteError, LinearizableReadError, RaftError};
+use openraft::impls::ProgressResponder;
+use openraft::vote::RaftLeaderId;
+use openraft::{Config, EmptyNode, ReadPolicy, ServerState, SnapshotPolicy};
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// Who leads, as far as this node knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Leadership {
+    pub term: Term,
+    pub leader: Option<NodeId>,
+    /// This node leads in `term`.
+    pub is_leader: bool,
+    /// This node has stopped because of an error of its disk.
+    pub stopped: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProposeError {
+    /// Nothing was appended.
+    #[error("this node does not lead in that term")]
+    NotLeader(Option<NodeId>),
+    /// It may be in the log or not.
+    #[error("{0}")]
+    Unknown(String),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RaftStartError {
+    #[error("start consensus: {0}")]
+    Raft(String),
+    #[error("this node did not become leader within {0:?}")]
+    NoLeader(Duration),
+}
+
+/// The result of a proposal, once it is known.
+pub type Proposal = std::pin::Pin<Box<dyn Future<Output = Result<(), ProposeError>> + Send>>;
+
+pub struct RaftNode {
+    raft: Raft,
+    leadership: watch::Receiver<Leadership>,
+    leadership_task: JoinHandle<()>,
+    alone: bool,
+}
+
+/// Stands in where there are no other members.
+struct NoPeers;
+
+#[async_trait]
+impl PeerTransport for NoPeers {
+    async fn call(&self, target: NodeId, _request: Bytes) -> Result<Bytes, PeerError> {
+        Err(PeerError::Unreachable(target, "this node was started without a transport".to_string()))
+    }
+}
+
+/// Longest wait of a single node to become its own leader: two syncs of its own disk.
+const ALONE_LEADER_WAIT_MAX: Duration = Duration::from_secs(30);
+
+impl RaftNode {
+    /// Joins the group. A node that is alone leads when this returns.
+    pub async fn start(
+        config: &WalConfig,
+        log: SegmentLog,
+        applied: Arc<Applied>,
+        transport: Option<Arc<dyn PeerTransport>>,
+    ) -> Result<RaftNode, RaftStartError> {
+        let raft_error = |error: &dyn std::fmt::Display| RaftStartError::Raft(error.to_string());
+        let state_machine = StateMachine::new(applied, log.disk().clone(), config.outcomes_max);
+        let network = Network::new(transport.unwrap_or_else(|| Arc::new(NoPeers)));
+        let settings = raft_config(config).validate().map_err(|error| raft_error(&error))?;
+        let raft = Raft::new(config.node.0, Arc::new(settings), network, LogStore::new(log), state_machine)
+            .await
+            .map_err(|error| raft_error(&error))?;
+        let (leadership, leadership_task) = follow_leadership(&raft, config.node);
+        let alone = config.members.len() == 1;
+        let node = RaftNode { raft, leadership, leadership_task, alone };
+        let initialized = node.raft.is_initialized().await.map_err(|error| raft_error(&error))?;
+        if !initialized && config.members.iter().min() == Some(&config.node) {
+            let members: BTreeMap<u64, EmptyNode> =
+                config.members.iter().map(|member| (member.0, EmptyNode::default())).collect();
+            node.raft.initialize(members).await.map_err(|error| raft_error(&error))?;
+        } else if alone {
+            // Nobody else can lead, so there is nothing to wait for.
+            node.raft.trigger().elect(false).await.map_err(|error| raft_error(&error))?;
+        }
+        if alone {
+            let mut leadership = node.leadership.clone();
+            tokio::time::timeout(ALONE_LEADER_WAIT_MAX, leadership.wait_for(|state| state.is_leader || state.stopped))
+                .await
+                .map_err(|_| RaftStartError::NoLeader(ALONE_LEADER_WAIT_MAX))?
+                .map_err(|error| raft_error(&error))?;
+        }
+        Ok(node)
+    }
+
+    pub fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.leadership.clone()
+    }
+
+    /// Appends a command if this node leads in `term`. The outer wait is short: until the command is in line.
+    pub async fn propose(&self, command: Command, term: Term) -> Proposal {
+        let (responder, receiver) = ProgressResponder::complete_only();
+        let submitted = self.raft.write(command).with_leader(term.0).responder(responder).await;
+        if let Err(error) = submitted {
+            return Box::pin(std::future::ready(Err(ProposeError::Unknown(error.to_string()))));
+        }
+        Box::pin(async move {
+            match receiver.await {
+                Ok(Ok(_)) => Ok(()),
+                Ok(Err(ClientWriteError::ForwardToLeader(forward))) => {
+                    Err(ProposeError::NotLeader(forward.leader_id.map(NodeId)))
+                }
+                Ok(Err(error)) => Err(ProposeError::Unknown(error.to_string())),
+                Err(_) => Err(ProposeError::Unknown("this node stopped".to_string())),
+            }
+        })
+    }
+
+    /// Makes sure that this node still leads, so that what it has applied is the newest there is.
+    pub async fn confirm_leader(&self) -> Result<(), ProposeError> {
+        if self.alone {
+            return Ok(());
+        }
+        match self.raft.ensure_linearizable(ReadPolicy::ReadIndex).await {
+            Ok(_) => Ok(()),
+            Err(RaftError::APIError(error)) => {
+                let leader = match error {
+                    LinearizableReadError::ForwardToLeader(forward) => forward.leader_id,
+                    LinearizableReadError::QuorumNotEnough(_) => None,
+                };
+                Err(ProposeError::NotLeader(leader.map(NodeId)))
+            }
+            Err(RaftError::Fatal(error)) => Err(ProposeError::Unknown(error.to_string())),
+        }
+    }
+
+    /// Drops entries up to this index, which has to be applied: first a snapshot, then the purge.
+    pub async fn purge(&self, index: u64) -> Result<(), String> {
+        let covered = |metrics: &openraft::RaftMetrics<TypeConfig>| {
+            metrics.snapshot.is_some_and(|snapshot| snapshot.index() >= index)
+        };
+        if !covered(&self.raft.metrics().borrow_watched()) {
+            self.raft.trigger().snapshot().await.map_err(|error| error.to_string())?;
+            let limit = Some(Duration::from_secs(60));
+            self.raft.wait(limit).metrics(covered, "snapshot").await.map_err(|error| error.to_string())?;
+        }
+        self.raft.trigger().purge_log(index).await.map_err(|error| error.to_string())
+    }
+
+    /// Answers a request of another member.
+    pub async fn handle_peer(&self, request: &[u8]) -> Bytes {
+        network::handle(&self.raft, request).await
+    }
+
+    pub async fn shutdown(&self) {
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::warn!(%error, "consensus did not stop cleanly");
+        }
+        self.leadership_task.abort();
+    }
+}
+
+fn raft_config(config: &WalConfig) -> Config {
+    let election_ms = u64::try_from(config.election_timeout.as_millis()).unwrap_or(u64::MAX / 4);
+    Config {
+        cluster_name: "drumlin".to_string(),
+        election_timeout_min: election_ms,
+        election_timeout_max: election_ms * 2,
+        heartbeat_interval: election_ms / 5,
+        install_snapshot_timeout: 10_000,
+        max_payload_entries: 64,
+        // Snapshots hold no data: they help a follower only where the entries are gone.
+        replication_lag_threshold: 1 << 40,
+        snapshot_policy: SnapshotPolicy::Never,
+        max_in_snapshot_log_to_keep: u64::MAX,
+        enable_pre_vote: Some(true),
+        // A member whose disk was replaced rejoins with an empty log. It counts as failed until it has caught up: with
+        // it, at most a minority may be.
+        allow_log_reversion: Some(true),
+        // A restarted leader stands for election, so that each leader has a term of its own.
+        enable_leader_restore: Some(false),
+        ..Config::default()
+    }
+}
+
+fn follow_leadership(raft: &Raft, node: NodeId) -> (watch::Receiver<Leadership>, JoinHandle<()>) {
+    let mut metrics = raft.metrics();
+    let (sender, receiver) = watch::channel(Leadership::default());
+    let task = tokio::spawn(async move {
+        loop {
+            let now = {
+                let metrics = metrics.borrow_watched();
+                Leadership {
+                    term: Term(metrics.vote.leader_id.term()),
+                    leader: metrics.current_leader.map(NodeId),
+                    is_leader: metrics.state == ServerState::Leader && metrics.current_leader == Some(node.0),
+                    stopped: metrics.running_state.is_err(),
+                }
+            };
+            sender.send_if_modified(|state| std::mem::replace(state, now) != now);
+            if metrics.changed().await.is_err() {
+                sender.send_modify(|state| *state = Leadership { is_leader: false, stopped: true, ..*state });
+                return;
+            }
+        }
+    });
+    (receiver, task)
+}

@@ -1,0 +1,104 @@
+//! Snapshots on disk: one small file with the history at an entry, written beside the segments.
+
+use super::SnapshotMeta;
+use crate::segment::Disk;
+use crate::sequencer::{Counters, History, Outcomes};
+use bytes::Bytes;
+use common::id::{CommitId, CounterId, Lsn};
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::sync::Arc;
+
+const FILE: &str = "history.snapshot";
+const TEMPORARY: &str = "history.snapshot.new";
+const MAGIC: [u8; 8] = *b"DRLOGSNP";
+/// Magic, CRC of the rest.
+const HEADER_BYTES: usize = 12;
+
+/// What a snapshot says.
+#[derive(Serialize, Deserialize)]
+pub struct SnapshotState {
+    last_lsn: Lsn,
+    time_us: u64,
+    base_lsn: Lsn,
+    pub trim: Lsn,
+    counters: Vec<(CounterId, u64)>,
+    outcomes: Vec<(CommitId, Lsn)>,
+}
+
+impl SnapshotState {
+    pub fn new(history: &History, trim: Lsn) -> SnapshotState {
+        SnapshotState {
+            last_lsn: history.last_lsn,
+            time_us: history.time_us,
+            base_lsn: history.base_lsn,
+            trim,
+            counters: history.counters.values(),
+            outcomes: history.outcomes.iter().collect(),
+        }
+    }
+
+    pub fn history(&self, outcomes_max: usize) -> History {
+        let mut outcomes = Outcomes::new(outcomes_max);
+        for (commit, lsn) in &self.outcomes {
+            outcomes.insert(*commit, *lsn);
+        }
+        History {
+            last_lsn: self.last_lsn,
+            time_us: self.time_us,
+            base_lsn: self.base_lsn,
+            counters: Counters::from_values(self.counters.iter().copied()),
+            outcomes,
+        }
+    }
+
+    pub fn encode(&self) -> io::Result<Bytes> {
+        Ok(postcard::to_stdvec(self).map_err(io::Error::other)?.into())
+    }
+
+    pub fn decode(bytes: &[u8]) -> io::Result<SnapshotState> {
+        postcard::from_bytes(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))
+    }
+}
+
+/// Replaces the snapshot on disk; durable when it returns.
+pub fn save(disk: &Arc<dyn Disk>, meta: &SnapshotMeta, state: &Bytes) -> io::Result<()> {
+    let body = postcard::to_stdvec(&(meta, state)).map_err(io::Error::other)?;
+    let mut contents = Vec::with_capacity(HEADER_BYTES + body.len());
+    contents.extend_from_slice(&MAGIC);
+    contents.extend_from_slice(&crc_fast::crc32_iscsi(&body).to_le_bytes());
+    contents.extend_from_slice(&body);
+    if disk.list()?.iter().any(|name| name == TEMPORARY) {
+        disk.remove(TEMPORARY)?;
+    }
+    let file = disk.create(TEMPORARY, 0)?;
+    file.write_all_at(&contents, 0)?;
+    file.sync_all()?;
+    disk.rename(TEMPORARY, FILE)?;
+    disk.sync_directory()
+}
+
+/// The snapshot on disk, if there is one.
+pub fn load(disk: &Arc<dyn Disk>) -> io::Result<Option<(SnapshotMeta, Bytes)>> {
+    if !disk.list()?.iter().any(|name| name == FILE) {
+        return Ok(None);
+    }
+    let damaged = |what: &str| {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!(
+                "{} is damaged: {what}; check the disk, then restore the log directory from another wal node, or start \
+                 with an empty one and rebuild from object storage",
+                disk.path_of(FILE).display()
+            ),
+        )
+    };
+    let file = disk.open(FILE)?;
+    let mut contents = vec![0; usize::try_from(file.size_bytes()?).map_err(io::Error::other)?];
+    file.read_exact_at(&mut contents, 0)?;
+    let (header, body) = contents.split_at_checked(HEADER_BYTES).ok_or_else(|| damaged("it is too short"))?;
+    if header[..8] != MAGIC || header[8..] != crc_fast::crc32_iscsi(body).to_le_bytes() {
+        return Err(damaged("it does not match its checksum"));
+    }
+    postcard::from_bytes(body).map(Some).map_err(|_| damaged("it cannot be read"))
+}

@@ -1,0 +1,143 @@
+//! openraft's state machine: applies committed entries to the [`Applied`] state, in memory. What a restart needs is in
+//! the snapshot and the log behind it.
+
+use super::applied::{Applied, AppliedMark};
+use super::command::CommandKind;
+use super::snapshot::{self, SnapshotState};
+use super::{Entry, LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
+use crate::segment::Disk;
+use crate::sequencer::Counters;
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use openraft::entry::RaftEntry;
+use openraft::storage::{EntryResponder, RaftStateMachine};
+use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
+use std::io;
+use std::sync::Arc;
+
+pub struct StateMachine {
+    applied: Arc<Applied>,
+    disk: Arc<dyn Disk>,
+    outcomes_max: usize,
+    last_applied: Option<LogId>,
+    membership: StoredMembership,
+}
+
+impl StateMachine {
+    pub fn new(applied: Arc<Applied>, disk: Arc<dyn Disk>, outcomes_max: usize) -> StateMachine {
+        StateMachine { applied, disk, outcomes_max, last_applied: None, membership: StoredMembership::default() }
+    }
+
+    fn apply_entry(&mut self, entry: &Entry) -> io::Result<()> {
+        let log_id = entry.log_id();
+        let mut mark = self.applied.mark();
+        match &entry.payload {
+            EntryPayload::Blank => {}
+            EntryPayload::Membership(membership) => {
+                self.membership = StoredMembership::new(Some(log_id), membership.clone());
+            }
+            EntryPayload::Normal(command) => {
+                let malformed = |what: String| {
+                    io::Error::new(io::ErrorKind::InvalidData, format!("log entry {}: {what}", log_id.index()))
+                };
+                match command.decode().map_err(|error| malformed(error.to_string()))? {
+                    CommandKind::Batch(batch) => {
+                        let batch = Arc::new(batch);
+                        self.applied.history().apply(&batch).map_err(malformed)?;
+                        mark.lsn = batch.last_lsn;
+                        self.applied.push_batch(batch, command.encoded().len());
+                    }
+                    CommandKind::Base { lsn, counters } => {
+                        let mut history = self.applied.history();
+                        history.base_lsn = history.base_lsn.max(lsn);
+                        history.last_lsn = history.last_lsn.max(lsn);
+                        history.counters = Counters::from_values(counters);
+                        mark.lsn = history.last_lsn;
+                    }
+                    CommandKind::Trim { lsn } => mark.trim = mark.trim.max(lsn),
+                }
+            }
+        }
+        mark.index = Some(log_id.index());
+        mark.term = log_id.committed_leader_id().term;
+        self.last_applied = Some(log_id);
+        self.applied.advance(mark);
+        Ok(())
+    }
+}
+
+/// The state at one entry, ready to be written.
+pub struct SnapshotBuilder {
+    meta: SnapshotMeta,
+    state: SnapshotState,
+    disk: Arc<dyn Disk>,
+}
+
+impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
+    type SnapshotData = Bytes;
+
+    async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
+        let state = self.state.encode()?;
+        let (disk, meta, saved) = (self.disk.clone(), self.meta.clone(), state.clone());
+        tokio::task::spawn_blocking(move || snapshot::save(&disk, &meta, &saved)).await.map_err(io::Error::other)??;
+        Ok(Snapshot { meta: self.meta.clone(), snapshot: state })
+    }
+}
+
+impl RaftStateMachine<TypeConfig> for StateMachine {
+    type SnapshotData = Bytes;
+    type SnapshotBuilder = SnapshotBuilder;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
+        Ok((self.last_applied, self.membership.clone()))
+    }
+
+    async fn apply<Strm>(&mut self, mut entries: Strm) -> Result<(), io::Error>
+    where
+        Strm: Stream<Item = Result<EntryResponder<TypeConfig>, io::Error>> + Unpin + OptionalSend,
+    {
+        while let Some(item) = entries.next().await {
+            let (entry, responder) = item?;
+            self.apply_entry(&entry)?;
+            if let Some(responder) = responder {
+                responder.send(());
+            }
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
+        SnapshotBuilder {
+            meta: SnapshotMeta { last_log_id: self.last_applied, last_membership: self.membership.clone() },
+            state: SnapshotState::new(&self.applied.history(), self.applied.mark().trim),
+            disk: self.disk.clone(),
+        }
+    }
+
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, state: Bytes) -> Result<(), io::Error> {
+        let decoded = SnapshotState::decode(&state)?;
+        let (disk, saved_meta, saved) = (self.disk.clone(), meta.clone(), state);
+        tokio::task::spawn_blocking(move || snapshot::save(&disk, &saved_meta, &saved))
+            .await
+            .map_err(io::Error::other)??;
+        let history = decoded.history(self.outcomes_max);
+        let lsn = history.last_lsn;
+        *self.applied.history() = history;
+        self.applied.clear_ring();
+        self.last_applied = meta.last_log_id;
+        self.membership = meta.last_membership.clone();
+        self.applied.advance(AppliedMark {
+            index: meta.last_log_id.map(|log_id| log_id.index()),
+            term: meta.last_log_id.map_or(0, |log_id| log_id.committed_leader_id().term),
+            lsn,
+            trim: decoded.trim,
+        });
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {
+        let disk = self.disk.clone();
+        let loaded = tokio::task::spawn_blocking(move || snapshot::load(&disk)).await.map_err(io::Error::other)??;
+        Ok(loaded.map(|(meta, state)| Snapshot { meta, snapshot: state }))
+    }
+}

@@ -1,0 +1,344 @@
+//! The handle on a node's log: append, truncate, purge, read. Cheap to clone.
+
+use super::disk::Disk;
+use super::index::Index;
+use super::reader;
+use super::record::{EntryMark, LogEntry, Meta};
+use super::recovery::{self, RecoveryError};
+use super::writer::Writer;
+use crate::metrics::WalMetrics;
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::io;
+use std::ops::Range;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+#[derive(Debug, Clone)]
+pub struct SegmentOptions {
+    /// A segment is this large, or as large as its first entry needs.
+    pub segment_bytes: u64,
+    /// Entries kept in memory for followers and subscribers, beside those not written yet.
+    pub cache_bytes_max: usize,
+    /// How long an append may wait for others to share its sync.
+    pub group_commit_wait: Duration,
+}
+
+/// The log cannot be written any more; the process has to be restarted once the cause is gone.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the log cannot be written: {reason}")]
+pub struct WriteFailure {
+    pub kind: io::ErrorKind,
+    pub reason: String,
+}
+
+/// Called on the writer thread, once, when the request is on disk or never will be.
+pub type WriteDone = Box<dyn FnOnce(Result<(), WriteFailure>) + Send>;
+
+pub(super) struct WriteRequest {
+    pub entries: Vec<Arc<LogEntry>>,
+    pub meta: Option<Meta>,
+    pub done: Option<WriteDone>,
+}
+
+#[derive(Default)]
+struct Queue {
+    requests: VecDeque<WriteRequest>,
+    /// Written with the next group, or alone after [`IDLE_BEFORE_LAZY_WRITE`].
+    lazy_committed: Option<EntryMark>,
+    closed: bool,
+    /// As if the process had died: nothing that waits is written.
+    killed: bool,
+}
+
+/// A committed position that no other write takes along is written after this much silence. It also protects the
+/// last group: recovery sees by it that the group was synced.
+const IDLE_BEFORE_LAZY_WRITE: Duration = Duration::from_millis(100);
+/// Bytes of entries in one write, about.
+const GROUP_BYTES_MAX: usize = 16 << 20;
+
+pub(super) struct Shared {
+    pub options: SegmentOptions,
+    index: Mutex<Index>,
+    queue: Mutex<Queue>,
+    /// Signalled when something enters the queue.
+    queued: Condvar,
+    failure: Mutex<Option<WriteFailure>>,
+    metrics: Arc<WalMetrics>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    pub fn index(&self) -> MutexGuard<'_, Index> {
+        lock(&self.index)
+    }
+
+    pub fn failure(&self) -> Option<WriteFailure> {
+        lock(&self.failure).clone()
+    }
+
+    /// From now on nothing is written or acknowledged.
+    pub fn fail(&self, error: &io::Error) -> WriteFailure {
+        let failure = WriteFailure { kind: error.kind(), reason: error.to_string() };
+        tracing::error!(%error, "the log cannot be written; this node stops accepting commits");
+        lock(&self.failure).get_or_insert(failure).clone()
+    }
+
+    pub fn observe_sync(&self, elapsed: Duration, bytes: usize) {
+        self.metrics.observe_sync(elapsed, bytes);
+    }
+
+    /// Everything that waits, up to a limit; blocks until there is something. `None`: the writer has to end.
+    pub fn next_group(&self) -> Option<Vec<WriteRequest>> {
+        let mut queue = lock(&self.queue);
+        loop {
+            if queue.killed {
+                queue.requests.clear();
+                return None;
+            }
+            if !queue.requests.is_empty() {
+                break;
+            }
+            let lazy = queue.lazy_committed.is_some();
+            if queue.closed {
+                return lazy.then(|| take_group(&mut queue));
+            }
+            if lazy {
+                let waited = self.queued.wait_timeout(queue, IDLE_BEFORE_LAZY_WRITE);
+                let (guard, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+                queue = guard;
+                if timeout.timed_out() && queue.requests.is_empty() && !queue.killed {
+                    break;
+                }
+            } else {
+                queue = self.queued.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+        if !self.options.group_commit_wait.is_zero() && !queue.closed {
+            let deadline = Instant::now() + self.options.group_commit_wait;
+            while let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+                queue = self.queued.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+            }
+        }
+        Some(take_group(&mut queue))
+    }
+}
+
+fn take_group(queue: &mut Queue) -> Vec<WriteRequest> {
+    let mut group = Vec::new();
+    if let Some(mark) = queue.lazy_committed.take() {
+        group.push(WriteRequest { entries: Vec::new(), meta: Some(Meta::Committed(mark)), done: None });
+    }
+    let mut bytes = 0;
+    while bytes < GROUP_BYTES_MAX
+        && let Some(request) = queue.requests.pop_front()
+    {
+        bytes += request.entries.iter().map(|entry| entry.payload.len()).sum::<usize>();
+        group.push(request);
+    }
+    group
+}
+
+/// A node's log. Clones share it; it is closed by [`SegmentLog::close`].
+#[derive(Clone)]
+pub struct SegmentLog {
+    shared: Arc<Shared>,
+    disk: Arc<dyn Disk>,
+    writer: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+impl SegmentLog {
+    /// Reads and checks what is on disk and starts the writer thread.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        options: SegmentOptions,
+        metrics: Arc<WalMetrics>,
+    ) -> Result<SegmentLog, RecoveryError> {
+        let recovered = recovery::recover(&*disk)?;
+        if recovered.torn_bytes > 0 {
+            tracing::warn!(bytes = recovered.torn_bytes, "cut off a write that a crash had interrupted");
+        }
+        let shared = Arc::new(Shared {
+            options,
+            index: Mutex::new(recovered.index),
+            queue: Mutex::default(),
+            queued: Condvar::new(),
+            failure: Mutex::new(None),
+            metrics,
+        });
+        let writer = Writer::new(disk.clone(), shared.clone(), recovered.write_position, recovered.next_segment);
+        let thread = std::thread::Builder::new()
+            .name("log-writer".to_string())
+            .spawn(move || writer.run())
+            .map_err(|source| RecoveryError::Io { doing: "start the writer of", path: disk.path_of(""), source })?;
+        Ok(SegmentLog { shared, disk, writer: Arc::new(Mutex::new(Some(thread))) })
+    }
+
+    /// Adds entries; they are readable at once. `done` is called when they are on disk.
+    pub fn append(&self, entries: Vec<LogEntry>, done: WriteDone) {
+        let entries: Vec<Arc<LogEntry>> = entries.into_iter().map(Arc::new).collect();
+        {
+            let mut index = self.shared.index();
+            for entry in &entries {
+                index.push_unwritten(entry.clone());
+            }
+        }
+        self.submit(WriteRequest { entries, meta: None, done: Some(done) });
+    }
+
+    /// Makes a fact durable, after everything appended before.
+    pub fn write_meta(&self, meta: Meta, done: WriteDone) {
+        if let Meta::Truncate { keep } = &meta {
+            self.shared.index().truncate_cache(*keep);
+        }
+        self.submit(WriteRequest { entries: Vec::new(), meta: Some(meta), done: Some(done) });
+    }
+
+    /// Remembers how far the log is committed. Written with the next group; losing it costs nothing but time.
+    pub fn note_committed(&self, mark: EntryMark) {
+        let mut queue = lock(&self.shared.queue);
+        queue.lazy_committed = Some(mark);
+        self.shared.queued.notify_one();
+    }
+
+    fn submit(&self, request: WriteRequest) {
+        let mut queue = lock(&self.shared.queue);
+        if queue.closed || queue.killed {
+            drop(queue);
+            if let Some(done) = request.done {
+                done(Err(WriteFailure { kind: io::ErrorKind::Other, reason: "the log is closed".to_string() }));
+            }
+            return;
+        }
+        queue.requests.push_back(request);
+        self.shared.queued.notify_one();
+    }
+
+    /// Entries of `range` that exist, in order, stopping after about `bytes_max` (but never before the first).
+    pub fn read(&self, range: Range<u64>, bytes_max: usize) -> io::Result<Vec<Arc<LogEntry>>> {
+        enum Source {
+            Memory(Arc<LogEntry>),
+            Disk(super::index::Position, Arc<dyn super::disk::DiskFile>, String),
+        }
+        let mut sources = Vec::new();
+        {
+            let index = self.shared.index();
+            let mut bytes = 0;
+            for at in range.start.max(index.first_index())..range.end.min(index.next_index()) {
+                if bytes >= bytes_max {
+                    break;
+                }
+                if let Some(entry) = index.cached(at) {
+                    bytes += entry.payload.len();
+                    sources.push((at, Source::Memory(entry.clone())));
+                } else if let Some(position) = index.position(at)
+                    && let Some(info) = index.segments.get(&position.segment)
+                {
+                    bytes += position.body_bytes as usize;
+                    sources.push((at, Source::Disk(*position, info.file.clone(), info.name.clone())));
+                } else {
+                    return Err(io::Error::other(format!("entry {at} is neither in memory nor on disk")));
+                }
+            }
+        }
+        let mut entries = Vec::with_capacity(sources.len());
+        for (at, source) in sources {
+            entries.push(match source {
+                Source::Memory(entry) => entry,
+                Source::Disk(position, file, name) => {
+                    Arc::new(reader::read_entry(&*file, &self.disk.path_of(&name), &position, at)?)
+                }
+            });
+        }
+        Ok(entries)
+    }
+
+    pub fn vote(&self) -> Option<Bytes> {
+        self.shared.index().vote.clone()
+    }
+
+    pub fn committed(&self) -> Option<EntryMark> {
+        self.shared.index().committed
+    }
+
+    /// The last entry, or what was purged last where there is none.
+    pub fn last_mark(&self) -> Option<EntryMark> {
+        self.shared.index().last_mark()
+    }
+
+    /// The newest entry that is gone, and the newest LSN up to there.
+    pub fn purged(&self) -> Option<(EntryMark, u64)> {
+        self.shared.index().purged
+    }
+
+    pub fn first_index(&self) -> u64 {
+        self.shared.index().first_index()
+    }
+
+    /// The first entry on disk that reaches `lsn`.
+    pub fn index_of_lsn(&self, lsn: u64) -> Option<u64> {
+        self.shared.index().index_of_lsn(lsn)
+    }
+
+    /// The last entry whose removal would let a whole segment go and loses nothing above `lsn`.
+    pub fn purgeable_up_to_lsn(&self, lsn: u64) -> Option<u64> {
+        let index = self.shared.index();
+        let limit = index.last_index_up_to_lsn(lsn)?;
+        let newest = index.segments.keys().next_back().copied()?;
+        let whole = index.segments.iter().take_while(|(number, _)| **number != newest);
+        whole.filter_map(|(_, info)| info.last_index).take_while(|last| *last <= limit).last()
+    }
+
+    /// Newest LSN of the entries up to this index, which must be on disk.
+    pub fn lsn_at(&self, index: u64) -> Option<u64> {
+        self.shared.index().position(index).map(|position| position.lsn)
+    }
+
+    pub fn log_bytes(&self) -> u64 {
+        self.shared.index().log_bytes()
+    }
+
+    pub fn failure(&self) -> Option<WriteFailure> {
+        self.shared.failure()
+    }
+
+    pub fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+
+    /// Writes what waits and ends the writer thread. Blocks.
+    pub fn close(&self) {
+        lock(&self.shared.queue).closed = true;
+        self.join();
+    }
+
+    /// Ends the writer thread as a crash would: what waits is lost, unanswered. Blocks for the write under way.
+    pub fn kill(&self) {
+        lock(&self.shared.queue).killed = true;
+        self.join();
+    }
+
+    fn join(&self) {
+        self.shared.queued.notify_all();
+        let thread = lock(&self.writer).take();
+        if let Some(thread) = thread
+            && thread.join().is_err()
+        {
+            tracing::error!("the log's writer thread panicked");
+        }
+        self.disk.release();
+    }
+}
+
+impl Drop for SegmentLog {
+    fn drop(&mut self) {
+        // The last handle (the writer thread holds none): without a close this is a crash.
+        if Arc::strong_count(&self.writer) == 1 {
+            self.kill();
+        }
+    }
+}

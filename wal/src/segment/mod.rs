@@ -1,0 +1,32 @@
+//! Segments: the log on one node's disk, as files of checksummed records.
+//!
+//! ```text
+//! raft/log_store → SegmentLog (handle, index, cache) → writer thread → segment files
+//!                          ↑ reads: cache, else pread by position
+//! ```
+//!
+//! Knows nothing of Raft but what a record must carry: entries with index and term, and the few facts that Raft
+//! wants durable (vote, committed, truncations, purges), which live in the same files. No other state is on disk.
+//!
+//! Invariants
+//! - A callback says "done" only after an fdatasync that covers its records; after a failed one nothing is ever
+//!   acknowledged again.
+//! - Indexes of the entries that are readable form one range without a hole.
+//! - Only the last segment may end in a torn record, and only in bytes that no completed fdatasync covers.
+
+mod disk;
+mod index;
+mod log;
+#[cfg(test)]
+pub mod memory_disk;
+mod reader;
+mod record;
+mod recovery;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use disk::{Disk, DiskFile, RealDisk};
+pub use log::{SegmentLog, SegmentOptions, WriteDone, WriteFailure};
+pub use record::{EntryMark, LogEntry, Meta};
+pub use recovery::RecoveryError;

@@ -1,0 +1,201 @@
+//! Writer: the one thread that changes segment files.
+//!
+//! It takes everything that waits, writes it as one group and syncs once; meanwhile the next group gathers. After an
+//! error it never writes again: what a failed fdatasync left on disk is unknown, so all that follows is refused.
+
+use super::disk::Disk;
+use super::index::SegmentInfo;
+use super::log::{Shared, WriteRequest};
+use super::record::{self, LogEntry, Meta, Place, RecordKind, SEGMENT_HEADER_BYTES};
+use super::recovery::{WritePosition, segment_name};
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+pub struct Writer {
+    disk: Arc<dyn Disk>,
+    shared: Arc<Shared>,
+    current: Option<WritePosition>,
+    next_segment: u64,
+    /// Encoded records from `group_start` of the current segment on, not written yet.
+    buffer: Vec<u8>,
+    /// Where the records of the buffer are, to be published once they are on disk.
+    unpublished: Vec<Unpublished>,
+}
+
+enum Unpublished {
+    Entry { entry: Arc<LogEntry>, segment: u64, offset: u32, body_bytes: u32 },
+    Meta(Meta),
+}
+
+impl Writer {
+    pub fn new(disk: Arc<dyn Disk>, shared: Arc<Shared>, current: Option<WritePosition>, next_segment: u64) -> Writer {
+        Writer { disk, shared, current, next_segment, buffer: Vec::new(), unpublished: Vec::new() }
+    }
+
+    /// Runs until the log is closed or killed.
+    pub fn run(mut self) {
+        while let Some(group) = self.shared.next_group() {
+            let failed = self.shared.failure();
+            let result = match failed {
+                Some(failure) => Err(failure),
+                None => self.write_group(&group).map_err(|error| self.shared.fail(&error)),
+            };
+            for request in group {
+                if let Some(done) = request.done {
+                    done(result.clone());
+                }
+            }
+        }
+    }
+
+    fn write_group(&mut self, group: &[WriteRequest]) -> io::Result<()> {
+        for request in group {
+            for entry in &request.entries {
+                self.put_entry(entry)?;
+            }
+            if let Some(meta) = &request.meta {
+                self.put_meta(meta.clone())?;
+            }
+        }
+        self.flush()?;
+        self.delete_unneeded_segments()
+    }
+
+    fn put_entry(&mut self, entry: &Arc<LogEntry>) -> io::Result<()> {
+        let place =
+            self.put(record::entry_record_bytes(entry), |buffer, place| record::encode_entry(buffer, place, entry))?;
+        let body_bytes = u32::try_from(record::entry_body_bytes(entry)).map_err(io::Error::other)?;
+        let offset = u32::try_from(place.buffer_offset).map_err(io::Error::other)?;
+        let segment = place.segment;
+        self.unpublished.push(Unpublished::Entry { entry: entry.clone(), segment, offset, body_bytes });
+        Ok(())
+    }
+
+    fn put_meta(&mut self, meta: Meta) -> io::Result<()> {
+        let body = postcard::to_stdvec(&meta).map_err(io::Error::other)?;
+        self.put(record::record_bytes(body.len()), |buffer, place| {
+            record::encode_record(buffer, place, RecordKind::Meta, &body);
+        })?;
+        self.unpublished.push(Unpublished::Meta(meta));
+        Ok(())
+    }
+
+    /// Adds one record of `record_bytes` to the buffer, in a new segment where this one is full. Returns its place.
+    fn put(&mut self, record_bytes: usize, encode: impl FnOnce(&mut Vec<u8>, Place)) -> io::Result<Place> {
+        // Room for the record that closes the segment always stays.
+        let seal_bytes = record::record_bytes(0);
+        let fits = self.current.as_ref().is_some_and(|current| {
+            current.offset + (self.buffer.len() + record_bytes + seal_bytes) as u64 <= current.size_bytes
+        });
+        if !fits {
+            self.start_segment(record_bytes)?;
+        }
+        let Some(current) = &self.current else {
+            return Err(io::Error::other("no segment is open"));
+        };
+        let group_start = u32::try_from(current.offset).map_err(io::Error::other)?;
+        let place = Place { segment: current.segment, buffer_offset: current.offset, group_start };
+        let start = self.buffer.len();
+        encode(&mut self.buffer, place);
+        assert_eq!(self.buffer.len() - start, record_bytes, "a record has the size that was planned for");
+        Ok(Place { buffer_offset: current.offset + start as u64, ..place })
+    }
+
+    /// Writes and syncs the buffer, then makes its records visible to readers.
+    fn flush(&mut self) -> io::Result<()> {
+        let Some(current) = &mut self.current else {
+            return Ok(());
+        };
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        current.file.write_all_at(&self.buffer, current.offset)?;
+        let started = Instant::now();
+        current.file.sync_data()?;
+        self.shared.observe_sync(started.elapsed(), self.buffer.len());
+        current.offset += self.buffer.len() as u64;
+        self.buffer.clear();
+        let mut index = self.shared.index();
+        for unpublished in self.unpublished.drain(..) {
+            match unpublished {
+                Unpublished::Entry { entry, segment, offset, body_bytes } => {
+                    index.push_written(&entry, segment, offset, body_bytes);
+                }
+                Unpublished::Meta(meta) => index.apply_meta(&meta),
+            }
+        }
+        index.shrink_cache(self.shared.options.cache_bytes_max);
+        Ok(())
+    }
+
+    /// Closes the current segment, if any, and begins the next one with room for a record of `record_bytes`.
+    fn start_segment(&mut self, record_bytes: usize) -> io::Result<()> {
+        if let Some(current) = &self.current {
+            let group_start = u32::try_from(current.offset).map_err(io::Error::other)?;
+            let place = Place { segment: current.segment, buffer_offset: current.offset, group_start };
+            record::encode_record(&mut self.buffer, place, RecordKind::Seal, &[]);
+            self.flush()?;
+        }
+        if let Some(sealed) = self.current.take() {
+            // Gives back what was reserved and not used.
+            sealed.file.set_len(sealed.offset)?;
+            sealed.file.sync_all()?;
+            if let Some(info) = self.shared.index().segments.get_mut(&sealed.segment) {
+                info.size_bytes = sealed.offset;
+            }
+        }
+        let checkpoint = self.shared.index().checkpoint();
+        let checkpoint_body = postcard::to_stdvec(&checkpoint).map_err(io::Error::other)?;
+        let needed_bytes =
+            SEGMENT_HEADER_BYTES + record::record_bytes(checkpoint_body.len()) + record_bytes + record::record_bytes(0);
+        let size_bytes = self.shared.options.segment_bytes.max(needed_bytes as u64);
+        if size_bytes > u64::from(u32::MAX) {
+            return Err(io::Error::other(format!("an entry of {record_bytes} bytes is too large for a log segment")));
+        }
+        let number = self.next_segment;
+        let name = segment_name(number);
+        let file = self.disk.create(&name, size_bytes).map_err(|error| {
+            let path = self.disk.path_of(&name);
+            io::Error::new(
+                error.kind(),
+                format!(
+                    "reserve {size_bytes} bytes for log segment {}: {error}; free space, then restart",
+                    path.display()
+                ),
+            )
+        })?;
+        file.write_all_at(&record::encode_segment_header(number), 0)?;
+        let mut first_record = Vec::new();
+        let offset = SEGMENT_HEADER_BYTES as u64;
+        let place = Place { segment: number, buffer_offset: offset, group_start: SEGMENT_HEADER_BYTES as u32 };
+        record::encode_record(&mut first_record, place, RecordKind::Meta, &checkpoint_body);
+        file.write_all_at(&first_record, offset)?;
+        file.sync_all()?;
+        self.disk.sync_directory()?;
+        self.next_segment += 1;
+        self.shared
+            .index()
+            .segments
+            .insert(number, SegmentInfo { file: file.clone(), name, size_bytes, last_index: None });
+        self.current =
+            Some(WritePosition { file, segment: number, offset: offset + first_record.len() as u64, size_bytes });
+        Ok(())
+    }
+
+    fn delete_unneeded_segments(&mut self) -> io::Result<()> {
+        let deletable = self.shared.index().deletable_segments();
+        if deletable.is_empty() {
+            return Ok(());
+        }
+        for number in deletable {
+            let name = segment_name(number);
+            self.disk.remove(&name)?;
+            // One by one, oldest first: a crash in between must not leave a gap.
+            self.disk.sync_directory()?;
+            self.shared.index().segments.remove(&number);
+            tracing::info!(segment = %name, "deleted a log segment that layers have replaced");
+        }
+        Ok(())
+    }
+}

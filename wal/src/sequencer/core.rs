@@ -1,0 +1,222 @@
+//! The sequencer's state machine: checks, assigns, forms batches.
+
+use super::conflict_window::{ConflictWindow, Newest};
+use super::counters::Counters;
+use super::history::{History, Outcomes};
+use common::cluster_map::ClusterMap;
+use common::id::{CommitId, CounterId, Lsn};
+use common::key::Key;
+use common::service::wal::{Batch, CommitRequest, Transaction};
+use std::collections::{HashMap, HashSet, VecDeque};
+
+#[derive(Debug, Clone, Copy)]
+pub struct SequencerLimits {
+    pub batch_bytes_max: usize,
+    pub transaction_bytes_max: usize,
+    pub outcomes_max: usize,
+}
+
+/// What becomes of a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// It has this LSN and is part of the forming batch.
+    Accepted(Lsn),
+    /// It was accepted before and is on its way.
+    InFlight(Lsn),
+    /// It is in the log already.
+    Committed(Lsn),
+    /// Nothing to write; the checks hold.
+    NothingToWrite,
+    Conflict {
+        key: Key,
+        newest: Lsn,
+    },
+    /// The window does not know these keys' versions. Ask for them once all up to `applied` is applied there, and
+    /// come back with the answers.
+    NeedsLookup {
+        keys: Vec<Key>,
+        applied: Lsn,
+    },
+    Refused(String),
+}
+
+/// Newest versions of keys, as a page server that had applied everything up to `applied` gave them.
+#[derive(Debug, Clone, Default)]
+pub struct VersionsAt {
+    pub applied: Lsn,
+    pub newest: HashMap<Key, Lsn>,
+}
+
+pub struct Sequencer {
+    limits: SequencerLimits,
+    map: ClusterMap,
+    window: ConflictWindow,
+    last_lsn: Lsn,
+    time_us: u64,
+    counters: Counters,
+    outcomes: Outcomes,
+    /// Accepted, not applied yet.
+    in_flight: HashMap<CommitId, Lsn>,
+    /// Ids for which somebody was told that they never will be in the log.
+    abandoned: HashSet<CommitId>,
+    abandoned_order: VecDeque<CommitId>,
+    /// With their sizes.
+    forming: VecDeque<(Transaction, usize)>,
+    forming_bytes: usize,
+}
+
+impl Sequencer {
+    /// Goes on where `history` ends. `window` has to know every write above its floor, up to the end of `history`.
+    pub fn new(history: &History, window: ConflictWindow, map: ClusterMap, limits: SequencerLimits) -> Sequencer {
+        Sequencer {
+            limits,
+            map,
+            window,
+            last_lsn: history.last_lsn,
+            time_us: history.time_us,
+            counters: history.counters.clone(),
+            outcomes: history.outcomes.clone(),
+            in_flight: HashMap::new(),
+            abandoned: HashSet::new(),
+            abandoned_order: VecDeque::new(),
+            forming: VecDeque::new(),
+            forming_bytes: 0,
+        }
+    }
+
+    /// Decides about a commit. `looked_up` answers an earlier [`Decision::NeedsLookup`].
+    pub fn commit(&mut self, request: &CommitRequest, looked_up: Option<&VersionsAt>) -> Decision {
+        if let Some(lsn) = self.in_flight.get(&request.commit_id) {
+            return Decision::InFlight(*lsn);
+        }
+        if let Some(lsn) = self.outcomes.get(request.commit_id) {
+            return Decision::Committed(lsn);
+        }
+        if self.abandoned.contains(&request.commit_id) {
+            return Decision::Refused("its outcome was asked for before it arrived; use a new commit id".to_string());
+        }
+        let bytes = request_bytes(request);
+        if bytes > self.limits.transaction_bytes_max {
+            return Decision::Refused(format!(
+                "the transaction has {bytes} bytes of keys and rows, more than the limit of {}",
+                self.limits.transaction_bytes_max
+            ));
+        }
+        if let Some(refusal) = self.check(request, looked_up) {
+            return refusal;
+        }
+        if request.writes.is_empty() && request.counters.is_empty() {
+            return Decision::NothingToWrite;
+        }
+        let lsn = self.last_lsn.next();
+        self.last_lsn = lsn;
+        let mut mutations = Vec::with_capacity(request.writes.len());
+        for write in &request.writes {
+            self.window.insert(&write.mutation.key, lsn);
+            mutations.push((self.map.tablet_of(&write.mutation.key), write.mutation.clone()));
+        }
+        for bump in &request.counters {
+            self.counters.bump(bump);
+        }
+        self.in_flight.insert(request.commit_id, lsn);
+        self.forming_bytes += bytes;
+        let (commit_id, counters) = (request.commit_id, request.counters.clone());
+        self.forming.push_back((Transaction { lsn, commit_id, mutations, counters }, bytes));
+        Decision::Accepted(lsn)
+    }
+
+    /// `None`: no newer version of any key exists.
+    fn check(&self, request: &CommitRequest, looked_up: Option<&VersionsAt>) -> Option<Decision> {
+        let writes = request.writes.iter().map(|write| (&write.mutation.key, write.observed));
+        let checks = request.checks.iter().map(|check| (&check.key, check.lsn));
+        let mut unknown = Vec::new();
+        for (key, observed) in writes.chain(checks) {
+            match self.window.newest(key) {
+                _ if observed == Lsn::MAX => {}
+                Newest::At(newest) if newest > observed => {
+                    return Some(Decision::Conflict { key: key.clone(), newest });
+                }
+                Newest::NotAbove(floor) if floor > observed => {
+                    // An answer holds if everything it did not see is in the window.
+                    let answer = looked_up.filter(|versions| versions.applied >= floor);
+                    match answer.and_then(|versions| versions.newest.get(key)) {
+                        Some(newest) if *newest > observed => {
+                            return Some(Decision::Conflict { key: key.clone(), newest: *newest });
+                        }
+                        Some(_) => {}
+                        None => unknown.push(key.clone()),
+                    }
+                }
+                Newest::At(_) | Newest::NotAbove(_) => {}
+            }
+        }
+        (!unknown.is_empty()).then(|| Decision::NeedsLookup { keys: unknown, applied: self.window.floor() })
+    }
+
+    /// Closes the forming batch, if there is one: as many transactions as fit, one at least. Its time never goes back.
+    pub fn take_batch(&mut self, now_us: u64) -> Option<Batch> {
+        let first_lsn = self.forming.front()?.0.lsn;
+        let mut transactions = Vec::with_capacity(self.forming.len());
+        let mut batch_bytes = 0;
+        while batch_bytes < self.limits.batch_bytes_max
+            && let Some((transaction, bytes)) = self.forming.pop_front()
+        {
+            batch_bytes += bytes;
+            transactions.push(transaction);
+        }
+        self.forming_bytes -= batch_bytes;
+        self.time_us = self.time_us.max(now_us);
+        let last_lsn = transactions.last().map_or(first_lsn, |transaction| transaction.lsn);
+        Some(Batch { first_lsn, last_lsn, time_us: self.time_us, transactions })
+    }
+
+    /// The forming batch has reached its size.
+    pub fn batch_is_full(&self) -> bool {
+        self.forming_bytes >= self.limits.batch_bytes_max
+    }
+
+    /// A batch is durable and applied.
+    pub fn applied(&mut self, batch: &Batch) {
+        for transaction in &batch.transactions {
+            self.in_flight.remove(&transaction.commit_id);
+            self.outcomes.insert(transaction.commit_id, transaction.lsn);
+        }
+    }
+
+    /// What is known of a commit: `Committed`, `InFlight`, or `Refused`, which it stays from now on.
+    pub fn outcome(&mut self, commit: CommitId) -> Decision {
+        if let Some(lsn) = self.in_flight.get(&commit) {
+            return Decision::InFlight(*lsn);
+        }
+        if let Some(lsn) = self.outcomes.get(commit) {
+            return Decision::Committed(lsn);
+        }
+        if self.abandoned.insert(commit) {
+            self.abandoned_order.push_back(commit);
+            if self.abandoned_order.len() > self.limits.outcomes_max
+                && let Some(oldest) = self.abandoned_order.pop_front()
+            {
+                self.abandoned.remove(&oldest);
+            }
+        }
+        Decision::Refused("not in the log".to_string())
+    }
+
+    pub fn allocate(&mut self, counter: CounterId, count: u64, at_least: u64) -> u64 {
+        self.counters.allocate(counter, count, at_least)
+    }
+
+    /// The newest LSN given out.
+    pub fn last_lsn(&self) -> Lsn {
+        self.last_lsn
+    }
+}
+
+fn request_bytes(request: &CommitRequest) -> usize {
+    // 32 bytes for what comes with each write: LSN, tablet, lengths.
+    let writes = request
+        .writes
+        .iter()
+        .map(|write| write.mutation.key.len() + write.mutation.row.as_ref().map_or(0, |row| row.len()) + 32);
+    writes.sum::<usize>() + request.counters.len() * 24
+}

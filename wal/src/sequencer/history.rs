@@ -1,0 +1,84 @@
+//! History: what the committed part of the log amounts to, beside the data. The same on every node that has applied the
+//! same entries; it is what a Raft snapshot holds.
+
+use super::counters::Counters;
+use common::id::{CommitId, Lsn};
+use common::service::wal::Batch;
+use std::collections::{HashMap, VecDeque};
+
+/// LSNs of recent commits by their ids, a bounded number of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcomes {
+    lsn_of: HashMap<CommitId, Lsn>,
+    /// Oldest first.
+    order: VecDeque<CommitId>,
+    outcomes_max: usize,
+}
+
+impl Outcomes {
+    pub fn new(outcomes_max: usize) -> Outcomes {
+        Outcomes { lsn_of: HashMap::new(), order: VecDeque::new(), outcomes_max }
+    }
+
+    pub fn insert(&mut self, commit: CommitId, lsn: Lsn) {
+        if self.lsn_of.insert(commit, lsn).is_none() {
+            self.order.push_back(commit);
+        }
+        while self.order.len() > self.outcomes_max
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.lsn_of.remove(&oldest);
+        }
+    }
+
+    pub fn get(&self, commit: CommitId) -> Option<Lsn> {
+        self.lsn_of.get(&commit).copied()
+    }
+
+    /// Oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = (CommitId, Lsn)> + '_ {
+        self.order.iter().filter_map(|commit| self.lsn_of.get(commit).map(|lsn| (*commit, *lsn)))
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct History {
+    pub last_lsn: Lsn,
+    /// Wall clock of the newest batch.
+    pub time_us: u64,
+    /// LSNs up to here were taken before the log began.
+    pub base_lsn: Lsn,
+    pub counters: Counters,
+    pub outcomes: Outcomes,
+}
+
+impl History {
+    pub fn new(outcomes_max: usize) -> History {
+        History {
+            last_lsn: Lsn::ZERO,
+            time_us: 0,
+            base_lsn: Lsn::ZERO,
+            counters: Counters::default(),
+            outcomes: Outcomes::new(outcomes_max),
+        }
+    }
+
+    /// Takes in the next committed batch. `Err` says why it cannot be the next one.
+    pub fn apply(&mut self, batch: &Batch) -> Result<(), String> {
+        if batch.first_lsn != self.last_lsn.next() || batch.last_lsn < batch.first_lsn {
+            return Err(format!(
+                "a batch of LSNs {} to {} follows LSN {}",
+                batch.first_lsn, batch.last_lsn, self.last_lsn
+            ));
+        }
+        for transaction in &batch.transactions {
+            self.outcomes.insert(transaction.commit_id, transaction.lsn);
+            for bump in &transaction.counters {
+                self.counters.bump(bump);
+            }
+        }
+        self.last_lsn = batch.last_lsn;
+        self.time_us = self.time_us.max(batch.time_us);
+        Ok(())
+    }
+}

@@ -1,0 +1,25 @@
+//! Sequencer: gives each transaction its place in the total order, or refuses it.
+//!
+//! ```text
+//! commit → check (conflict window, outcomes) → LSN → forming batch → (raft) → applied → History
+//! ```
+//!
+//! No I/O and no clock. Runs on the leader only and is rebuilt from the log when a node becomes leader; what all
+//! nodes keep (newest LSN, counters, outcomes) is the [`History`], which changes only by committed batches.
+//!
+//! Invariants
+//! - LSNs are dense: a batch begins one above the end of the last one.
+//! - A commit is accepted only if no version newer than it observed exists, those in flight included.
+//! - A commit id is accepted once.
+
+mod conflict_window;
+mod core;
+mod counters;
+mod history;
+#[cfg(test)]
+mod tests;
+
+pub use conflict_window::ConflictWindow;
+pub use core::{Decision, Sequencer, SequencerLimits, VersionsAt};
+pub use counters::Counters;
+pub use history::{History, Outcomes};

@@ -1,0 +1,220 @@
+//! The sequencer against a model that remembers everything.
+
+use super::{ConflictWindow, Decision, History, Sequencer, SequencerLimits, VersionsAt};
+use bytes::Bytes;
+use common::cluster_map::ClusterMap;
+use common::id::{CommitId, CounterId, Lsn, TxnId};
+use common::service::wal::{Batch, CommitRequest, CounterBump, Mutation, Observed, Write};
+use proptest::prelude::*;
+use std::collections::HashMap;
+
+const LIMITS: SequencerLimits =
+    SequencerLimits { batch_bytes_max: 300, transaction_bytes_max: 10_000, outcomes_max: 1000 };
+
+fn sequencer(history: &History, keys_max: usize) -> Sequencer {
+    Sequencer::new(history, ConflictWindow::new(keys_max, history.last_lsn), ClusterMap::default(), LIMITS)
+}
+
+fn key(number: u8) -> Bytes {
+    Bytes::copy_from_slice(&[number])
+}
+
+fn request(id: u128, writes: &[(u8, Lsn)], checks: &[(u8, Lsn)]) -> CommitRequest {
+    let row = Some(Bytes::from_static(b"row"));
+    CommitRequest {
+        commit_id: CommitId(id),
+        txn: TxnId(id),
+        writes: writes
+            .iter()
+            .map(|(number, observed)| Write {
+                mutation: Mutation { key: key(*number), row: row.clone() },
+                observed: *observed,
+            })
+            .collect(),
+        checks: checks.iter().map(|(number, lsn)| Observed { key: key(*number), lsn: *lsn }).collect(),
+        counters: Vec::new(),
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// Keys with how far behind the newest LSN each was observed; `None` is a blind write.
+    Commit {
+        id: u8,
+        writes: Vec<(u8, Option<u8>)>,
+        checks: Vec<(u8, u8)>,
+    },
+    TakeBatch(u64),
+    /// The oldest batch in flight is applied.
+    Applied,
+    Outcome(u8),
+    /// The leader changes: what is in flight is lost, or not.
+    NewLeader {
+        lost: bool,
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let writes = proptest::collection::btree_map(0..8u8, proptest::option::weighted(0.9, 0..12u8), 0..4);
+    let checks = proptest::collection::btree_map(0..8u8, 0..12u8, 0..2);
+    prop_oneof![
+        10 => (any::<u8>(), writes, checks).prop_map(|(id, writes, checks)| Step::Commit {
+            id, writes: writes.into_iter().collect(), checks: checks.into_iter().collect()
+        }),
+        4 => (0..1000u64).prop_map(Step::TakeBatch),
+        3 => Just(Step::Applied),
+        1 => any::<u8>().prop_map(Step::Outcome),
+        1 => any::<bool>().prop_map(|lost| Step::NewLeader { lost }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn decides_as_a_model_that_remembers_everything(
+        window_keys in 1..12usize,
+        steps in proptest::collection::vec(step(), 1..120),
+    ) {
+        let mut history = History::new(1000);
+        let mut sequencer = sequencer(&history, window_keys);
+        let mut newest: HashMap<u8, Lsn> = HashMap::new();
+        let mut committed: HashMap<u8, Lsn> = HashMap::new();
+        let mut refused: Vec<u8> = Vec::new();
+        let mut log: Vec<Batch> = Vec::new();
+        let mut in_flight: Vec<Batch> = Vec::new();
+        let mut last = Lsn(0);
+        for step in steps {
+            match step {
+                Step::Commit { id, writes, checks } => {
+                    let back = |behind: u8| Lsn(last.0.saturating_sub(behind.into()));
+                    let writes: Vec<_> = writes.iter().map(|(key, behind)| (*key, behind.map_or(Lsn::MAX, back))).collect();
+                    let checks: Vec<_> = checks.iter().map(|(key, behind)| (*key, back(*behind))).collect();
+                    let request = request(id.into(), &writes, &checks);
+                    let mut decision = sequencer.commit(&request, None);
+                    if let Decision::NeedsLookup { keys, applied } = decision {
+                        let versions = keys.iter().map(|key| (key.clone(), newest.get(&key[0]).copied().unwrap_or_default()));
+                        let versions = VersionsAt { applied, newest: versions.collect() };
+                        decision = sequencer.commit(&request, Some(&versions));
+                    }
+                    let conflict = writes.iter().chain(&checks)
+                        .any(|(key, observed)| newest.get(key).is_some_and(|newest| newest > observed));
+                    if let Some(lsn) = committed.get(&id) {
+                        prop_assert!(decision == Decision::Committed(*lsn) || decision == Decision::InFlight(*lsn), "{:?}", decision);
+                    } else if refused.contains(&id) {
+                        prop_assert!(matches!(decision, Decision::Refused(_)), "{:?}", decision);
+                    } else if conflict {
+                        let right = matches!(&decision, Decision::Conflict { key, newest: at } if newest[&key[0]] == *at);
+                        prop_assert!(right, "{:?}", decision);
+                    } else if writes.is_empty() {
+                        prop_assert_eq!(decision, Decision::NothingToWrite);
+                    } else {
+                        last = last.next();
+                        prop_assert_eq!(decision, Decision::Accepted(last));
+                        committed.insert(id, last);
+                        for (key, _) in &writes {
+                            newest.insert(*key, last);
+                        }
+                    }
+                }
+                Step::TakeBatch(now_us) => {
+                    if let Some(batch) = sequencer.take_batch(now_us) {
+                        let newest_batch = in_flight.last().or(log.last());
+                        prop_assert_eq!(batch.first_lsn.0, newest_batch.map_or(0, |batch| batch.last_lsn.0) + 1);
+                        prop_assert!(batch.last_lsn <= last);
+                        prop_assert!(batch.time_us >= newest_batch.map_or(0, |batch| batch.time_us));
+                        let lsns: Vec<u64> = batch.transactions.iter().map(|transaction| transaction.lsn.0).collect();
+                        prop_assert_eq!(lsns, (batch.first_lsn.0..=batch.last_lsn.0).collect::<Vec<_>>());
+                        in_flight.push(batch);
+                    }
+                }
+                Step::Applied => {
+                    if !in_flight.is_empty() {
+                        let batch = in_flight.remove(0);
+                        history.apply(&batch).expect("batches follow each other");
+                        sequencer.applied(&batch);
+                        log.push(batch);
+                    }
+                }
+                Step::Outcome(id) => {
+                    let outcome = sequencer.outcome(CommitId(id.into()));
+                    match committed.get(&id) {
+                        Some(lsn) => prop_assert!(outcome == Decision::Committed(*lsn) || outcome == Decision::InFlight(*lsn)),
+                        None => {
+                            prop_assert!(matches!(outcome, Decision::Refused(_)));
+                            refused.push(id);
+                        }
+                    }
+                }
+                Step::NewLeader { lost } => {
+                    if !lost {
+                        for batch in in_flight.drain(..) {
+                            history.apply(&batch).expect("batches follow each other");
+                            log.push(batch);
+                        }
+                    }
+                    in_flight.clear();
+                    refused.clear();
+                    last = history.last_lsn;
+                    committed.retain(|_, lsn| *lsn <= last);
+                    newest.clear();
+                    let mut window = ConflictWindow::new(window_keys, Lsn(0));
+                    for transaction in log.iter().flat_map(|batch| &batch.transactions) {
+                        for (_, mutation) in &transaction.mutations {
+                            newest.insert(mutation.key[0], transaction.lsn);
+                            window.insert(&mutation.key, transaction.lsn);
+                        }
+                    }
+                    sequencer = Sequencer::new(&history, window, ClusterMap::default(), LIMITS);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_old_answer_is_not_used() {
+    let history = History::new(10);
+    let mut sequencer = sequencer(&history, 2);
+    for number in 0..3 {
+        sequencer.commit(&request(number, &[(number as u8, Lsn::MAX)], &[]), None);
+    }
+    let late = request(10, &[(0, Lsn(0))], &[]);
+    let asked = sequencer.commit(&late, None);
+    assert_eq!(asked, Decision::NeedsLookup { keys: vec![key(0)], applied: Lsn(1) });
+    // The window moves on before the answer, which does not know LSN 2.
+    sequencer.commit(&request(4, &[(4, Lsn::MAX)], &[]), None);
+    let answer = VersionsAt { applied: Lsn(1), newest: HashMap::from([(key(0), Lsn(0))]) };
+    assert_eq!(sequencer.commit(&late, Some(&answer)), Decision::NeedsLookup { keys: vec![key(0)], applied: Lsn(2) });
+}
+
+#[test]
+fn counters_rise_and_can_be_set_back() {
+    let mut history = History::new(10);
+    let mut leader = sequencer(&history, 10);
+    let counter = CounterId(1);
+    assert_eq!(leader.allocate(counter, 3, 0), 1);
+    assert_eq!(leader.allocate(counter, 0, 0), 4);
+    assert_eq!(leader.allocate(counter, 1, 100), 100);
+    let bump = |next, reset| CounterBump { counter, next, reset };
+    let mut commit = request(1, &[], &[]);
+    commit.counters = vec![bump(50, false)];
+    assert_eq!(leader.commit(&commit, None), Decision::Accepted(Lsn(1)));
+    assert_eq!(leader.allocate(counter, 0, 0), 101, "a bump never lowers");
+    let batch = leader.take_batch(1).expect("a batch");
+    history.apply(&batch).expect("the first batch");
+    assert_eq!(sequencer(&history, 10).allocate(counter, 0, 0), 50, "what was only handed out ends with the leader");
+    commit = request(2, &[], &[]);
+    commit.counters = vec![bump(7, true)];
+    leader.commit(&commit, None);
+    assert_eq!(leader.allocate(counter, 1, 0), 7);
+    assert_eq!(leader.allocate(counter, u64::MAX, 0), 8);
+    assert_eq!(leader.allocate(counter, 1, 0), u64::MAX, "the last value stays");
+}
+
+#[test]
+fn transactions_above_the_limit_are_refused() {
+    let mut sequencer = sequencer(&History::new(10), 10);
+    let mut large = request(1, &[(1, Lsn(0))], &[]);
+    large.writes[0].mutation.row = Some(Bytes::from(vec![0; 10_001]));
+    assert!(matches!(sequencer.commit(&large, None), Decision::Refused(reason) if reason.contains("10000")));
+    assert_eq!(sequencer.commit(&request(1, &[(1, Lsn(0))], &[]), None), Decision::Accepted(Lsn(1)));
+}

@@ -1,0 +1,151 @@
+//! The service: what callers see, and the channel to the driver that answers them.
+
+use crate::driver::Event;
+use crate::lock_table::RequestId;
+use crate::metrics::WalMetrics;
+use crate::raft::{Leadership, ProposeError, RaftNode};
+use crate::stream::{self, StreamSource};
+use async_trait::async_trait;
+use common::id::{CommitId, LogPos, Lsn, NodeId, TabletId, TxnId};
+use common::service::WalService;
+use common::service::wal::{
+    AllocateRequest, CommitError, CommitReply, CommitRequest, LockError, LockReply, LockRequest, StreamItem,
+    SubscribeRequest, WalError, WalStatus,
+};
+use futures::stream::BoxStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// A handle on the running node.
+pub struct Service {
+    pub(crate) node: NodeId,
+    pub(crate) events: mpsc::Sender<Event>,
+    pub(crate) raft: Arc<RaftNode>,
+    pub(crate) leadership: watch::Receiver<Leadership>,
+    /// The term in which the driver serves; zero while it does not.
+    pub(crate) serving_term: watch::Receiver<u64>,
+    pub(crate) source: StreamSource,
+    pub(crate) metrics: Arc<WalMetrics>,
+    pub(crate) next_request: AtomicU64,
+}
+
+impl Service {
+    fn unavailable(&self) -> WalError {
+        match self.source.log.failure() {
+            Some(failure) => WalError::Unavailable(format!("{failure}; restart this node once the cause is gone")),
+            None => WalError::Unavailable("this wal node has stopped".to_string()),
+        }
+    }
+
+    async fn ask<T>(&self, event: impl FnOnce(oneshot::Sender<T>) -> Event) -> Result<T, WalError> {
+        let (reply, answer) = oneshot::channel();
+        self.events.send(event(reply)).await.map_err(|_| self.unavailable())?;
+        answer.await.map_err(|_| self.unavailable())
+    }
+
+    /// For answers that need no driver: does this node serve as the leader?
+    fn check_serving(&self) -> Result<u64, WalError> {
+        if self.source.log.failure().is_some() {
+            return Err(self.unavailable());
+        }
+        match *self.serving_term.borrow() {
+            0 => Err(WalError::NotLeader { leader: self.leadership.borrow().leader }),
+            term => Ok(term),
+        }
+    }
+}
+
+/// Tells the driver that nobody waits for a lock request any more, when the caller's future is dropped.
+struct CancelLock<'a> {
+    service: &'a Service,
+    request: Option<RequestId>,
+}
+
+impl Drop for CancelLock<'_> {
+    fn drop(&mut self) {
+        if let Some(request) = self.request {
+            let events = self.service.events.clone();
+            if let Err(mpsc::error::TrySendError::Full(event)) = events.try_send(Event::CancelLock(request))
+                && let Ok(runtime) = tokio::runtime::Handle::try_current()
+            {
+                runtime.spawn(async move { events.send(event).await });
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl WalService for Service {
+    async fn read_lsn(&self) -> Result<Lsn, WalError> {
+        let term = self.check_serving()?;
+        self.raft.confirm_leader().await.map_err(|error| match error {
+            ProposeError::NotLeader(leader) => WalError::NotLeader { leader },
+            ProposeError::Unknown(reason) => WalError::Unavailable(reason),
+        })?;
+        let lsn = self.source.applied.mark().lsn;
+        // Leading again in a later term is another matter: that leader has to have applied what came between.
+        if self.check_serving()? != term {
+            return Err(WalError::Unavailable("the leader changed; try again".to_string()));
+        }
+        Ok(lsn)
+    }
+
+    async fn lock(&self, request: LockRequest) -> Result<LockReply, LockError> {
+        let id = RequestId(self.next_request.fetch_add(1, Ordering::Relaxed));
+        let mut cancel = CancelLock { service: self, request: Some(id) };
+        let answer = self.ask(|reply| Event::Lock { id, request, reply }).await;
+        cancel.request = None;
+        answer?
+    }
+
+    async fn unlock(&self, txn: TxnId) -> Result<(), WalError> {
+        self.ask(|reply| Event::Unlock { txn, reply }).await
+    }
+
+    async fn commit(&self, request: CommitRequest) -> Result<CommitReply, CommitError> {
+        let (reply, answer) = oneshot::channel();
+        let event = Event::Commit { request: Box::new(request), looked_up: None, reply };
+        self.events.send(event).await.map_err(|_| CommitError::Wal(self.unavailable()))?;
+        match answer.await {
+            Ok(result) => result,
+            Err(_) => Err(CommitError::Unknown(self.unavailable().to_string())),
+        }
+    }
+
+    async fn outcome(&self, commit: CommitId) -> Result<Option<Lsn>, WalError> {
+        self.ask(|reply| Event::Outcome { commit, reply }).await?
+    }
+
+    async fn allocate(&self, request: AllocateRequest) -> Result<u64, WalError> {
+        self.ask(|reply| Event::Allocate { request, reply }).await?
+    }
+
+    async fn subscribe(
+        &self,
+        request: SubscribeRequest,
+    ) -> Result<BoxStream<'static, Result<StreamItem, WalError>>, WalError> {
+        stream::subscribe(self.source.clone(), request)
+    }
+
+    async fn report_durable(&self, tablet: TabletId, lsn: Lsn) -> Result<(), WalError> {
+        self.ask(|reply| Event::ReportDurable { tablet, lsn, reply }).await?
+    }
+
+    async fn status(&self) -> Result<WalStatus, WalError> {
+        let leadership = *self.leadership.borrow();
+        let log_bytes = self.source.log.log_bytes();
+        self.metrics.log_bytes.set(i64::try_from(log_bytes).unwrap_or(i64::MAX));
+        Ok(WalStatus {
+            node: self.node,
+            term: leadership.term,
+            leader: leadership.leader,
+            committed: self.source.applied.mark().lsn,
+            first: stream::first_lsn(&self.source),
+            log_last: LogPos(self.source.log.last_mark().map_or(0, |mark| mark.index)),
+            log_bytes,
+            locks_held: u64::try_from(self.metrics.locks_held.get()).unwrap_or(0),
+            locks_waiting: u64::try_from(self.metrics.locks_waiting.get()).unwrap_or(0),
+        })
+    }
+}

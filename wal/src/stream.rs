@@ -1,0 +1,252 @@
+//! Streams of committed batches to subscribers: from the log where they are behind, from memory where they are not.
+//!
+//! A subscriber pulls; whoever is slow costs nobody anything but reads of the log. The state machine never waits for one.
+//!
+//! Invariants
+//! - Each LSN from the one asked for is delivered once, in order, in a batch or covered by a heartbeat.
+//! - Only applied entries are delivered: what one subscriber saw, no leader change takes back.
+
+use crate::raft::{Applied, AppliedMark, Command, CommandKind};
+use crate::segment::SegmentLog;
+use common::id::{Lsn, TabletId};
+use common::service::wal::{Batch, StreamItem, SubscribeRequest, Transaction, WalError};
+use futures::stream::{self, BoxStream};
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Bytes of entries read from the log at once, about.
+const READ_BYTES_MAX: usize = 4 << 20;
+/// Batches taken from memory at once.
+const RING_BATCHES_MAX: usize = 256;
+
+/// Where streams read from; shared by all of them.
+#[derive(Clone)]
+pub struct StreamSource {
+    pub log: SegmentLog,
+    pub applied: Arc<Applied>,
+    pub heartbeat_interval: Duration,
+    /// True once the node stops.
+    pub stopping: watch::Receiver<bool>,
+}
+
+struct Subscriber {
+    source: StreamSource,
+    marks: watch::Receiver<AppliedMark>,
+    tablets: HashSet<TabletId>,
+    /// The next LSN to deliver.
+    next: Lsn,
+    ready: VecDeque<StreamItem>,
+    /// Said nothing yet: the first heartbeat comes at once.
+    silent: bool,
+    ended: bool,
+}
+
+/// The oldest LSN that the log can still deliver.
+pub fn first_lsn(source: &StreamSource) -> Lsn {
+    let base = source.applied.history().base_lsn;
+    match source.log.purged() {
+        None => base.next(),
+        // After a snapshot from another node the log begins behind it, and does not know at which LSN.
+        Some((_, 0)) => match oldest_batch(source) {
+            Ok(Some(batch)) => batch.first_lsn,
+            _ => source.applied.mark().lsn.next(),
+        },
+        Some((_, lsn)) => base.max(Lsn(lsn)).next(),
+    }
+}
+
+fn oldest_batch(source: &StreamSource) -> Result<Option<Arc<Batch>>, WalError> {
+    let Some(index) = source.log.index_of_lsn(1) else { return Ok(None) };
+    Ok(read_log(source, index)?.into_iter().next())
+}
+
+/// Starts a stream; see `WalService::subscribe`.
+pub fn subscribe(
+    source: StreamSource,
+    request: SubscribeRequest,
+) -> Result<BoxStream<'static, Result<StreamItem, WalError>>, WalError> {
+    let first = first_lsn(&source);
+    let next = request.from.max(Lsn(1));
+    if next < first {
+        return Err(WalError::Trimmed { first });
+    }
+    let subscriber = Subscriber {
+        marks: source.applied.watch(),
+        tablets: request.tablets.into_iter().collect(),
+        next,
+        ready: VecDeque::new(),
+        silent: true,
+        ended: false,
+        source,
+    };
+    Ok(Box::pin(stream::unfold(subscriber, |mut subscriber| async move {
+        let item = subscriber.next_item().await?;
+        Some((item, subscriber))
+    })))
+}
+
+impl Subscriber {
+    async fn next_item(&mut self) -> Option<Result<StreamItem, WalError>> {
+        loop {
+            if self.ended {
+                return None;
+            }
+            if let Some(item) = self.ready.pop_front() {
+                self.silent = false;
+                return Some(Ok(item));
+            }
+            let applied = self.marks.borrow_and_update().lsn;
+            if self.next <= applied {
+                match self.fetch().await {
+                    Ok(batches) => self.accept(batches, applied),
+                    Err(error) => {
+                        self.ended = true;
+                        return Some(Err(error));
+                    }
+                }
+                continue;
+            }
+            if self.silent {
+                self.silent = false;
+                return Some(Ok(StreamItem::Heartbeat { up_to: applied }));
+            }
+            tokio::select! {
+                changed = self.marks.changed() => {
+                    if changed.is_err() {
+                        return None;
+                    }
+                }
+                _ = self.source.stopping.wait_for(|stopping| *stopping) => {
+                    self.ended = true;
+                    return Some(Err(WalError::Unavailable("this wal node is stopping".to_string())));
+                }
+                () = tokio::time::sleep(self.source.heartbeat_interval) => {
+                    return Some(Ok(StreamItem::Heartbeat { up_to: applied }));
+                }
+            }
+        }
+    }
+
+    /// Applied batches from the one that contains `next` on; at least that one.
+    async fn fetch(&self) -> Result<Vec<Arc<Batch>>, WalError> {
+        let recent = self.source.applied.ring().from(self.next, RING_BATCHES_MAX);
+        if !recent.is_empty() {
+            return Ok(recent);
+        }
+        let (source, next) = (self.source.clone(), self.next);
+        let read = tokio::task::spawn_blocking(move || {
+            let batches = match source.log.index_of_lsn(next.0) {
+                Some(index) => read_log(&source, index)?,
+                None => Vec::new(),
+            };
+            if batches.first().is_none_or(|batch| batch.first_lsn > next) {
+                return Err(match first_lsn(&source) {
+                    first if first > next => WalError::Trimmed { first },
+                    // A snapshot is being installed here, or the end of the log is being written.
+                    _ => WalError::Unavailable(format!("lsn {next} is not readable at this node yet; try again")),
+                });
+            }
+            Ok(batches)
+        });
+        read.await.map_err(|error| WalError::Unavailable(error.to_string()))?
+    }
+
+    /// Queues what of `batches` concerns this subscriber and is not delivered yet.
+    fn accept(&mut self, batches: Vec<Arc<Batch>>, applied: Lsn) {
+        let mut quiet_up_to = None;
+        for batch in batches {
+            if batch.last_lsn < self.next || batch.last_lsn > applied {
+                continue;
+            }
+            assert!(batch.first_lsn <= self.next, "a gap between batches of the log");
+            match filter(&batch, self.next, &self.tablets) {
+                Some(wanted) => {
+                    self.ready.push_back(StreamItem::Batch(wanted));
+                    quiet_up_to = None;
+                }
+                None => quiet_up_to = Some(batch.last_lsn),
+            }
+            self.next = batch.last_lsn.next();
+        }
+        if let Some(up_to) = quiet_up_to {
+            self.ready.push_back(StreamItem::Heartbeat { up_to });
+        }
+    }
+}
+
+/// The part of a batch from `from` on that touches `tablets` (all if empty); `None` if that is nothing.
+fn filter(batch: &Arc<Batch>, from: Lsn, tablets: &HashSet<TabletId>) -> Option<Arc<Batch>> {
+    let wanted = |tablet: &TabletId| tablets.is_empty() || tablets.contains(tablet);
+    let whole = batch.first_lsn >= from
+        && (tablets.is_empty()
+            || batch.transactions.iter().all(|transaction| {
+                !transaction.mutations.is_empty() && transaction.mutations.iter().all(|(tablet, _)| wanted(tablet))
+            }));
+    if whole {
+        return Some(batch.clone());
+    }
+    let mut transactions = Vec::new();
+    for transaction in batch.transactions.iter().filter(|transaction| transaction.lsn >= from) {
+        let mutations: Vec<_> = transaction.mutations.iter().filter(|(tablet, _)| wanted(tablet)).cloned().collect();
+        if !mutations.is_empty() || tablets.is_empty() {
+            transactions.push(Transaction { mutations, ..transaction.clone() });
+        }
+    }
+    (!transactions.is_empty())
+        .then(|| Arc::new(Batch { first_lsn: batch.first_lsn.max(from), transactions, ..**batch }))
+}
+
+/// Batches of applied entries from `index` on, reading further where the first entries carry none.
+fn read_log(source: &StreamSource, mut index: u64) -> Result<Vec<Arc<Batch>>, WalError> {
+    let corrupt = |error: std::io::Error| WalError::Corrupt(error.to_string());
+    let Some(last) = source.applied.mark().index else {
+        return Ok(Vec::new());
+    };
+    let mut batches = Vec::new();
+    while batches.is_empty() && index <= last {
+        let entries = source.log.read(index..last + 1, READ_BYTES_MAX).map_err(corrupt)?;
+        let Some(newest) = entries.last() else { break };
+        index = newest.index + 1;
+        for entry in entries.iter().filter(|entry| entry.last_lsn > 0) {
+            if let CommandKind::Batch(batch) = decode(&entry.payload)? {
+                batches.push(Arc::new(batch));
+            }
+        }
+    }
+    Ok(batches)
+}
+
+fn decode(payload: &bytes::Bytes) -> Result<CommandKind, WalError> {
+    Command::from_encoded(payload.clone())
+        .and_then(|command| command.decode())
+        .map_err(|error| WalError::Corrupt(error.to_string()))
+}
+
+/// Applied batches from newest to oldest, until `enough` says so; for rebuilding the conflict window.
+pub fn read_backwards(
+    source: &StreamSource,
+    last_index: u64,
+    mut enough: impl FnMut(&Batch) -> bool,
+) -> Result<Vec<Batch>, WalError> {
+    const ENTRIES_AT_ONCE: u64 = 64;
+    let mut batches = Vec::new();
+    let mut end = last_index + 1;
+    let first = source.log.first_index();
+    while end > first {
+        let start = end.saturating_sub(ENTRIES_AT_ONCE).max(first);
+        let entries = source.log.read(start..end, usize::MAX).map_err(|error| WalError::Corrupt(error.to_string()))?;
+        for entry in entries.iter().rev().filter(|entry| entry.last_lsn > 0) {
+            if let CommandKind::Batch(batch) = decode(&entry.payload)? {
+                let stop = enough(&batch);
+                batches.push(batch);
+                if stop {
+                    return Ok(batches);
+                }
+            }
+        }
+        end = start;
+    }
+    Ok(batches)
+}

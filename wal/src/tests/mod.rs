@@ -1,0 +1,6 @@
+//! The service as its callers see it, on a real directory.
+
+mod cluster;
+mod crash;
+mod service;
+mod support;
