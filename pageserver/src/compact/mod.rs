@@ -1,0 +1,8 @@
+//! Compaction: keeps the number of layers that a read has to ask small, and drops what nobody can see any more.
+//!
+//! `choose` decides what to merge, `retention` which versions stay, `run` does the work, `reaper` deletes objects late.
+
+pub mod choose;
+pub mod reaper;
+pub mod retention;
+pub mod run;

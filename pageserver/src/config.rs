@@ -1,0 +1,126 @@
+//! What can be set about a page server. Unknown keys are rejected; [`Config::validate`] runs at start.
+
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// A memtable of this size is frozen and written as a layer. Larger means fewer, larger objects and a longer
+    /// replay after a crash. Default: 64 MiB.
+    pub memtable_bytes_max: usize,
+    /// All memtables together; at this size the log receiver waits for flushes. Default: 256 MiB.
+    pub memtables_bytes_max: usize,
+    /// Changes wait at most this long for their layer. Default: 30 s.
+    pub flush_interval: Duration,
+    /// Keys and rows per block before encoding. Larger scans faster, smaller reads single rows faster when they are not
+    /// in memory. Default: 128 KiB.
+    pub block_bytes: usize,
+    /// Versions per block at most. Default: 4096.
+    pub block_rows_max: usize,
+    /// Layers written by compaction are cut at about this size. Default: 64 MiB.
+    pub layer_bytes_max: usize,
+    /// Flushed layers before they are merged: each of them may cost a point read one more block. Default: 4.
+    pub level0_layers_max: usize,
+    /// Size of level 1; each deeper level may be `level_growth` times larger. Default: 256 MiB.
+    pub level1_bytes: u64,
+    /// Default: 10.
+    pub level_growth: u64,
+    /// A read waits at most this long for its LSN to be applied. Default: 10 s.
+    pub read_wait_max: Duration,
+    /// Old versions are kept at least this long, so that transactions and scans of that age can be read. Default: 1 h.
+    pub retention: Duration,
+    /// An object that no manifest names any more is deleted after this long. Default: 60 s.
+    pub delete_after: Duration,
+    /// How often compaction looks for work besides after each flush. Default: 10 s.
+    pub compaction_interval: Duration,
+    /// Old manifests that are kept for inspection. Default: 5.
+    pub manifests_kept: usize,
+    pub cache: CacheConfig,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CacheConfig {
+    /// Blocks in memory, expanded columns included. Default: 256 MiB.
+    pub memory_bytes: usize,
+    /// Blocks on local disk; none by default.
+    pub disk: Option<DiskCacheConfig>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DiskCacheConfig {
+    pub directory: PathBuf,
+    pub bytes: usize,
+}
+
+impl DiskCacheConfig {
+    /// The disk cache is recycled region by region: a 32nd of it, within bounds.
+    pub fn region_bytes(&self) -> usize {
+        (self.bytes / 32).clamp(1 << 20, 64 << 20) & !4095
+    }
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            memtable_bytes_max: 64 << 20,
+            memtables_bytes_max: 256 << 20,
+            flush_interval: Duration::from_secs(30),
+            block_bytes: 128 << 10,
+            block_rows_max: 4096,
+            layer_bytes_max: 64 << 20,
+            level0_layers_max: 4,
+            level1_bytes: 256 << 20,
+            level_growth: 10,
+            read_wait_max: Duration::from_secs(10),
+            retention: Duration::from_secs(3600),
+            delete_after: Duration::from_secs(60),
+            compaction_interval: Duration::from_secs(10),
+            manifests_kept: 5,
+            cache: CacheConfig::default(),
+        }
+    }
+}
+
+impl Default for CacheConfig {
+    fn default() -> CacheConfig {
+        CacheConfig { memory_bytes: 256 << 20, disk: None }
+    }
+}
+
+impl Config {
+    /// The first setting that cannot work, in words.
+    pub fn validate(&self) -> Result<(), String> {
+        let rules = [
+            (self.memtable_bytes_max >= 1, "memtable_bytes_max must be at least 1"),
+            (
+                self.memtables_bytes_max >= 2 * self.memtable_bytes_max,
+                "memtables_bytes_max must be at least twice memtable_bytes_max",
+            ),
+            (self.block_bytes >= 1 && self.block_bytes <= 16 << 20, "block_bytes must be between 1 and 16 MiB"),
+            (
+                self.block_rows_max >= 1 && self.block_rows_max <= 1 << 20,
+                "block_rows_max must be between 1 and 1048576",
+            ),
+            (
+                self.layer_bytes_max >= 1 && self.layer_bytes_max <= 1 << 30,
+                "layer_bytes_max must be between 1 and 1 GiB",
+            ),
+            (self.level0_layers_max >= 1, "level0_layers_max must be at least 1"),
+            (self.level_growth >= 2, "level_growth must be at least 2"),
+            (!self.compaction_interval.is_zero(), "compaction_interval must not be zero"),
+            (self.cache.memory_bytes >= 1 << 20, "cache.memory_bytes must be at least 1 MiB"),
+            (
+                self.cache.disk.as_ref().is_none_or(|disk| disk.bytes >= 32 << 20),
+                "cache.disk.bytes must be at least 32 MiB",
+            ),
+        ];
+        match rules.iter().find(|(holds, _)| !holds) {
+            Some((_, rule)) => Err(format!("page server configuration: {rule}")),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,454 @@
+//! A block: some hundreds to thousands of versions of one index, in key order, each column apart.
+//!
+//! Versions of one key lie newest first and are never split over two blocks, so that one block answers for its keys.
+//! A block is parsed once, when it enters the block cache: its checksum is verified then, and the columns that a
+//! reader asks for are expanded at first use.
+//!
+//! Bytes: docs/formats.md, "Layer".
+
+use super::column::bytes::{BytesColumn, Compression};
+use super::column::integer::IntegerColumn;
+use super::column::keys::KeyColumn;
+use super::column::wide::WideColumn;
+use super::column::{Cursor, FormatError, bytes as byte_column, integer, keys, wide};
+use super::row;
+use super::statistics::ColumnStatistics;
+use bytes::Bytes;
+use common::id::{ColumnId, Lsn};
+use common::key::Key;
+use common::physical::{PhysicalType, PhysicalValue};
+use expr::row_encoding::{PhysicalRef, encode_row};
+use std::sync::OnceLock;
+
+const MAGIC: u32 = u32::from_le_bytes(*b"DBK1");
+const HEADER_BYTES: usize = 16;
+const SECTION_BYTES: usize = 8;
+const CHECKSUM_BYTES: usize = 4;
+/// More rows than this in one block is damage, not data.
+pub const BLOCK_ROWS_MAX: usize = 1 << 24;
+
+const SECTION_KEYS: u8 = 1;
+const SECTION_LSNS: u8 = 2;
+const SECTION_STATES: u8 = 3;
+const SECTION_OPAQUE: u8 = 4;
+const SECTION_TAGS: u8 = 5;
+const SECTION_VALUES: u8 = 6;
+
+const STATE_ROW: u64 = 0;
+const STATE_TOMBSTONE: u64 = 1;
+/// A row that could not be taken apart is kept as it came.
+const STATE_OPAQUE: u64 = 2;
+
+pub const TAG_ABSENT: u64 = 0;
+pub const TAG_NULL: u64 = 1;
+
+/// One version of a key on its way into a block, or out of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    pub key: Key,
+    pub lsn: Lsn,
+    /// `None`: a tombstone.
+    pub row: Option<Bytes>,
+}
+
+/// A block in bytes, with what its index entry needs.
+pub struct EncodedBlock {
+    pub bytes: Vec<u8>,
+    pub crc: u32,
+    pub statistics: Vec<ColumnStatistics>,
+    pub tombstones: u32,
+}
+
+/// Encodes versions, which are sorted by key, then by descending LSN.
+pub fn encode(versions: &[Version], compression: Compression) -> EncodedBlock {
+    let rows = versions.len();
+    assert!(rows > 0 && rows <= BLOCK_ROWS_MAX, "rows of a block");
+    let mut sections = Sections::default();
+    let key_slices: Vec<&[u8]> = versions.iter().map(|version| &version.key[..]).collect();
+    sections.add(SECTION_KEYS, 0, 0, |out| {
+        keys::encode(&key_slices, out);
+        0
+    });
+    sections.integers(SECTION_LSNS, 0, &versions.iter().map(|version| version.lsn.0).collect::<Vec<_>>());
+
+    let mut states = Vec::with_capacity(rows);
+    let mut fields = Vec::with_capacity(rows);
+    for version in versions {
+        let decoded = version.row.as_ref().map(row::decode);
+        states.push(match decoded {
+            None => STATE_TOMBSTONE,
+            Some(Ok(_)) => STATE_ROW,
+            Some(Err(_)) => STATE_OPAQUE,
+        });
+        fields.push(decoded.and_then(Result::ok).unwrap_or_default());
+    }
+    sections.integers(SECTION_STATES, 0, &states);
+    if states.contains(&STATE_OPAQUE) {
+        let rows = versions.iter().zip(&states);
+        let opaque: Vec<&[u8]> = rows
+            .map(|(version, state)| match &version.row {
+                Some(row) if *state == STATE_OPAQUE => &row[..],
+                _ => &[][..],
+            })
+            .collect();
+        sections.add(SECTION_OPAQUE, 0, 0, |out| byte_column::encode(&opaque, compression, out));
+    }
+    let tombstones = states.iter().filter(|state| **state == STATE_TOMBSTONE).count();
+    let width = fields.iter().map(Vec::len).max().unwrap_or(0);
+    let mut statistics = Vec::new();
+    for column in 0..width {
+        statistics.extend(encode_column(column as u16, &fields, rows - tombstones, compression, &mut sections));
+    }
+    let (bytes, crc) = sections.finish(rows);
+    EncodedBlock { bytes, crc, statistics, tombstones: tombstones as u32 }
+}
+
+fn tag_of(field: Option<&Option<PhysicalValue>>) -> u64 {
+    match field {
+        None | Some(None) => TAG_ABSENT,
+        Some(Some(value)) => row::physical(value).map_or(TAG_NULL, |physical| physical as u64),
+    }
+}
+
+fn encode_column(
+    column: u16,
+    rows: &[Vec<Option<PhysicalValue>>],
+    row_count: usize,
+    compression: Compression,
+    sections: &mut Sections,
+) -> Vec<ColumnStatistics> {
+    let field = |row: &'_ Vec<Option<PhysicalValue>>| -> u64 { tag_of(row.get(column as usize)) };
+    let tags: Vec<u64> = rows.iter().map(field).collect();
+    sections.integers(SECTION_TAGS, column, &tags);
+    let mut statistics = Vec::new();
+    for physical in [2u8, 3, 4, 5, 6, 7].into_iter().filter_map(PhysicalType::from_tag) {
+        if !tags.contains(&(physical as u64)) {
+            continue;
+        }
+        let values = rows.iter().map(|row| row.get(column as usize).and_then(Option::as_ref));
+        encode_values(column, physical, values, compression, sections);
+        let present = rows.iter().filter_map(|row| row.get(column as usize)?.as_ref());
+        statistics.push(ColumnStatistics::of(ColumnId(column), physical, present, row_count));
+    }
+    statistics
+}
+
+/// Values of one physical type, one per row; rows without one repeat the value before, which costs least.
+fn encode_values<'a>(
+    column: u16,
+    physical: PhysicalType,
+    values: impl Iterator<Item = Option<&'a PhysicalValue>>,
+    compression: Compression,
+    sections: &mut Sections,
+) {
+    macro_rules! filled {
+        ($pattern:pat => $value:expr, $empty:expr) => {{
+            let mut last = $empty;
+            values
+                .map(|value| {
+                    if let Some($pattern) = value {
+                        last = $value;
+                    }
+                    last
+                })
+                .collect::<Vec<_>>()
+        }};
+    }
+    let tag = physical as u8;
+    match physical {
+        PhysicalType::Int64 => {
+            let values = filled!(PhysicalValue::Int64(value) => *value as u64, 0);
+            sections.add(SECTION_VALUES, tag, column, |out| {
+                integer::encode(&values, true, out);
+                0
+            });
+        }
+        PhysicalType::UInt64 => {
+            let values = filled!(PhysicalValue::UInt64(value) => *value, 0);
+            sections.add(SECTION_VALUES, tag, column, |out| {
+                integer::encode(&values, false, out);
+                0
+            });
+        }
+        PhysicalType::Float64 => {
+            let values = filled!(PhysicalValue::Float64(value) => value.to_bits(), 0);
+            sections.add(SECTION_VALUES, tag, column, |out| {
+                integer::encode(&values, false, out);
+                0
+            });
+        }
+        PhysicalType::Int128 => {
+            let values = filled!(PhysicalValue::Int128(value) => value.to_le_bytes(), [0; 16]);
+            sections.add(SECTION_VALUES, tag, column, |out| {
+                wide::encode(&values, out);
+                0
+            });
+        }
+        PhysicalType::Int256 => {
+            let values = filled!(PhysicalValue::Int256(value) => *value, [0; 32]);
+            sections.add(SECTION_VALUES, tag, column, |out| {
+                wide::encode(&values, out);
+                0
+            });
+        }
+        PhysicalType::Bytes => {
+            let values = values
+                .map(|value| match value {
+                    Some(PhysicalValue::Bytes(bytes)) => &bytes[..],
+                    _ => &[][..],
+                })
+                .collect::<Vec<_>>();
+            sections.add(SECTION_VALUES, tag, column, |out| byte_column::encode(&values, compression, out));
+        }
+    }
+}
+
+/// Directory and payloads of a block being written.
+#[derive(Default)]
+struct Sections {
+    directory: Vec<u8>,
+    payload: Vec<u8>,
+    expanded_bytes: usize,
+}
+
+impl Sections {
+    fn add(&mut self, kind: u8, physical: u8, column: u16, write: impl FnOnce(&mut Vec<u8>) -> usize) {
+        let start = self.payload.len();
+        self.expanded_bytes += write(&mut self.payload);
+        self.directory.extend([kind, physical]);
+        self.directory.extend(column.to_le_bytes());
+        self.directory.extend(((self.payload.len() - start) as u32).to_le_bytes());
+    }
+
+    fn integers(&mut self, kind: u8, column: u16, values: &[u64]) {
+        self.add(kind, 0, column, |out| {
+            integer::encode(values, false, out);
+            0
+        });
+    }
+
+    fn finish(self, rows: usize) -> (Vec<u8>, u32) {
+        let mut bytes = Vec::with_capacity(HEADER_BYTES + self.directory.len() + self.payload.len() + CHECKSUM_BYTES);
+        bytes.extend(MAGIC.to_le_bytes());
+        bytes.extend((rows as u32).to_le_bytes());
+        bytes.extend(((self.directory.len() / SECTION_BYTES) as u32).to_le_bytes());
+        bytes.extend((self.expanded_bytes as u32).to_le_bytes());
+        bytes.extend(self.directory);
+        bytes.extend(self.payload);
+        let crc = crc32c(&bytes);
+        bytes.extend(crc.to_le_bytes());
+        (bytes, crc)
+    }
+}
+
+pub fn crc32c(bytes: &[u8]) -> u32 {
+    crc_fast::crc32_iscsi(bytes)
+}
+
+/// What a cached block will take in memory, expanded columns included, judged by its header alone.
+pub fn memory_bytes(bytes: &[u8]) -> usize {
+    let expanded = bytes.get(12..16).and_then(|word| word.try_into().ok()).map_or(0, u32::from_le_bytes);
+    bytes.len() + (expanded as usize).min(1 << 30)
+}
+
+/// A parsed block.
+#[derive(Debug)]
+pub struct Block {
+    rows: usize,
+    keys: KeyColumn,
+    lsns: IntegerColumn,
+    states: IntegerColumn,
+    opaque: Option<BytesColumn>,
+    columns: Vec<BlockColumn>,
+}
+
+#[derive(Debug)]
+pub struct BlockColumn {
+    pub column: ColumnId,
+    pub tags: IntegerColumn,
+    values: Vec<TypedValues>,
+}
+
+/// The values of one type, expanded at first use.
+#[derive(Debug)]
+struct TypedValues {
+    physical: PhysicalType,
+    payload: Bytes,
+    parsed: OnceLock<Result<Values, FormatError>>,
+}
+
+/// The values of one column and type, expanded.
+#[derive(Debug)]
+pub enum Values {
+    Integer(IntegerColumn),
+    Wide128(WideColumn<16>),
+    Wide256(WideColumn<32>),
+    Bytes(BytesColumn),
+}
+
+impl Block {
+    /// Verifies and parses. `crc` is what the layer's index says, so that a block of another layer is not taken for it.
+    pub fn parse(bytes: &Bytes, crc: u32) -> Result<Block, FormatError> {
+        let (body, stored) = bytes.split_last_chunk::<CHECKSUM_BYTES>().ok_or(FormatError("it is too short"))?;
+        if u32::from_le_bytes(*stored) != crc || crc32c(body) != crc {
+            return Err(FormatError("checksum mismatch"));
+        }
+        let mut cursor = Cursor::new(body);
+        if cursor.u32()? != MAGIC {
+            return Err(FormatError("not a block"));
+        }
+        let (rows, sections, _) = (cursor.u32()? as usize, cursor.u32()? as usize, cursor.u32()?);
+        if rows == 0 || rows > BLOCK_ROWS_MAX {
+            return Err(FormatError("the row count is out of range"));
+        }
+        let mut directory = Cursor::new(cursor.take(sections.saturating_mul(SECTION_BYTES))?);
+        let (mut keys, mut lsns, mut states, mut opaque) = (None, None, None, None);
+        let mut columns: Vec<BlockColumn> = Vec::new();
+        for _ in 0..sections {
+            let (kind, physical, column) = (directory.u8()?, directory.u8()?, ColumnId(directory.u16()?));
+            let payload = bytes.slice_ref(cursor.take(directory.u32()? as usize)?);
+            match kind {
+                SECTION_KEYS => keys = Some(KeyColumn::parse(&payload, rows)?),
+                SECTION_LSNS => lsns = Some(IntegerColumn::parse(&payload, rows)?),
+                SECTION_STATES => states = Some(IntegerColumn::parse(&payload, rows)?),
+                SECTION_OPAQUE => opaque = Some(BytesColumn::parse(&payload, rows)?),
+                SECTION_TAGS => {
+                    if columns.last().is_some_and(|last| last.column >= column) {
+                        return Err(FormatError("columns are out of order"));
+                    }
+                    let tags = IntegerColumn::parse(&payload, rows)?;
+                    columns.push(BlockColumn { column, tags, values: Vec::new() });
+                }
+                SECTION_VALUES => {
+                    let owner = columns.last_mut().filter(|last| last.column == column);
+                    let owner = owner.ok_or(FormatError("values without tags"))?;
+                    let physical = PhysicalType::from_tag(physical).ok_or(FormatError("unknown physical type"))?;
+                    owner.values.push(TypedValues { physical, payload, parsed: OnceLock::new() });
+                }
+                _ => return Err(FormatError("unknown section")),
+            }
+        }
+        let missing = FormatError("a section is missing");
+        Ok(Block {
+            rows,
+            keys: keys.ok_or(missing.clone())?,
+            lsns: lsns.ok_or(missing.clone())?,
+            states: states.ok_or(missing)?,
+            opaque,
+            columns,
+        })
+    }
+
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub fn key(&self, index: usize) -> Key {
+        self.keys.get(index)
+    }
+
+    pub fn keys(&self) -> &KeyColumn {
+        &self.keys
+    }
+
+    pub fn lsn(&self, index: usize) -> Lsn {
+        Lsn(self.lsns.get(index))
+    }
+
+    pub fn lsns(&self) -> Vec<u64> {
+        self.lsns.decode(|lsn| lsn)
+    }
+
+    pub fn is_tombstone(&self, index: usize) -> bool {
+        self.states.get(index) == STATE_TOMBSTONE
+    }
+
+    /// True where every version is a row of columns: no tombstone, nothing opaque.
+    pub fn only_rows(&self) -> bool {
+        self.states.constant() == Some(STATE_ROW)
+    }
+
+    pub fn is_opaque(&self, index: usize) -> bool {
+        self.states.get(index) == STATE_OPAQUE
+    }
+
+    pub fn column(&self, column: ColumnId) -> Option<&BlockColumn> {
+        let at = self.columns.binary_search_by_key(&column, |column| column.column).ok()?;
+        Some(&self.columns[at])
+    }
+
+    /// Index of the newest version of `key` at or below `lsn`.
+    pub fn find(&self, key: &[u8], lsn: Lsn) -> Option<usize> {
+        let mut index = self.keys.lower_bound(key);
+        while index < self.rows && self.keys.equals(index, key) {
+            if self.lsn(index) <= lsn {
+                return Some(index);
+            }
+            index += 1;
+        }
+        None
+    }
+
+    /// The stored row at `index`, put together from its columns; `None` for a tombstone.
+    pub fn row(&self, index: usize) -> Result<Option<Bytes>, FormatError> {
+        match self.states.get(index) {
+            STATE_TOMBSTONE => return Ok(None),
+            STATE_OPAQUE => {
+                let opaque = self.opaque.as_ref().ok_or(FormatError("a section is missing"))?;
+                return Ok(Some(opaque.get_shared(index)));
+            }
+            _ => {}
+        }
+        let mut fields = Vec::with_capacity(self.columns.len());
+        for column in &self.columns {
+            if let Some(value) = column.value(index)? {
+                fields.push((column.column, value));
+            }
+        }
+        Ok(Some(encode_row(&fields)))
+    }
+}
+
+impl BlockColumn {
+    /// Values of one type; `None` if no row of the block has one.
+    pub fn values(&self, physical: PhysicalType) -> Result<Option<&Values>, FormatError> {
+        let Some(values) = self.values.iter().find(|values| values.physical == physical) else { return Ok(None) };
+        let parsed = values.parsed.get_or_init(|| Values::parse(physical, &values.payload, self.tags.rows()));
+        parsed.as_ref().map(Some).map_err(Clone::clone)
+    }
+
+    /// `None`: the row does not have this column.
+    pub fn value(&self, index: usize) -> Result<Option<PhysicalRef<'_>>, FormatError> {
+        let physical = match self.tags.get(index) {
+            TAG_ABSENT => return Ok(None),
+            TAG_NULL => return Ok(Some(PhysicalRef::Null)),
+            tag => u8::try_from(tag).ok().and_then(PhysicalType::from_tag).ok_or(FormatError("unknown tag"))?,
+        };
+        let values = self.values(physical)?.ok_or(FormatError("a section is missing"))?;
+        Ok(Some(values.get(physical, index)))
+    }
+}
+
+impl Values {
+    fn parse(physical: PhysicalType, payload: &Bytes, rows: usize) -> Result<Values, FormatError> {
+        Ok(match physical {
+            PhysicalType::Int64 | PhysicalType::UInt64 | PhysicalType::Float64 => {
+                Values::Integer(IntegerColumn::parse(payload, rows)?)
+            }
+            PhysicalType::Int128 => Values::Wide128(WideColumn::parse(payload, rows)?),
+            PhysicalType::Int256 => Values::Wide256(WideColumn::parse(payload, rows)?),
+            PhysicalType::Bytes => Values::Bytes(BytesColumn::parse(payload, rows)?),
+        })
+    }
+
+    fn get(&self, physical: PhysicalType, index: usize) -> PhysicalRef<'_> {
+        match (self, physical) {
+            (Values::Integer(column), PhysicalType::UInt64) => PhysicalRef::UInt64(column.get(index)),
+            (Values::Integer(column), PhysicalType::Float64) => PhysicalRef::Float64(f64::from_bits(column.get(index))),
+            (Values::Integer(column), _) => PhysicalRef::Int64(column.get(index) as i64),
+            (Values::Wide128(column), _) => PhysicalRef::Int128(i128::from_le_bytes(column.get(index))),
+            (Values::Wide256(column), _) => PhysicalRef::Int256(column.get(index)),
+            (Values::Bytes(column), _) => PhysicalRef::Bytes(column.get(index)),
+        }
+    }
+}

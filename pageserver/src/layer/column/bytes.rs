@@ -1,0 +1,288 @@
+//! Columns of byte strings: one value for all rows, a dictionary, or the strings one after the other with offsets.
+//!
+//! Long data is compressed as one piece (lz4 or zstd) and expanded once, when the column is parsed; a parsed column
+//! lives in the block cache, so later point reads only slice.
+
+use super::integer::{self, IntegerColumn};
+use super::{Cursor, FormatError};
+use bytes::Bytes;
+use std::collections::HashMap;
+
+const CONSTANT: u8 = 0;
+const PLAIN: u8 = 1;
+const DICTIONARY: u8 = 2;
+
+const UNCOMPRESSED: u8 = 0;
+const LZ4: u8 = 1;
+const ZSTD: u8 = 2;
+
+/// Less than this is not worth a call to a compressor.
+const COMPRESS_BYTES_MIN: usize = 128;
+/// What an expanded column may take at most; a length above it is damage, not data.
+const COLUMN_BYTES_MAX: usize = 1 << 30;
+const DICTIONARY_VALUES_MAX: usize = 4096;
+
+/// How byte strings are compressed: lz4 where writing is urgent, zstd where the data stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    None,
+    Lz4,
+    Zstd { level: i32 },
+}
+
+/// A parsed column of byte strings.
+#[derive(Debug)]
+pub struct BytesColumn {
+    rows: usize,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Constant(Bytes),
+    Plain(Plain),
+    Dictionary { codes: IntegerColumn, values: Plain },
+}
+
+/// Strings back to back: string `i` is `data[offsets[i]..offsets[i + 1]]`.
+#[derive(Debug)]
+struct Plain {
+    offsets: Vec<i32>,
+    data: Bytes,
+}
+
+/// Appends `values`; returns how many bytes the parsed column takes beyond the encoded ones.
+pub fn encode(values: &[&[u8]], compression: Compression, out: &mut Vec<u8>) -> usize {
+    let first = values.first().copied().unwrap_or_default();
+    if values.iter().all(|value| *value == first) {
+        out.push(CONSTANT);
+        out.extend(first);
+        return 0;
+    }
+    if let Some((distinct, codes)) = dictionary(values) {
+        out.push(DICTIONARY);
+        let mut code_bytes = Vec::new();
+        integer::encode(&codes, false, &mut code_bytes);
+        out.extend((distinct.len() as u32).to_le_bytes());
+        out.extend((code_bytes.len() as u32).to_le_bytes());
+        out.extend(code_bytes);
+        return encode_plain(&distinct, compression, out);
+    }
+    out.push(PLAIN);
+    encode_plain(values, compression, out)
+}
+
+/// Distinct values and codes, where at least half of the bytes are repetitions.
+fn dictionary<'a>(values: &[&'a [u8]]) -> Option<(Vec<&'a [u8]>, Vec<u64>)> {
+    let total: usize = values.iter().map(|value| value.len()).sum();
+    let mut codes_of: HashMap<&[u8], u64> = HashMap::new();
+    let (mut distinct, mut codes, mut distinct_bytes) = (Vec::new(), Vec::with_capacity(values.len()), 0);
+    for value in values {
+        let code = *codes_of.entry(value).or_insert_with(|| {
+            distinct.push(*value);
+            distinct_bytes += value.len() + 2;
+            distinct.len() as u64 - 1
+        });
+        codes.push(code);
+        if distinct_bytes * 2 > total || distinct.len() > DICTIONARY_VALUES_MAX {
+            return None;
+        }
+    }
+    Some((distinct, codes))
+}
+
+fn encode_plain(values: &[&[u8]], compression: Compression, out: &mut Vec<u8>) -> usize {
+    let data = values.concat();
+    assert!(data.len() < COLUMN_BYTES_MAX, "a block of more than a gigabyte");
+    let lengths: Vec<u64> = values.iter().map(|value| value.len() as u64).collect();
+    let mut length_bytes = Vec::new();
+    integer::encode(&lengths, false, &mut length_bytes);
+    let compressed = match compression {
+        _ if data.len() < COMPRESS_BYTES_MIN => None,
+        Compression::None => None,
+        Compression::Lz4 => Some((LZ4, lz4_flex::block::compress(&data))),
+        Compression::Zstd { level } => zstd::bulk::compress(&data, level).ok().map(|bytes| (ZSTD, bytes)),
+    };
+    // Expanding costs time on every first read: it has to save an eighth.
+    let compressed = compressed.filter(|(_, bytes)| bytes.len() + data.len() / 8 < data.len());
+    let expanded = values.len() * 4 + compressed.as_ref().map_or(0, |_| data.len());
+    let (method, stored) = compressed.unwrap_or((UNCOMPRESSED, data.clone()));
+    out.push(method);
+    out.extend((length_bytes.len() as u32).to_le_bytes());
+    out.extend((data.len() as u32).to_le_bytes());
+    out.extend(length_bytes);
+    out.extend(stored);
+    expanded
+}
+
+impl Plain {
+    fn parse(bytes: &Bytes, count: usize) -> Result<Plain, FormatError> {
+        let mut cursor = Cursor::new(bytes);
+        let (method, length_bytes, data_len) = (cursor.u8()?, cursor.u32()? as usize, cursor.u32()? as usize);
+        if data_len >= COLUMN_BYTES_MAX {
+            return Err(FormatError("a column is longer than a gigabyte"));
+        }
+        let lengths = IntegerColumn::parse(&bytes.slice_ref(cursor.take(length_bytes)?), count)?;
+        let mut offsets = Vec::with_capacity(count + 1);
+        let mut end = 0u64;
+        offsets.push(0);
+        for length in lengths.decode(|length| length) {
+            end = end.saturating_add(length);
+            if end > data_len as u64 {
+                return Err(FormatError("string lengths exceed the data"));
+            }
+            offsets.push(end as i32);
+        }
+        if end != data_len as u64 {
+            return Err(FormatError("string lengths fall short of the data"));
+        }
+        let stored = cursor.rest();
+        let data = match method {
+            UNCOMPRESSED => bytes.slice_ref(stored),
+            LZ4 => Bytes::from(
+                lz4_flex::block::decompress(stored, data_len).map_err(|_| FormatError("lz4 data does not expand"))?,
+            ),
+            ZSTD => Bytes::from(
+                zstd::bulk::decompress(stored, data_len).map_err(|_| FormatError("zstd data does not expand"))?,
+            ),
+            _ => return Err(FormatError("unknown compression")),
+        };
+        if data.len() != data_len {
+            return Err(FormatError("expanded data has the wrong length"));
+        }
+        Ok(Plain { offsets, data })
+    }
+
+    fn range(&self, index: usize) -> std::ops::Range<usize> {
+        self.offsets[index] as usize..self.offsets[index + 1] as usize
+    }
+}
+
+impl BytesColumn {
+    pub fn parse(bytes: &Bytes, rows: usize) -> Result<BytesColumn, FormatError> {
+        let mut cursor = Cursor::new(bytes);
+        let kind = match cursor.u8()? {
+            CONSTANT => Kind::Constant(bytes.slice_ref(cursor.rest())),
+            PLAIN => Kind::Plain(Plain::parse(&bytes.slice_ref(cursor.rest()), rows)?),
+            DICTIONARY => {
+                let (count, code_bytes) = (cursor.u32()? as usize, cursor.u32()? as usize);
+                if count == 0 || count > DICTIONARY_VALUES_MAX {
+                    return Err(FormatError("a dictionary has the wrong size"));
+                }
+                let codes = IntegerColumn::parse(&bytes.slice_ref(cursor.take(code_bytes)?), rows)?;
+                if codes.decode(|code| code as usize >= count).into_iter().any(|out_of_range| out_of_range) {
+                    return Err(FormatError("a dictionary code is out of range"));
+                }
+                Kind::Dictionary { codes, values: Plain::parse(&bytes.slice_ref(cursor.rest()), count)? }
+            }
+            _ => return Err(FormatError("unknown string encoding")),
+        };
+        Ok(BytesColumn { rows, kind })
+    }
+
+    #[inline]
+    pub fn get(&self, index: usize) -> &[u8] {
+        assert!(index < self.rows, "row out of range");
+        match &self.kind {
+            Kind::Constant(value) => value,
+            Kind::Plain(plain) => &plain.data[plain.range(index)],
+            Kind::Dictionary { codes, values } => &values.data[values.range(codes.get(index) as usize)],
+        }
+    }
+
+    /// The value without a copy, sharing the block's memory.
+    pub fn get_shared(&self, index: usize) -> Bytes {
+        assert!(index < self.rows, "row out of range");
+        match &self.kind {
+            Kind::Constant(value) => value.clone(),
+            Kind::Plain(plain) => plain.data.slice(plain.range(index)),
+            Kind::Dictionary { codes, values } => values.data.slice(values.range(codes.get(index) as usize)),
+        }
+    }
+
+    /// All strings back to back and their offsets, as Arrow wants them. Fails where a dictionary or a constant
+    /// would unfold to more than Arrow's offsets can address.
+    pub fn decode(&self) -> Result<(Vec<i32>, Bytes), FormatError> {
+        let mut offsets = Vec::with_capacity(self.rows + 1);
+        let mut data = Vec::new();
+        offsets.push(0);
+        match &self.kind {
+            Kind::Plain(plain) => return Ok((plain.offsets.clone(), plain.data.clone())),
+            Kind::Constant(value) => {
+                if value.len().saturating_mul(self.rows) > COLUMN_BYTES_MAX {
+                    return Err(FormatError("a column unfolds to more than a gigabyte"));
+                }
+                for row in 1..=self.rows {
+                    data.extend_from_slice(value);
+                    offsets.push((row * value.len()) as i32);
+                }
+            }
+            Kind::Dictionary { codes, values } => {
+                for code in codes.decode(|code| code as usize) {
+                    data.extend_from_slice(&values.data[values.range(code)]);
+                    if data.len() > COLUMN_BYTES_MAX {
+                        return Err(FormatError("a column unfolds to more than a gigabyte"));
+                    }
+                    offsets.push(data.len() as i32);
+                }
+            }
+        }
+        Ok((offsets, data.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn round_trip(values: &[&[u8]], compression: Compression) -> u8 {
+        let mut encoded = Vec::new();
+        encode(values, compression, &mut encoded);
+        let kind = encoded[0];
+        let column = BytesColumn::parse(&encoded.into(), values.len()).unwrap();
+        let (offsets, data) = column.decode().unwrap();
+        for (index, value) in values.iter().enumerate() {
+            assert_eq!(column.get(index), *value);
+            assert_eq!(column.get_shared(index), *value);
+            assert_eq!(&data[offsets[index] as usize..offsets[index + 1] as usize], *value);
+        }
+        kind
+    }
+
+    #[test]
+    fn repetition_decides_the_encoding() {
+        let numbers: Vec<String> = (0..200).map(|n| format!("value number {n} of many")).collect();
+        let numbers: Vec<&[u8]> = numbers.iter().map(|text| text.as_bytes()).collect();
+        for compression in [Compression::None, Compression::Lz4, Compression::Zstd { level: 1 }] {
+            assert_eq!(round_trip(&[&b"same"[..]; 50], compression), CONSTANT);
+            assert_eq!(round_trip(&numbers, compression), PLAIN);
+            let repeated: Vec<&[u8]> = (0..200).map(|n| numbers[n % 7]).collect();
+            assert_eq!(round_trip(&repeated, compression), DICTIONARY);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_strings_come_back(values in prop::collection::vec(prop::collection::vec(0u8..4, 0..40), 1..100)) {
+            let values: Vec<&[u8]> = values.iter().map(|value| &value[..]).collect();
+            round_trip(&values, Compression::Lz4);
+            round_trip(&values, Compression::Zstd { level: 1 });
+        }
+
+        #[test]
+        fn damaged_bytes_never_panic(
+            values in prop::collection::vec(prop::collection::vec(0u8..4, 0..40), 1..60), at: prop::sample::Index, to: u8,
+        ) {
+            let values: Vec<&[u8]> = values.iter().map(|value| &value[..]).collect();
+            let mut encoded = Vec::new();
+            encode(&values, Compression::Lz4, &mut encoded);
+            let at = at.index(encoded.len());
+            encoded[at] = to;
+            if let Ok(column) = BytesColumn::parse(&encoded.into(), values.len()) {
+                column.get(values.len() - 1);
+                let _ = column.decode();
+            }
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! What the index says about each column of a block: smallest and greatest value, and what is missing.
+//!
+//! A statistic may be wider than the data (long strings are cut), never narrower: it is used to skip blocks.
+
+use super::row;
+use common::id::ColumnId;
+use common::physical::{PhysicalType, PhysicalValue};
+use common::service::page::ColumnBound;
+use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
+
+/// Byte strings are cut to this length in statistics.
+const BYTES_MAX: usize = 32;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ColumnStatistics {
+    pub column: ColumnId,
+    pub physical: PhysicalType,
+    /// `None`: no lower bound is known (a NaN).
+    pub min: Option<PhysicalValue>,
+    pub max: Option<PhysicalValue>,
+    pub nulls: u32,
+    /// Rows without this column, being older than it.
+    pub absent: u32,
+    /// Values of another physical type.
+    pub others: u32,
+}
+
+impl ColumnStatistics {
+    /// `present` are the fields of all rows that have the column at all; `rows` counts those that have not, too.
+    pub fn of<'a>(
+        column: ColumnId,
+        physical: PhysicalType,
+        present: impl Iterator<Item = &'a PhysicalValue>,
+        rows: usize,
+    ) -> ColumnStatistics {
+        let mut statistics =
+            ColumnStatistics { column, physical, min: None, max: None, nulls: 0, absent: rows as u32, others: 0 };
+        let (mut min, mut max, mut ordered) = (None, None, true);
+        for value in present {
+            statistics.absent -= 1;
+            match row::physical(value) {
+                None => statistics.nulls += 1,
+                Some(found) if found != physical => statistics.others += 1,
+                Some(_) => {
+                    ordered &= compare(value, value).is_some();
+                    if min.is_none_or(|min| compare(value, min) == Some(Ordering::Less)) {
+                        min = Some(value);
+                    }
+                    if max.is_none_or(|max| compare(value, max) == Some(Ordering::Greater)) {
+                        max = Some(value);
+                    }
+                }
+            }
+        }
+        if ordered {
+            statistics.min = min.map(cut_down);
+            statistics.max = max.and_then(cut_up);
+        }
+        statistics
+    }
+
+    /// True where no value that is counted here can meet `bound`. Absent columns and other types say nothing.
+    pub fn excludes(&self, bound: &ColumnBound) -> bool {
+        if self.column != bound.column || self.absent > 0 || self.others > 0 {
+            return false;
+        }
+        let beyond =
+            |value: &Option<PhysicalValue>, limit: &Option<PhysicalValue>, order: Ordering| match (value, limit) {
+                (Some(value), Some(limit)) => compare(value, limit) == Some(order),
+                _ => false,
+            };
+        beyond(&self.max, &bound.min, Ordering::Less) || beyond(&self.min, &bound.max, Ordering::Greater)
+    }
+}
+
+fn cut_down(value: &PhysicalValue) -> PhysicalValue {
+    match value {
+        PhysicalValue::Bytes(bytes) if bytes.len() > BYTES_MAX => {
+            PhysicalValue::Bytes(bytes::Bytes::copy_from_slice(&bytes[..BYTES_MAX]))
+        }
+        PhysicalValue::Bytes(bytes) => PhysicalValue::Bytes(bytes::Bytes::copy_from_slice(bytes)),
+        other => other.clone(),
+    }
+}
+
+fn cut_up(value: &PhysicalValue) -> Option<PhysicalValue> {
+    match value {
+        PhysicalValue::Bytes(bytes) if bytes.len() > BYTES_MAX => {
+            let end = common::key::prefix_end(&bytes[..BYTES_MAX]);
+            (!end.is_empty()).then_some(PhysicalValue::Bytes(end))
+        }
+        other => Some(cut_down(other)),
+    }
+}
+
+/// Order of two values of one type; `None` for values that have none between them.
+pub fn compare(a: &PhysicalValue, b: &PhysicalValue) -> Option<Ordering> {
+    match (a, b) {
+        (PhysicalValue::Int64(a), PhysicalValue::Int64(b)) => Some(a.cmp(b)),
+        (PhysicalValue::UInt64(a), PhysicalValue::UInt64(b)) => Some(a.cmp(b)),
+        (PhysicalValue::Float64(a), PhysicalValue::Float64(b)) => a.partial_cmp(b),
+        (PhysicalValue::Int128(a), PhysicalValue::Int128(b)) => Some(a.cmp(b)),
+        (PhysicalValue::Int256(a), PhysicalValue::Int256(b)) => {
+            // Two's complement, little endian: the sign is in the last byte, then the bytes decide from the top.
+            let key = |value: &[u8; 32]| {
+                let mut big: [u8; 32] = *value;
+                big.reverse();
+                big[0] ^= 0x80;
+                big
+            };
+            Some(key(a).cmp(&key(b)))
+        }
+        (PhysicalValue::Bytes(a), PhysicalValue::Bytes(b)) => Some(a.cmp(b)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn bound(min: Option<PhysicalValue>, max: Option<PhysicalValue>) -> ColumnBound {
+        ColumnBound { column: ColumnId(1), min, max }
+    }
+
+    fn statistics(values: &[PhysicalValue], rows: usize) -> ColumnStatistics {
+        ColumnStatistics::of(ColumnId(1), row::physical(&values[0]).unwrap(), values.iter(), rows)
+    }
+
+    #[test]
+    fn a_block_is_excluded_only_beyond_its_values() {
+        let column = statistics(&[PhysicalValue::Int64(-5), PhysicalValue::Int64(9), PhysicalValue::Null], 3);
+        for (min, max, excluded) in [
+            (Some(10), None, true),
+            (Some(9), None, false),
+            (None, Some(-6), true),
+            (None, Some(-5), false),
+            (Some(0), Some(1), false),
+        ] {
+            let bound = bound(min.map(PhysicalValue::Int64), max.map(PhysicalValue::Int64));
+            assert_eq!(column.excludes(&bound), excluded, "{bound:?}");
+        }
+    }
+
+    #[test]
+    fn rows_without_the_column_keep_a_block() {
+        let column = statistics(&[PhysicalValue::Int64(1)], 2);
+        assert!(!column.excludes(&bound(Some(PhysicalValue::Int64(100)), None)));
+    }
+
+    #[test]
+    fn cut_strings_still_enclose_the_values() {
+        let long = PhysicalValue::Bytes(Bytes::from(vec![b'x'; 100]));
+        let column = statistics(std::slice::from_ref(&long), 1);
+        assert!(!column.excludes(&bound(Some(long.clone()), Some(long))));
+        let unbounded = statistics(&[PhysicalValue::Bytes(Bytes::from(vec![0xff; 100]))], 1);
+        assert_eq!(unbounded.max, None);
+    }
+
+    #[test]
+    fn nan_leaves_no_bounds() {
+        let column = statistics(&[PhysicalValue::Float64(1.0), PhysicalValue::Float64(f64::NAN)], 2);
+        assert_eq!((column.min, column.max), (None, None));
+    }
+}

@@ -1,0 +1,12 @@
+//! The numbered list of a tablet's layers: what the tablet is, in object storage.
+//!
+//! Invariants
+//! - Manifest `n + 1` is written only by an owner that has read manifest `n`; put-if-absent lets one of several win.
+//! - A layer is durable before a manifest names it, and is deleted only after no manifest in force names it.
+
+#[allow(clippy::module_inception)]
+mod manifest;
+pub mod store;
+
+pub use manifest::{LayerMeta, Manifest, decode, encode};
+pub use store::{ManifestError, ManifestStore};

@@ -1,0 +1,119 @@
+//! Files of every released format stay readable. To add one: run with `DRUMLIN_WRITE_GOLDEN=1`, and commit the file.
+
+mod support;
+
+use bytes::Bytes;
+use common::id::{ColumnId, CounterId, Lsn, TabletId};
+use common::physical::PhysicalValue;
+use expr::row_encoding::RowWriter;
+use pageserver::layer::writer::{LayerWriter, WriterOptions};
+use pageserver::layer::{Block, Compression, Version, format};
+use pageserver::manifest::{self, LayerMeta, Manifest};
+use std::path::PathBuf;
+use support::key;
+
+fn golden(name: &str, today: impl FnOnce() -> Vec<u8>) -> Bytes {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/formats").join(name);
+    if std::env::var_os("DRUMLIN_WRITE_GOLDEN").is_some() && !path.exists() {
+        std::fs::write(&path, today()).unwrap();
+    }
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).into()
+}
+
+/// Every encoding, both kinds of keys, tombstones, several versions of a key, NULLs, and a row that is none.
+fn versions() -> Vec<Version> {
+    let mut versions = Vec::new();
+    for number in 0..600u32 {
+        let mut fields = vec![
+            (ColumnId(0), PhysicalValue::Int64(i64::from(number) * 1_000_003)),
+            (ColumnId(1), PhysicalValue::UInt64(u64::from(number / 50))),
+            (ColumnId(2), PhysicalValue::Float64([0.5, 1.25, -3.0][number as usize % 3])),
+            (ColumnId(3), PhysicalValue::Bytes(Bytes::from(format!("a longer text, number {number}")))),
+            (ColumnId(4), PhysicalValue::Bytes(Bytes::from(["red", "green", "blue"][number as usize % 3]))),
+            (ColumnId(5), PhysicalValue::Int128(i128::from(number) << 64)),
+            (ColumnId(6), PhysicalValue::Int256([number as u8; 32])),
+            (ColumnId(7), PhysicalValue::Int64(i64::from(number.wrapping_mul(2_654_435_761) % 1000) - 500)),
+        ];
+        if number % 4 == 0 {
+            fields[3].1 = PhysicalValue::Null;
+        }
+        fields.truncate(8 - number as usize % 3);
+        let mut row = RowWriter::new();
+        fields.into_iter().for_each(|(column, value)| row.put(column, value));
+        let row = row.finish();
+        let lsn = u64::from(number) + 10;
+        versions.push(Version { key: key(number), lsn: Lsn(lsn), row: (number % 9 != 0).then(|| row.clone()) });
+        if number % 5 == 0 {
+            versions.push(Version { key: key(number), lsn: Lsn(lsn - 9), row: Some(row) });
+        }
+    }
+    versions.push(Version { key: key(601), lsn: Lsn(1), row: Some(Bytes::from_static(b"no row at all")) });
+    versions.sort_by(|a, b| a.key.cmp(&b.key).then(b.lsn.cmp(&a.lsn)));
+    versions
+}
+
+fn layer(compression: Compression) -> Vec<u8> {
+    let mut writer = LayerWriter::new(WriterOptions { block_bytes: 16 << 10, block_rows: 1000, compression });
+    versions().into_iter().for_each(|version| writer.push(version));
+    writer.finish().unwrap().bytes
+}
+
+fn read_layer(bytes: &Bytes) -> Vec<Version> {
+    assert_eq!(bytes[..8], *format::HEADER);
+    let footer = &bytes[bytes.len() - format::FOOTER_BYTES..];
+    let index_offset = u64::from_le_bytes(footer[..8].try_into().unwrap()) as usize;
+    let index = format::decode_tail(&bytes[index_offset..], bytes.len() as u64).unwrap();
+    let mut versions = Vec::new();
+    for entry in &index.blocks {
+        let start = entry.offset as usize;
+        let block = Block::parse(&bytes.slice(start..start + entry.length as usize), entry.crc).unwrap();
+        assert_eq!(block.rows(), entry.rows as usize);
+        for index in 0..block.rows() {
+            versions.push(Version { key: block.key(index), lsn: block.lsn(index), row: block.row(index).unwrap() });
+        }
+    }
+    versions
+}
+
+fn sample_manifest() -> Manifest {
+    let mut manifest = Manifest::empty(TabletId(1), 0xfeed).taken_over(0xbeef);
+    manifest.durable = Lsn(700);
+    manifest.durable_time_us = 1_700_000_000_000_000;
+    manifest.horizon = Lsn(3);
+    manifest.tombstones_dropped = Lsn(2);
+    manifest.counters = vec![(CounterId(4), 12_345)];
+    manifest.layers = vec![LayerMeta {
+        generation: 1,
+        sequence: 2,
+        level: 1,
+        bytes: 5_000,
+        index_offset: 4_000,
+        first: key(1),
+        last: key(2),
+        lsn_min: Lsn(1),
+        lsn_max: Lsn(700),
+        versions: 99,
+        tombstones: 9,
+    }];
+    if manifest.layers[0].first > manifest.layers[0].last {
+        let layer = &mut manifest.layers[0];
+        std::mem::swap(&mut layer.first, &mut layer.last);
+    }
+    manifest
+}
+
+#[test]
+fn layer_1() {
+    for (name, compression) in
+        [("layer-1-lz4.bin", Compression::Lz4), ("layer-1-zstd.bin", Compression::Zstd { level: 1 })]
+    {
+        assert_eq!(read_layer(&golden(name, || layer(compression))), versions(), "{name}");
+        assert_eq!(read_layer(&layer(compression).into()), versions(), "{name}, written today");
+    }
+}
+
+#[test]
+fn manifest_1() {
+    let bytes = golden("manifest-1.bin", || manifest::encode(&sample_manifest()));
+    assert_eq!(manifest::decode(&bytes).unwrap(), sample_manifest());
+}

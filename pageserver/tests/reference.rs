@@ -1,0 +1,238 @@
+//! Every read operation against a reference map, over random histories with flushes, compactions and restarts.
+
+mod support;
+
+use bytes::Bytes;
+use common::id::{ColumnId, CounterId, Lsn};
+use common::key::{Key, KeyRange};
+use common::physical::PhysicalValue;
+use common::service::page::{ColumnBound, Direction, GetRequest, PageError, ScanRequest};
+use common::service::wal::CounterBump;
+use object_store::ObjectStore;
+use pageserver::PageServer;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use support::faults::FaultyStore;
+use support::log::{LogHandle, MemoryLog};
+use support::model::{Model, check_scan};
+use support::{key, output_of, row, small_config};
+
+const KEYS: u32 = 60;
+const MINUTE_US: u64 = 60_000_000;
+/// With a minute per transaction and an hour of retention.
+const RETAINED: u64 = 60;
+
+#[derive(Debug, Clone)]
+enum Step {
+    Commit(Vec<(u32, Option<u32>)>),
+    Flush,
+    Compact,
+    Restart,
+    /// The process dies: nothing is flushed.
+    Crash,
+    Get {
+        keys: Vec<u32>,
+        back: u64,
+    },
+    Scan {
+        from: u32,
+        to: Option<u32>,
+        more: Option<(u32, u32)>,
+        backward: bool,
+        limit: Option<u64>,
+        output: u8,
+        bound: Option<(i64, i64)>,
+        batch_rows: usize,
+        back: u64,
+    },
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let change = (0..KEYS, prop::option::weighted(0.8, 0..10_000u32));
+    let scan = (
+        (0..KEYS, prop::option::of(0..KEYS), prop::option::weighted(0.3, (0..KEYS, 0..KEYS))),
+        any::<bool>(),
+        prop::option::weighted(0.3, 0..20u64),
+        any::<u8>(),
+        prop::option::weighted(0.4, (-600..600i64, 0..300i64)),
+        1..40usize,
+        0..80u64,
+    );
+    let step = prop_oneof![
+        8 => prop::collection::vec(change, 1..12).prop_map(Step::Commit),
+        2 => Just(Step::Flush),
+        2 => Just(Step::Compact),
+        1 => Just(Step::Restart),
+        1 => Just(Step::Crash),
+        4 => (prop::collection::vec(0..KEYS, 1..12), 0..80u64).prop_map(|(keys, back)| Step::Get { keys, back }),
+        6 => scan.prop_map(|((from, to, more), backward, limit, output, bound, batch_rows, back)| {
+            Step::Scan { from, to, more, backward, limit, output, bound, batch_rows, back }
+        }),
+    ];
+    prop::collection::vec(step, 20..150)
+}
+
+struct World {
+    log: Arc<MemoryLog>,
+    store: Arc<FaultyStore>,
+    server: Option<PageServer>,
+    model: Model,
+    counters: BTreeMap<u64, u64>,
+}
+
+impl World {
+    async fn start(&mut self) {
+        let store: Arc<dyn ObjectStore> = self.store.clone();
+        self.server =
+            Some(pageserver::start(small_config(), Arc::new(LogHandle(self.log.clone())), store).await.unwrap());
+    }
+
+    fn server(&self) -> &PageServer {
+        self.server.as_ref().unwrap()
+    }
+
+    /// Refusing an old snapshot is right only where retention allows it.
+    fn check_refusal(&self, at: Lsn, error: PageError) {
+        match error {
+            PageError::TooOld { .. } => assert!(at.0 + RETAINED <= self.log.newest().0, "refused too early: {at}"),
+            error => panic!("{error}"),
+        }
+    }
+
+    async fn run(&mut self, step: &Step) {
+        match step {
+            Step::Commit(changes) => {
+                let changes: BTreeMap<Key, Option<Bytes>> =
+                    changes.iter().map(|(number, seed)| (key(*number), seed.map(row))).collect();
+                let changes: Vec<_> = changes.into_iter().collect();
+                let bump = CounterBump { counter: CounterId(3), next: self.log.newest().0, reset: false };
+                let lsn = self.log.commit(changes.clone(), vec![bump]);
+                self.counters.insert(3, bump.next);
+                self.model.commit(lsn, &changes);
+            }
+            Step::Flush => {
+                self.wait_applied().await;
+                let durable = self.server().flush().await.unwrap();
+                assert_eq!(durable, self.log.newest());
+                assert_eq!(self.log.reported(), durable);
+                self.log.trim();
+            }
+            Step::Compact => {
+                self.server().compact().await.unwrap();
+            }
+            Step::Restart => {
+                self.wait_applied().await;
+                let durable = self.server.take().unwrap().shutdown().await.unwrap();
+                assert_eq!(durable, self.log.newest());
+                let stored = pageserver::stored_state(self.store.clone()).await.unwrap();
+                assert_eq!(stored.durable, durable);
+                let counters: BTreeMap<u64, u64> =
+                    stored.counters.iter().map(|bump| (bump.counter.0, bump.next)).collect();
+                assert_eq!(counters, self.counters);
+                self.start().await;
+            }
+            Step::Crash => {
+                drop(self.server.take());
+                self.start().await;
+            }
+            Step::Get { keys, back } => self.check_get(keys, *back).await,
+            Step::Scan { from, to, more, backward, limit, output, bound, batch_rows, back } => {
+                let mut ranges = vec![range(*from, *to)];
+                ranges.extend(more.map(|(from, to)| range(from, Some(to))));
+                ranges.sort_by(|a, b| a.start.cmp(&b.start));
+                ranges.retain(|range| !range.is_empty());
+                if ranges.len() == 2 && (ranges[0].end.is_empty() || ranges[0].end > ranges[1].start) {
+                    ranges.pop();
+                }
+                let bounds = bound.map(|(min, width)| ColumnBound {
+                    column: ColumnId(0),
+                    min: Some(PhysicalValue::Int64(min)),
+                    max: Some(PhysicalValue::Int64(min + width)),
+                });
+                let request = ScanRequest {
+                    lsn: Lsn(self.log.newest().0.saturating_sub(*back)),
+                    ranges,
+                    direction: if *backward { Direction::Backward } else { Direction::Forward },
+                    limit: *limit,
+                    output: output_of(*output),
+                    bounds: bounds.into_iter().collect(),
+                    batch_rows: *batch_rows,
+                };
+                let service = self.server().service();
+                if let Err(error) = check_scan(&*service, &self.model, &request).await {
+                    self.check_refusal(request.lsn, error);
+                }
+            }
+        }
+    }
+
+    async fn wait_applied(&self) {
+        let lsn = self.log.newest();
+        self.server().service().get(GetRequest { lsn, keys: vec![] }).await.unwrap();
+    }
+
+    async fn check_get(&self, keys: &[u32], back: u64) {
+        let lsn = Lsn(self.log.newest().0.saturating_sub(back));
+        let keys: Vec<Key> = keys.iter().map(|number| key(*number)).collect();
+        let service = self.server().service();
+        match service.get(GetRequest { lsn, keys: keys.clone() }).await {
+            Ok(found) => {
+                let wanted: Vec<_> = keys.iter().map(|key| self.model.get(key, lsn)).collect();
+                assert_eq!(found, wanted, "at {lsn}");
+            }
+            Err(error) => self.check_refusal(lsn, error),
+        }
+        self.wait_applied().await;
+        let newest = service.newest_versions(keys.clone()).await.unwrap();
+        for (key, newest) in keys.iter().zip(newest) {
+            match self.model.newest(key) {
+                // A dropped tombstone leaves an upper bound behind.
+                Some((lsn, false)) => assert!(newest >= lsn && newest <= self.log.newest()),
+                Some((lsn, true)) => assert_eq!(newest, lsn),
+                None => assert!(newest.0 + RETAINED <= self.log.newest().0 || newest == Lsn::ZERO),
+            }
+        }
+    }
+}
+
+fn range(from: u32, to: Option<u32>) -> KeyRange {
+    let (start, end) = (key(from), to.map(key).unwrap_or_default());
+    if end.is_empty() || start <= end { KeyRange { start, end } } else { KeyRange { start: end, end: start } }
+}
+
+fn run(steps: Vec<Step>, faults_per_mille: u64, seed: u64) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let store = FaultyStore::new(seed);
+        store.failures_per_mille.store(faults_per_mille, std::sync::atomic::Ordering::Relaxed);
+        store.truncations_per_mille.store(faults_per_mille, std::sync::atomic::Ordering::Relaxed);
+        let mut world = World {
+            log: MemoryLog::new(MINUTE_US),
+            store,
+            server: None,
+            model: Model::default(),
+            counters: BTreeMap::new(),
+        };
+        world.start().await;
+        for step in &steps {
+            world.run(step).await;
+        }
+        let every: Vec<u32> = (0..KEYS).collect();
+        world.check_get(&every, 0).await;
+    });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn reads_equal_the_reference(steps in steps()) {
+        run(steps, 0, 0);
+    }
+
+    #[test]
+    fn reads_equal_the_reference_on_a_failing_store(steps in steps(), seed: u64) {
+        run(steps, 50, seed);
+    }
+}

@@ -1,0 +1,143 @@
+//! A log in memory that page servers can follow.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use common::id::{CommitId, LogPos, Lsn, NodeId, TabletId, Term, TxnId};
+use common::key::Key;
+use common::service::WalService;
+use common::service::wal::*;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use std::sync::{Arc, Mutex};
+use tokio::sync::watch;
+
+pub struct MemoryLog {
+    batches: Mutex<Vec<Arc<Batch>>>,
+    newest: watch::Sender<Lsn>,
+    reported: Mutex<Lsn>,
+    /// What one transaction takes by the clock of the batches.
+    pub time_step_us: u64,
+}
+
+impl MemoryLog {
+    pub fn new(time_step_us: u64) -> Arc<MemoryLog> {
+        Arc::new(MemoryLog {
+            batches: Mutex::new(Vec::new()),
+            newest: watch::Sender::new(Lsn::ZERO),
+            reported: Mutex::new(Lsn::ZERO),
+            time_step_us,
+        })
+    }
+
+    /// One transaction, as a batch of its own.
+    pub fn commit(&self, changes: Vec<(Key, Option<Bytes>)>, counters: Vec<CounterBump>) -> Lsn {
+        let mut batches = self.batches.lock().unwrap();
+        let lsn = self.newest.borrow().next();
+        let mutations = changes.into_iter().map(|(key, row)| (TabletId(1), Mutation { key, row })).collect();
+        let transaction = Transaction { lsn, commit_id: CommitId(u128::from(lsn.0)), mutations, counters };
+        batches.push(Arc::new(Batch {
+            first_lsn: lsn,
+            last_lsn: lsn,
+            time_us: lsn.0 * self.time_step_us,
+            transactions: vec![transaction],
+        }));
+        self.newest.send_replace(lsn);
+        lsn
+    }
+
+    pub fn newest(&self) -> Lsn {
+        *self.newest.borrow()
+    }
+
+    /// The durable LSN that was reported last.
+    pub fn reported(&self) -> Lsn {
+        *self.reported.lock().unwrap()
+    }
+
+    /// Forgets what layers hold, as a real log does.
+    pub fn trim(&self) {
+        let durable = self.reported();
+        self.batches.lock().unwrap().retain(|batch| batch.last_lsn > durable);
+    }
+
+    fn after(&self, from: Lsn) -> Option<Arc<Batch>> {
+        self.batches.lock().unwrap().iter().find(|batch| batch.last_lsn >= from).cloned()
+    }
+}
+
+/// The log as page servers see it.
+pub struct LogHandle(pub Arc<MemoryLog>);
+
+impl std::ops::Deref for LogHandle {
+    type Target = MemoryLog;
+
+    fn deref(&self) -> &MemoryLog {
+        &self.0
+    }
+}
+
+#[async_trait]
+impl WalService for LogHandle {
+    async fn read_lsn(&self) -> Result<Lsn, WalError> {
+        Ok(self.newest())
+    }
+
+    async fn lock(&self, _: LockRequest) -> Result<LockReply, LockError> {
+        Err(LockError::NotAvailable)
+    }
+
+    async fn unlock(&self, _: TxnId) -> Result<(), WalError> {
+        Ok(())
+    }
+
+    async fn commit(&self, _: CommitRequest) -> Result<CommitReply, CommitError> {
+        Err(CommitError::Refused("tests append directly".into()))
+    }
+
+    async fn outcome(&self, _: CommitId) -> Result<Option<Lsn>, WalError> {
+        Ok(None)
+    }
+
+    async fn allocate(&self, _: AllocateRequest) -> Result<u64, WalError> {
+        Err(WalError::Unavailable("tests have no counters".into()))
+    }
+
+    async fn subscribe(
+        &self,
+        request: SubscribeRequest,
+    ) -> Result<BoxStream<'static, Result<StreamItem, WalError>>, WalError> {
+        let first = self.batches.lock().unwrap().first().map(|batch| batch.first_lsn);
+        if let Some(first) = first
+            && first > request.from
+        {
+            return Err(WalError::Trimmed { first });
+        }
+        let (log, newest) = (self.0.clone(), self.newest.subscribe());
+        let items = stream::unfold((log, newest, request.from), |(log, mut newest, from)| async move {
+            newest.wait_for(|newest| *newest >= from).await.ok()?;
+            let batch = log.after(from)?;
+            let next = batch.last_lsn.next();
+            Some((Ok(StreamItem::Batch(batch)), (log, newest, next)))
+        });
+        Ok(items.boxed())
+    }
+
+    async fn report_durable(&self, _: TabletId, lsn: Lsn) -> Result<(), WalError> {
+        *self.reported.lock().unwrap() = lsn;
+        Ok(())
+    }
+
+    async fn status(&self) -> Result<WalStatus, WalError> {
+        Ok(WalStatus {
+            node: NodeId(1),
+            term: Term(1),
+            leader: Some(NodeId(1)),
+            committed: self.newest(),
+            first: Lsn(1),
+            log_last: LogPos(0),
+            log_bytes: 0,
+            locks_held: 0,
+            locks_waiting: 0,
+        })
+    }
+}
