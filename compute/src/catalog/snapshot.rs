@@ -1,0 +1,36 @@
+//! The catalog as of one LSN: immutable, shared, replaced as a whole when something changes.
+
+use crate::catalog::{DatabaseDef, TableDef, ViewDef};
+use common::id::{Lsn, TableId};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// Names are compared as they are written (lower_case_table_names=0).
+#[derive(Debug, Clone, Default)]
+pub struct Catalog {
+    /// Everything committed up to here is in it.
+    pub lsn: Lsn,
+    pub databases: BTreeMap<String, Database>,
+    pub tables_by_id: HashMap<TableId, Arc<TableDef>>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Database {
+    pub definition: Arc<DatabaseDef>,
+    pub tables: BTreeMap<String, Arc<TableDef>>,
+    pub views: BTreeMap<String, Arc<ViewDef>>,
+}
+
+impl Catalog {
+    pub fn database(&self, name: &str) -> Option<&Database> {
+        self.databases.get(name)
+    }
+
+    pub fn table(&self, database: &str, name: &str) -> Option<&Arc<TableDef>> {
+        self.databases.get(database)?.tables.get(name)
+    }
+
+    pub fn view(&self, database: &str, name: &str) -> Option<&Arc<ViewDef>> {
+        self.databases.get(database)?.views.get(name)
+    }
+}

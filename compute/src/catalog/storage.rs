@@ -1,0 +1,151 @@
+//! Definitions as rows: keys by name, one column with the definition in postcard behind a format number.
+//!
+//! Databases, tables and views are three indexes of [`CATALOG_TABLE`]. A key is the name, for tables and views the
+//! database's name, a zero byte, the object's name; no name has a zero byte in it.
+
+use crate::catalog::{Catalog, Database, DatabaseDef, TableDef, ViewDef};
+use crate::execute::codec;
+use bytes::Bytes;
+use common::id::{CounterId, IndexId, Lsn, TableId};
+use common::key::{Key, KeyRange, index_prefix, table_and_index};
+use expr::SqlError;
+use serde::{Serialize, de::DeserializeOwned};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub use crate::txn::commit::FIRST_USER_TABLE;
+
+pub const CATALOG_TABLE: TableId = TableId(1);
+const DATABASES: IndexId = IndexId(0);
+const TABLES: IndexId = IndexId(1);
+const VIEWS: IndexId = IndexId(2);
+
+/// Gives out table ids; a table's own counter has the number of its id.
+pub const TABLE_ID_COUNTER: CounterId = CounterId(1);
+
+/// Of stored definitions. Another number needs code that reads both.
+const FORMAT: u8 = 1;
+
+pub fn database_key(name: &str) -> Key {
+    key(DATABASES, &[name])
+}
+
+pub fn table_key(database: &str, name: &str) -> Key {
+    key(TABLES, &[database, name])
+}
+
+pub fn view_key(database: &str, name: &str) -> Key {
+    key(VIEWS, &[database, name])
+}
+
+/// Everything the catalog stores.
+pub fn whole() -> Vec<KeyRange> {
+    [DATABASES, TABLES, VIEWS].map(|index| KeyRange::index(CATALOG_TABLE, index)).to_vec()
+}
+
+fn key(index: IndexId, names: &[&str]) -> Key {
+    let mut key = index_prefix(CATALOG_TABLE, index).to_vec();
+    key.extend_from_slice(names.join("\0").as_bytes());
+    key.into()
+}
+
+/// A definition as a stored row.
+pub fn row_of(definition: &impl Serialize) -> Result<Bytes, SqlError> {
+    let stored = postcard::to_extend(definition, vec![FORMAT])
+        .map_err(|error| SqlError::internal(format!("A definition cannot be stored: {error}")))?;
+    Ok(codec::bytes_row(stored.into()))
+}
+
+fn definition_of<T: DeserializeOwned>(row: &Bytes, what: &str) -> Result<T, SqlError> {
+    let damaged = |error: String| SqlError::internal(format!("The stored definition of {what} is damaged: {error}"));
+    let stored = codec::row_bytes(row)?;
+    match stored.split_first() {
+        Some((&FORMAT, definition)) => postcard::from_bytes(definition).map_err(|error| damaged(error.to_string())),
+        Some((format, _)) => Err(damaged(format!("format {format} is of a newer version of this server"))),
+        None => Err(damaged("it is empty".into())),
+    }
+}
+
+/// Applies one change of the catalog's rows. Keys of other tables are not for here: false.
+pub fn apply(catalog: &mut Catalog, key: &Key, row: Option<&Bytes>, lsn: Lsn) -> Result<bool, SqlError> {
+    let Some((CATALOG_TABLE, index)) = table_and_index(key) else { return Ok(false) };
+    let names = String::from_utf8_lossy(&key[common::key::KEY_PREFIX_BYTES..]).into_owned();
+    let (database, name) = names.split_once('\0').unwrap_or((&names, ""));
+    match index {
+        DATABASES => apply_database(catalog, database, row)?,
+        TABLES => apply_table(catalog, database, name, row, lsn)?,
+        VIEWS => apply_view(catalog, database, name, row, lsn)?,
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+fn apply_database(catalog: &mut Catalog, name: &str, row: Option<&Bytes>) -> Result<(), SqlError> {
+    let Some(row) = row else {
+        if let Some(database) = catalog.databases.remove(name) {
+            database.tables.values().for_each(|table| drop(catalog.tables_by_id.remove(&table.id)));
+        }
+        return Ok(());
+    };
+    let definition: Arc<DatabaseDef> = Arc::new(definition_of(row, name)?);
+    match catalog.databases.get_mut(name) {
+        Some(database) => database.definition = definition,
+        None => {
+            let database = Database { definition, tables: BTreeMap::new(), views: BTreeMap::new() };
+            catalog.databases.insert(name.to_owned(), database);
+        }
+    }
+    Ok(())
+}
+
+fn apply_table(
+    catalog: &mut Catalog,
+    database: &str,
+    name: &str,
+    row: Option<&Bytes>,
+    lsn: Lsn,
+) -> Result<(), SqlError> {
+    let Some(of) = catalog.databases.get_mut(database) else { return Ok(()) };
+    let before = match row {
+        None => of.tables.remove(name),
+        Some(row) => {
+            let mut definition: TableDef = definition_of(row, name)?;
+            if definition.indexes.is_empty() {
+                return Err(SqlError::internal(format!(
+                    "The stored definition of {name} is damaged: no clustered index"
+                )));
+            }
+            definition.version = lsn;
+            let definition = Arc::new(definition);
+            catalog.tables_by_id.insert(definition.id, definition.clone());
+            of.tables.insert(name.to_owned(), definition)
+        }
+    };
+    // A renamed table comes with its id under another name, before or after this change: only a table that is still
+    // the one known by its id goes.
+    if let Some(before) = before
+        && catalog.tables_by_id.get(&before.id).is_some_and(|known| Arc::ptr_eq(known, &before))
+    {
+        catalog.tables_by_id.remove(&before.id);
+    }
+    Ok(())
+}
+
+fn apply_view(
+    catalog: &mut Catalog,
+    database: &str,
+    name: &str,
+    row: Option<&Bytes>,
+    lsn: Lsn,
+) -> Result<(), SqlError> {
+    let Some(of) = catalog.databases.get_mut(database) else { return Ok(()) };
+    match row {
+        None => drop(of.views.remove(name)),
+        Some(row) => {
+            let mut definition: ViewDef = definition_of(row, name)?;
+            definition.version = lsn;
+            of.views.insert(name.to_owned(), Arc::new(definition));
+        }
+    }
+    Ok(())
+}

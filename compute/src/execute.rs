@@ -1,0 +1,16 @@
+//! Running plans: the row path, the analytic path, definitions, SHOW.
+//!
+//! The session makes a [`StatementContext`] for each statement and calls [`write::execute`] or [`ddl::execute`] with it;
+//! whatever they change is in the transaction afterwards, or nothing is if they give an error. The session commits.
+
+pub mod analytic;
+pub mod choose;
+pub mod codec;
+pub mod context;
+pub mod ddl;
+pub mod expressions;
+pub mod row;
+pub mod show;
+pub mod write;
+
+pub use context::{BindExpressions, QuerySettings, Services, Settings, StatementContext};

@@ -1,0 +1,171 @@
+//! The analytic path: plans run by DataFusion on columns, for queries over much data. The only door to DataFusion.
+//!
+//! A query is prepared (its uncorrelated subqueries are run, row counts are asked for), translated to a logical plan, and
+//! run on threads of its own. Results are the same as the row path's, but for the order of rows that nothing orders, and
+//! for the last digits of floating-point sums.
+
+mod aggregate;
+mod bounds;
+mod error;
+mod expression;
+mod lateral;
+mod plan;
+mod runtime;
+mod scalar;
+mod scan;
+mod types;
+
+use crate::execute::choose::{Executor, run as run_any};
+use crate::execute::row::{QueryContext, shape, walk};
+use crate::sql::plan::{Query, SubqueryKind};
+pub use bounds::clustered_range;
+use common::key::KeyRange;
+use datafusion::physical_plan::execute_stream;
+use error::unwrapped;
+use expr::eval::{EvalContext, SubqueryResult};
+use expr::mysql_type::MysqlType;
+use expr::value::{Row, Value};
+use expr::{ErrorCode, SqlError};
+use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
+use plan::{Prepared, address, translate};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::task::AbortOnDropHandle;
+use types::ValueReader;
+
+/// The rows of a query, in batches. Dropping the stream ends the query.
+pub fn run(query: Arc<Query>, mut context: QueryContext) -> BoxStream<'static, Result<Vec<Row>, SqlError>> {
+    let (sender, receiver) = mpsc::channel(2);
+    // Subqueries, and parts that the row path runs, must not count as the query's own rows.
+    let found_rows = std::mem::take(&mut context.found_rows);
+    let handle = match runtime::handle() {
+        Ok(handle) => handle,
+        Err(error) => return futures::stream::iter([Err(error)]).boxed(),
+    };
+    let task = handle.spawn(async move {
+        let cancel = context.cancel.clone();
+        let ended = tokio::select! {
+            biased;
+            error = cancel.cancelled() => Err(error),
+            result = produce(&query, &context, &sender) => result,
+        };
+        match ended {
+            Ok(given) => found_rows.store(given, Ordering::Relaxed),
+            // Nobody listens if the stream is gone.
+            Err(error) => drop(sender.send(Err(error)).await),
+        }
+    });
+    let task = AbortOnDropHandle::new(task);
+    ReceiverStream::new(receiver)
+        .map(move |batch| {
+            // The task lives as long as its stream.
+            let _ = &task;
+            batch
+        })
+        .boxed()
+}
+
+/// Gives how many rows there were.
+async fn produce(
+    query: &Query,
+    context: &QueryContext,
+    sender: &mpsc::Sender<Result<Vec<Row>, SqlError>>,
+) -> Result<u64, SqlError> {
+    let prepared = prepare(query, context).await?;
+    let logical = translate(query, context, &prepared)?;
+    let state = runtime::session_state(context.memory_limit_bytes)?;
+    let physical = state.create_physical_plan(&logical).await.map_err(unwrapped)?;
+    let mut batches = execute_stream(physical, state.task_ctx()).map_err(unwrapped)?;
+    let types = shape::types(&query.root);
+    let mut given = 0;
+    while let Some(batch) = batches.next().await {
+        let batch = batch.map_err(unwrapped)?;
+        given += batch.num_rows() as u64;
+        if batch.num_rows() > 0 && sender.send(Ok(rows(&batch, &types, &context.eval)?)).await.is_err() {
+            break;
+        }
+    }
+    Ok(given)
+}
+
+fn rows(
+    batch: &arrow::record_batch::RecordBatch,
+    types: &[MysqlType],
+    context: &EvalContext,
+) -> Result<Vec<Row>, SqlError> {
+    let mut arrays = Vec::with_capacity(types.len());
+    for (array, ty) in batch.columns().iter().zip(types) {
+        let wanted = types::arrow_type(ty);
+        arrays.push(match *array.data_type() == wanted {
+            true => array.clone(),
+            false => arrow::compute::cast(array, &wanted)
+                .map_err(|error| SqlError::internal(format!("A result of another type: {error}; report this query")))?,
+        });
+    }
+    let readers = arrays
+        .iter()
+        .zip(types)
+        .map(|(array, ty)| ValueReader::new(array, ty, context.time_zone))
+        .collect::<Result<Vec<_>, SqlError>>()?;
+    (0..batch.num_rows()).map(|row| readers.iter().map(|reader| reader.value(row)).collect()).collect()
+}
+
+/// Runs the subqueries and asks for row counts.
+async fn prepare(query: &Query, context: &QueryContext) -> Result<Prepared, SqlError> {
+    let mut blocks = vec![query];
+    let mut scans = Vec::new();
+    walk::visit_blocks(&query.root, &mut |block| blocks.push(block));
+    walk::visit_scans(&query.root, &mut |scan| scans.push(scan));
+    let mut prepared = Prepared { blocks: HashMap::new(), rows: HashMap::new() };
+    for block in blocks {
+        let mut eval = context.eval.clone();
+        eval.subqueries = vec![SubqueryResult::NotRun; block.subqueries.len()];
+        for (id, subquery) in block.subqueries.iter().enumerate() {
+            eval.subqueries[id] = result_of(&subquery.query, subquery.kind, context).await?;
+        }
+        prepared.blocks.insert(address(block), Arc::new(eval));
+    }
+    for scan in scans {
+        let range = KeyRange::index(scan.table.id, scan.table.clustered().id);
+        // Without an estimate, DataFusion plans without one.
+        if let Ok(estimate) = context.view.pages.estimate(range).await {
+            prepared.rows.insert(address(scan), estimate.rows);
+        }
+    }
+    Ok(prepared)
+}
+
+/// The result of a subquery that reads nothing of the rows around it. Boxed: subqueries have subqueries.
+fn result_of<'a>(
+    query: &'a Query,
+    kind: SubqueryKind,
+    context: &'a QueryContext,
+) -> futures::future::BoxFuture<'a, Result<SubqueryResult, SqlError>> {
+    async move {
+        let mut batches = run_any(Arc::new(query.clone()), context.clone(), Executor::Auto);
+        let mut all: Vec<Row> = Vec::new();
+        while let Some(batch) = batches.next().await {
+            all.extend(batch?);
+            match kind {
+                SubqueryKind::Exists => return Ok(SubqueryResult::Scalar(Value::boolean(true))),
+                SubqueryKind::Scalar if all.len() > 1 => {
+                    return Err(SqlError::new(ErrorCode::SUBQUERY_NO_1_ROW, "Subquery returns more than 1 row"));
+                }
+                _ => {}
+            }
+        }
+        Ok(match kind {
+            SubqueryKind::Exists => SubqueryResult::Scalar(Value::boolean(false)),
+            SubqueryKind::Scalar => {
+                let value = all.pop().and_then(|row| row.into_iter().next());
+                SubqueryResult::Scalar(value.unwrap_or_default())
+            }
+            SubqueryKind::Rows => SubqueryResult::Rows(Arc::new(all)),
+        })
+    }
+    .boxed()
+}

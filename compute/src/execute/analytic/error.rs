@@ -1,0 +1,28 @@
+//! Errors on their way through DataFusion and back.
+
+use datafusion::error::DataFusionError;
+use expr::{ErrorCode, SqlError};
+
+/// Ours, to travel inside DataFusion.
+pub fn wrapped(error: SqlError) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+/// What a client gets.
+pub fn unwrapped(error: DataFusionError) -> SqlError {
+    if let DataFusionError::External(inner) = error.find_root()
+        && let Some(ours) = inner.downcast_ref::<SqlError>()
+    {
+        return ours.clone();
+    }
+    match error.find_root() {
+        DataFusionError::ResourcesExhausted(text) => SqlError::new(
+            ErrorCode::OUT_OF_RESOURCES,
+            format!("Out of memory; select less at a time, or raise the limit ({text})"),
+        ),
+        DataFusionError::ArrowError(inner, _) if inner.to_string().contains("verflow") => {
+            SqlError::new(ErrorCode::DATA_OUT_OF_RANGE, format!("Value is out of range ({inner})"))
+        }
+        other => SqlError::internal(format!("Analytic execution failed: {other}")),
+    }
+}

@@ -1,0 +1,322 @@
+//! MySQL's expressions as DataFusion's: natively where both mean the same, else as a [`RowFunction`].
+//!
+//! Native are: columns and constants; comparisons of values of one kind; AND, OR, NOT, IS NULL; IN and BETWEEN of such;
+//! decimal arithmetic that cannot overflow; CASE over these. Everything else, and texts unless their collation is binary,
+//! is evaluated by `expr`.
+
+use crate::execute::analytic::scalar::{Kind, RowFunction};
+use crate::execute::analytic::types::{array_of, arrow_type};
+use crate::execute::row::keys::KeyColumn;
+use crate::execute::row::walk;
+use arrow::datatypes::DataType;
+use datafusion::common::{Column, ScalarValue};
+use datafusion::error::Result;
+use datafusion::logical_expr::expr::InList;
+use datafusion::logical_expr::{Case, Expr, Operator, binary_expr, cast, lit, not};
+use expr::Expression;
+use expr::eval::{EvalContext, eval};
+use expr::mysql_type::{MysqlType, TypeKind};
+use std::sync::Arc;
+
+use crate::execute::analytic::error::wrapped;
+
+/// Expressions over one input.
+pub struct Translator<'a> {
+    /// The input's columns and their types.
+    pub columns: &'a [Column],
+    pub types: &'a [MysqlType],
+    /// With the results of subqueries.
+    pub eval: &'a Arc<EvalContext>,
+}
+
+impl Translator<'_> {
+    /// The value, as an array of `arrow_type` of the expression's type.
+    pub fn value(&self, expression: &Expression) -> Result<Expr> {
+        match self.native(expression)? {
+            Some(native) => Ok(native),
+            None => match self.native_truth(expression)? {
+                Some(truth) => Ok(cast(truth, arrow_type(&expression.ty()))),
+                None => self.by_row(expression, Kind::Value),
+            },
+        }
+    }
+
+    /// The truth, as a boolean.
+    pub fn truth(&self, expression: &Expression) -> Result<Expr> {
+        if let Some(truth) = self.native_truth(expression)? {
+            return Ok(truth);
+        }
+        match self.native(expression)? {
+            Some(native) if expression.ty().is_integer() => Ok(native.not_eq(self.zero(&expression.ty()))),
+            _ => self.by_row(expression, Kind::Truth),
+        }
+    }
+
+    /// What to sort, group or join by, so that equal values are equal and come in MySQL's order.
+    pub fn key(&self, expression: &Expression, null_matches: bool) -> Result<Expr> {
+        let value = self.value(expression)?;
+        Ok(if is_plain(&expression.ty()) { value } else { self.key_of(value, &expression.ty(), null_matches) })
+    }
+
+    /// As [`Translator::key`], of a value that is there already; always bytes.
+    pub fn key_of(&self, value: Expr, ty: &MysqlType, null_matches: bool) -> Expr {
+        let column = KeyColumn { ty: ty.clone(), descending: false };
+        RowFunction::udf(Kind::Key { column, null_matches }, vec![ty.clone()], self.eval.clone()).call(vec![value])
+    }
+
+    fn zero(&self, ty: &MysqlType) -> Expr {
+        match arrow_type(ty) {
+            DataType::UInt64 => lit(0_u64),
+            _ => lit(0_i64),
+        }
+    }
+
+    fn by_row(&self, expression: &Expression, kind: fn(Expression) -> Kind) -> Result<Expr> {
+        let mut read: Vec<usize> = Vec::new();
+        walk::visit_expression(expression, &mut |part| {
+            if let Expression::Column { index, .. } = part {
+                read.push(*index);
+            }
+        });
+        read.sort_unstable();
+        read.dedup();
+        let mut compact = expression.clone();
+        walk::visit_expression_mut(&mut compact, &mut |part| {
+            if let Expression::Column { index, .. } = part
+                && let Ok(position) = read.binary_search(index)
+            {
+                *index = position;
+            }
+        });
+        let types = read.iter().map(|&index| self.types[index].clone()).collect();
+        let arguments = read.iter().map(|&index| Expr::Column(self.columns[index].clone())).collect();
+        Ok(RowFunction::udf(kind(compact), types, self.eval.clone()).call(arguments))
+    }
+
+    /// A constant of the expression's type; `None` if it is none.
+    fn constant(&self, expression: &Expression) -> Result<Option<Expr>> {
+        if !matches!(
+            expression,
+            Expression::Literal { .. }
+                | Expression::Parameter { .. }
+                | Expression::Outer { .. }
+                | Expression::Subquery { .. }
+        ) {
+            return Ok(None);
+        }
+        let ty = expression.ty();
+        let value = eval(expression, &[], self.eval).map_err(wrapped)?;
+        let array = array_of(std::iter::once(value), &ty, self.eval).map_err(wrapped)?;
+        Ok(Some(Expr::Literal(ScalarValue::try_from_array(&array, 0)?, None)))
+    }
+
+    /// The value, if DataFusion computes the same; of `arrow_type` of the expression's type.
+    fn native(&self, expression: &Expression) -> Result<Option<Expr>> {
+        if let Some(constant) = self.constant(expression)? {
+            return Ok(Some(constant));
+        }
+        Ok(match expression {
+            Expression::Column { index, ty } => {
+                let column = Expr::Column(self.columns[*index].clone());
+                let stored = arrow_type(&self.types[*index]);
+                // Types of one value may differ in what has no part in its array, such as nullability.
+                (stored == arrow_type(ty)).then_some(column)
+            }
+            Expression::Call { function, arguments, ty } => match (function.name, &arguments[..]) {
+                ("+", [left, right]) => self.arithmetic(Operator::Plus, left, right, ty)?,
+                ("-", [left, right]) => self.arithmetic(Operator::Minus, left, right, ty)?,
+                ("*", [left, right]) => self.arithmetic(Operator::Multiply, left, right, ty)?,
+                _ => None,
+            },
+            Expression::Case { branches, otherwise, ty } => self.case(branches, otherwise.as_deref(), ty)?,
+            _ => None,
+        })
+    }
+
+    fn case(
+        &self,
+        branches: &[(Expression, Expression)],
+        otherwise: Option<&Expression>,
+        ty: &MysqlType,
+    ) -> Result<Option<Expr>> {
+        let mut cases = Vec::with_capacity(branches.len());
+        for (condition, value) in branches {
+            let Some(condition) = self.native_truth(condition)? else { return Ok(None) };
+            let Some(value) = self.native_as(value, ty)? else { return Ok(None) };
+            cases.push((Box::new(condition), Box::new(value)));
+        }
+        let otherwise = match otherwise {
+            None => None,
+            Some(value) => match self.native_as(value, ty)? {
+                None => return Ok(None),
+                Some(value) => Some(Box::new(value)),
+            },
+        };
+        Ok(Some(cast(Expr::Case(Case::new(None, cases, otherwise)), arrow_type(ty))))
+    }
+
+    /// A native value that is of another type's array, or a constant converted to that type.
+    fn native_as(&self, expression: &Expression, ty: &MysqlType) -> Result<Option<Expr>> {
+        if let Expression::Literal { .. } = expression {
+            let constant = Expression::Cast { argument: Box::new(expression.clone()), ty: ty.clone() };
+            let value = eval(&constant, &[], self.eval).map_err(wrapped)?;
+            let array = array_of(std::iter::once(value), ty, self.eval).map_err(wrapped)?;
+            return Ok(Some(Expr::Literal(ScalarValue::try_from_array(&array, 0)?, None)));
+        }
+        let native = self.native(expression)?;
+        Ok(native.filter(|_| arrow_type(&expression.ty()) == arrow_type(ty)))
+    }
+
+    /// Sums, differences and products of decimals, where the widest result still fits Arrow's decimal.
+    fn arithmetic(
+        &self,
+        operator: Operator,
+        left: &Expression,
+        right: &Expression,
+        ty: &MysqlType,
+    ) -> Result<Option<Expr>> {
+        let TypeKind::Decimal { .. } = ty.kind else { return Ok(None) };
+        let DataType::Decimal128(..) = arrow_type(ty) else { return Ok(None) };
+        let (Some(left), Some(right)) = (self.as_decimal(left)?, self.as_decimal(right)?) else { return Ok(None) };
+        let ((left, left_digits, left_scale), (right, right_digits, right_scale)) = (left, right);
+        let digits = match operator {
+            Operator::Multiply => left_digits + right_digits + 1,
+            _ => {
+                let whole = (left_digits - left_scale).max(right_digits - right_scale);
+                whole + left_scale.max(right_scale) + 1
+            }
+        };
+        Ok((digits <= 38).then(|| cast(binary_expr(left, operator, right), arrow_type(ty))))
+    }
+
+    /// A decimal with its digits and scale, if natively so.
+    fn as_decimal(&self, expression: &Expression) -> Result<Option<(Expr, i32, i32)>> {
+        if let Expression::Literal { value: expr::Value::Int(number), .. } = expression {
+            let digits = number.unsigned_abs().to_string().len() as u8;
+            let scalar = ScalarValue::Decimal128(Some((*number).into()), digits, 0);
+            return Ok(Some((Expr::Literal(scalar, None), digits.into(), 0)));
+        }
+        let Some(native) = self.native(expression)? else { return Ok(None) };
+        let ty = expression.ty();
+        Ok(match (&ty.kind, arrow_type(&ty)) {
+            (TypeKind::Decimal { .. }, DataType::Decimal128(precision, scale)) => {
+                Some((native, precision.into(), scale.into()))
+            }
+            (TypeKind::Int { .. }, DataType::Int64 | DataType::UInt64) => {
+                Some((cast(native, DataType::Decimal128(20, 0)), 20, 0))
+            }
+            _ => None,
+        })
+    }
+
+    /// The truth, if DataFusion finds the same.
+    fn native_truth(&self, expression: &Expression) -> Result<Option<Expr>> {
+        Ok(match expression {
+            Expression::And(parts) => Some(self.chain(parts, Operator::And)?),
+            Expression::Or(parts) => Some(self.chain(parts, Operator::Or)?),
+            Expression::Call { function, arguments, .. } => match (function.name, &arguments[..]) {
+                ("NOT", [argument]) => Some(not(self.truth(argument)?)),
+                ("IS NULL", [argument]) => Some(self.value(argument)?.is_null()),
+                ("IS NOT NULL", [argument]) => Some(self.value(argument)?.is_not_null()),
+                ("=", [left, right]) => self.comparison(Operator::Eq, left, right)?,
+                ("<>", [left, right]) => self.comparison(Operator::NotEq, left, right)?,
+                ("<", [left, right]) => self.comparison(Operator::Lt, left, right)?,
+                ("<=", [left, right]) => self.comparison(Operator::LtEq, left, right)?,
+                (">", [left, right]) => self.comparison(Operator::Gt, left, right)?,
+                (">=", [left, right]) => self.comparison(Operator::GtEq, left, right)?,
+                ("BETWEEN", [value, low, high]) => {
+                    let low = self.comparison(Operator::GtEq, value, low)?;
+                    let high = self.comparison(Operator::LtEq, value, high)?;
+                    low.zip(high).map(|(low, high)| low.and(high))
+                }
+                ("IN", [value, list @ ..]) => self.in_list(value, list)?,
+                _ => None,
+            },
+            _ => None,
+        })
+    }
+
+    fn chain(&self, parts: &[Expression], operator: Operator) -> Result<Expr> {
+        let mut truths = parts.iter().map(|part| self.truth(part)).collect::<Result<Vec<Expr>>>()?.into_iter();
+        let first = truths.next().unwrap_or_else(|| lit(operator == Operator::And));
+        Ok(truths.fold(first, |so_far, next| binary_expr(so_far, operator, next)))
+    }
+
+    fn comparison(&self, operator: Operator, left: &Expression, right: &Expression) -> Result<Option<Expr>> {
+        let pair = self.comparable(left, right)?;
+        Ok(pair.map(|(left, right)| binary_expr(left, operator, right)))
+    }
+
+    /// Both sides, if their arrays compare as MySQL compares the values.
+    fn comparable(&self, left: &Expression, right: &Expression) -> Result<Option<(Expr, Expr)>> {
+        if !same_order(&left.ty(), &right.ty()) {
+            return Ok(None);
+        }
+        let sides = (self.native_number(left, &right.ty())?, self.native_number(right, &left.ty())?);
+        let (Some(left), Some(right)) = sides else { return Ok(None) };
+        Ok(Some((left, right)))
+    }
+
+    /// Whole constants that meet the other signedness are converted, so that numbers of one array type are compared.
+    fn native_number(&self, expression: &Expression, other: &MysqlType) -> Result<Option<Expr>> {
+        match (self.native(expression)?, arrow_type(other)) {
+            (Some(Expr::Literal(ScalarValue::Int64(Some(number)), _)), DataType::UInt64) if number >= 0 => {
+                Ok(Some(lit(number as u64)))
+            }
+            (Some(Expr::Literal(ScalarValue::UInt64(Some(number)), _)), DataType::Int64)
+                if number <= i64::MAX as u64 =>
+            {
+                Ok(Some(lit(number as i64)))
+            }
+            (native, _) => Ok(native),
+        }
+    }
+
+    fn in_list(&self, value: &Expression, list: &[Expression]) -> Result<Option<Expr>> {
+        let Some(needle) = self.native(value)? else { return Ok(None) };
+        let mut members = Vec::with_capacity(list.len());
+        for member in list {
+            match self.comparable(value, member)? {
+                Some((_, member)) if matches!(member, Expr::Literal(..)) => members.push(member),
+                _ => return Ok(None),
+            }
+        }
+        Ok(Some(Expr::InList(InList::new(Box::new(needle), members, false))))
+    }
+}
+
+/// True if equal values have equal arrays and the order of the array is MySQL's.
+pub fn is_plain(ty: &MysqlType) -> bool {
+    match &ty.kind {
+        TypeKind::Char { .. } | TypeKind::VarChar { .. } | TypeKind::Text { .. } => {
+            ty.collation.is_binary() && ty.collation.info().pad == expr::collation::Pad::None
+        }
+        // -0 and 0 are equal, but not their bytes.
+        TypeKind::Json | TypeKind::Float { .. } | TypeKind::Double { .. } => false,
+        _ => true,
+    }
+}
+
+/// True if values of both types compare as their arrays do.
+fn same_order(left: &MysqlType, right: &MysqlType) -> bool {
+    use TypeKind::{Date, DateTime, Decimal, Double, Float, Int, Time, Timestamp, Year};
+    match (&left.kind, &right.kind) {
+        (Int { .. } | Year, Int { .. } | Year) => true,
+        (Decimal { .. }, Decimal { .. }) => arrow_type(left) == arrow_type(right) || fits(left, right),
+        (Decimal { .. }, Int { .. }) | (Int { .. }, Decimal { .. }) => fits(left, right),
+        (Double { .. }, Double { .. }) | (Float { .. }, Float { .. }) => true,
+        (Date, Date) | (DateTime { .. }, DateTime { .. }) | (Timestamp { .. }, Timestamp { .. }) => true,
+        (Time { .. }, Time { .. }) => true,
+        _ => left.is_text() && right.is_text() && is_plain(left) && is_plain(right),
+    }
+}
+
+/// True if one Arrow decimal holds every value of both types.
+fn fits(left: &MysqlType, right: &MysqlType) -> bool {
+    let digits = |ty: &MysqlType| match ty.kind {
+        TypeKind::Decimal { precision, scale, .. } => (precision - scale, scale),
+        _ => (20, 0),
+    };
+    let ((left_whole, left_scale), (right_whole, right_scale)) = (digits(left), digits(right));
+    left_whole.max(right_whole) + left_scale.max(right_scale) <= 38
+}

@@ -1,0 +1,40 @@
+//! Threads, memory and spilling of analytic queries: apart from those of transactions, and bounded.
+
+use crate::execute::analytic::error::unwrapped;
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::prelude::SessionConfig;
+use expr::SqlError;
+use std::sync::{Arc, OnceLock};
+use tokio::runtime::{Builder, Handle, Runtime};
+
+/// Threads of analytic queries: half of the machine's, one at least.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |count| count.get().div_ceil(2))
+}
+
+/// Where analytic queries run. Lives as long as the process.
+pub fn handle() -> Result<Handle, SqlError> {
+    static RUNTIME: OnceLock<Option<Runtime>> = OnceLock::new();
+    let build = || {
+        let mut builder = Builder::new_multi_thread();
+        builder.worker_threads(threads()).thread_name("analytic").enable_all();
+        // Deep plans poll deep.
+        builder.thread_stack_size(8 << 20).build().ok()
+    };
+    match RUNTIME.get_or_init(build) {
+        Some(runtime) => Ok(runtime.handle().clone()),
+        None => Err(SqlError::internal("No threads for analytic queries; raise the limit on threads and restart")),
+    }
+}
+
+/// DataFusion's state for one query. What does not fit in memory goes to temporary files.
+pub fn session_state(memory_limit_bytes: usize) -> Result<SessionState, SqlError> {
+    let environment = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(FairSpillPool::new(memory_limit_bytes)))
+        .build_arc()
+        .map_err(unwrapped)?;
+    let config = SessionConfig::new().with_target_partitions(threads().max(2)).with_information_schema(false);
+    Ok(SessionStateBuilder::new().with_config(config).with_runtime_env(environment).build())
+}

@@ -1,0 +1,194 @@
+//! What the session gives to a statement that it runs.
+
+use crate::catalog::virtual_tables::VirtualContext;
+use crate::catalog::{Catalog, CatalogCache, TableDef, storage};
+use crate::execute::expressions::{ExpressionCache, TableExpressions};
+use crate::execute::row::{Cancel, Locked, QueryContext};
+use crate::sql::plan::ScanLock;
+use crate::txn::snapshot::{newest_lsn, newest_view, plain_view};
+use crate::txn::{Locker, ReadView, Remote, Transaction};
+use async_trait::async_trait;
+use common::id::Lsn;
+use common::key::Key;
+use common::service::wal::{LockMode, LockWait};
+use expr::error::{Warning, WarningLevel};
+use expr::eval::{Effects, EvalContext};
+use expr::{ErrorCode, Expression, SqlError};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+/// What all sessions of a compute share.
+#[derive(Clone)]
+pub struct Services {
+    pub remote: Remote,
+    pub catalog: Arc<CatalogCache>,
+    /// Bound expressions of table definitions.
+    pub expressions: Arc<ExpressionCache>,
+}
+
+/// Session variables that writing statements look at.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub foreign_key_checks: bool,
+    /// innodb_lock_wait_timeout.
+    pub lock_wait_timeout: Duration,
+    pub auto_increment_increment: u64,
+    pub auto_increment_offset: u64,
+    /// CLIENT_FOUND_ROWS: UPDATE counts rows it matched.
+    pub client_found_rows: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            foreign_key_checks: true,
+            lock_wait_timeout: Duration::from_secs(50),
+            auto_increment_increment: 1,
+            auto_increment_offset: 1,
+            client_found_rows: false,
+        }
+    }
+}
+
+/// What queries of a statement need beside their view; see [`QueryContext`].
+#[derive(Clone)]
+pub struct QuerySettings {
+    pub virtual_tables: VirtualContext,
+    pub memory_limit_bytes: usize,
+    pub cancel: Arc<Cancel>,
+    pub recursion_depth_max: u64,
+    pub found_rows: Arc<AtomicU64>,
+}
+
+/// Binds the expressions that definitions hold as text. The session supplies it: nothing here imports the binder.
+pub trait BindExpressions: Send + Sync {
+    /// An expression over all columns of a table by position: of a generated column, a CHECK, a DEFAULT (...).
+    fn bind(&self, table: &TableDef, text: &str) -> Result<Expression, SqlError>;
+}
+
+/// One statement's surroundings.
+pub struct StatementContext<'a> {
+    pub services: &'a Services,
+    pub transaction: &'a mut Transaction,
+    /// What the statement was bound against.
+    pub catalog: Arc<Catalog>,
+    /// `strict_write` and `ignore` are set by the statement itself.
+    pub eval: EvalContext,
+    pub settings: Settings,
+    pub queries: QuerySettings,
+    pub binder: Arc<dyn BindExpressions>,
+}
+
+impl StatementContext<'_> {
+    /// What plain reads of this statement see.
+    pub async fn plain(&mut self) -> Result<ReadView, SqlError> {
+        plain_view(self.transaction, &self.services.remote).await
+    }
+
+    /// The newest committed data with the transaction's own writes over it.
+    pub async fn newest(&mut self) -> Result<ReadView, SqlError> {
+        newest_view(self.transaction, &self.services.remote).await
+    }
+
+    /// The data at an LSN with the transaction's own writes over it. Drop it before writing: while a view is held,
+    /// the first write copies the transaction's whole buffer.
+    pub fn view(&self, lsn: Lsn) -> ReadView {
+        self.transaction.view(&self.services.remote.pages, lsn)
+    }
+
+    /// Before a statement writes to tables: holds their definitions still until the transaction ends, and answers with
+    /// the LSN at which the newest committed rows are read. Error 1412 if a definition is not the one that the
+    /// statement was bound to; bound again, the statement may run again.
+    pub async fn begin_write(&mut self, tables: &[&TableDef]) -> Result<Lsn, SqlError> {
+        if self.transaction.is_read_only() {
+            return Err(SqlError::new(
+                ErrorCode::CANT_EXECUTE_IN_READ_ONLY_TRANSACTION,
+                "Cannot execute statement in a READ ONLY transaction.",
+            ));
+        }
+        let key = |table: &&TableDef| (storage::table_key(&table.database, &table.name), LockMode::Shared);
+        let keys: Vec<_> = tables.iter().map(key).collect();
+        let locker = self.locker();
+        let lsn = if locker.holds_all(&keys) {
+            newest_lsn(&self.services.remote).await?
+        } else {
+            locker.lock(keys, None).await?.lsn
+        };
+        self.transaction.settle_snapshot(lsn);
+        let newest = self.services.catalog.newest();
+        for table in tables {
+            let current = newest.table(&table.database, &table.name);
+            if table.version != Lsn::ZERO && current.is_none_or(|current| current.version != table.version) {
+                return Err(SqlError::new(ErrorCode(1412), "Table definition has changed, please retry transaction"));
+            }
+            self.rely_on(table);
+        }
+        Ok(lsn)
+    }
+
+    /// Makes the commit depend on this definition being the newest.
+    pub fn rely_on(&mut self, table: &TableDef) {
+        if table.version != Lsn::ZERO {
+            self.transaction.check(storage::table_key(&table.database, &table.name), table.version);
+        }
+    }
+
+    /// Takes locks for the transaction.
+    pub fn locker(&self) -> Locker {
+        Locker {
+            remote: self.services.remote.clone(),
+            txn: self.transaction.id(),
+            wait: LockWait::Timeout(self.settings.lock_wait_timeout),
+            locks: self.transaction.locks(),
+        }
+    }
+
+    /// For queries of this statement that read `view`; scans with a lock take it for the transaction.
+    pub fn query_context(&self, view: ReadView) -> QueryContext {
+        let QuerySettings { virtual_tables, memory_limit_bytes, cancel, recursion_depth_max, found_rows } =
+            self.queries.clone();
+        QueryContext {
+            locker: Some(Arc::new(StatementLocker { locker: self.locker(), view: view.clone() })),
+            view,
+            eval: self.eval.clone(),
+            catalog: self.catalog.clone(),
+            virtual_tables,
+            memory_limit_bytes,
+            cancel,
+            recursion_depth_max,
+            found_rows,
+        }
+    }
+
+    pub fn expressions(&self, table: &TableDef) -> Result<Arc<TableExpressions>, SqlError> {
+        self.services.expressions.of(table, &*self.binder)
+    }
+
+    /// Adds a line to SHOW WARNINGS.
+    pub fn warn(&self, level: WarningLevel, code: ErrorCode, message: impl Into<String>) {
+        let mut warnings = self.eval.effects.warnings.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if warnings.len() < Effects::WARNINGS_MAX {
+            warnings.push(Warning { level, code, message: message.into() });
+        }
+    }
+}
+
+/// Locks of a statement's scans. Own writes are those from before the statement.
+struct StatementLocker {
+    locker: Locker,
+    view: ReadView,
+}
+
+#[async_trait]
+impl crate::execute::row::Locker for StatementLocker {
+    async fn newest(&self) -> Result<ReadView, SqlError> {
+        Ok(self.view.at(newest_lsn(&self.locker.remote).await?))
+    }
+
+    async fn lock(&self, keys: Vec<Key>, lock: ScanLock) -> Result<Locked, SqlError> {
+        let keys = keys.into_iter().map(|key| (key, lock.mode)).collect();
+        let reply = self.locker.lock(keys, lock.wait).await?;
+        Ok(Locked { view: self.view.at(reply.lsn), granted: reply.granted })
+    }
+}

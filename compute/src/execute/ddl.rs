@@ -1,0 +1,147 @@
+//! Definitions: CREATE, ALTER, DROP, RENAME, TRUNCATE of databases, tables and views.
+//!
+//! Each runs in a transaction of its own that the session begins and commits. Names that change are locked exclusively,
+//! as statements that write to a table hold them shared; so a change of a table waits for the transactions that wrote
+//! to it, and none starts to write in between. The commit fails if a definition changed since it was read.
+
+mod alter;
+mod backfill;
+mod columns;
+mod create_table;
+mod database;
+mod drop;
+mod foreign_keys;
+pub use foreign_keys::leads_with;
+pub use indexes::HIDDEN;
+mod indexes;
+mod rename;
+mod view;
+
+use crate::catalog::{Catalog, TableDef, storage};
+use crate::execute::StatementContext;
+use crate::session::result::Done;
+use crate::sql::plan::{Ddl, ObjectName};
+use crate::txn::service_error::{wal_error, with_backoff};
+use common::id::TableId;
+use common::key::Key;
+use common::service::wal::{AllocateRequest, CounterBump, LockMode};
+use expr::{ErrorCode, SqlError};
+use std::sync::Arc;
+
+/// Runs a definition statement. What it changes is in the transaction; the session commits and then waits until the
+/// catalog has reached the commit's LSN.
+pub async fn execute(ddl: &Ddl, context: &mut StatementContext<'_>) -> Result<Done, SqlError> {
+    let mark = context.transaction.mark();
+    let result = dispatch(ddl, context).await;
+    if result.is_err() {
+        context.transaction.undo_to(mark);
+    }
+    result
+}
+
+async fn dispatch(ddl: &Ddl, context: &mut StatementContext<'_>) -> Result<Done, SqlError> {
+    match ddl {
+        Ddl::CreateDatabase { name, if_not_exists, collation } => {
+            database::create(name, *if_not_exists, *collation, context).await
+        }
+        Ddl::AlterDatabase { name, collation } => database::alter(name, *collation, context).await,
+        Ddl::DropDatabase { name, if_exists } => database::drop(name, *if_exists, context).await,
+        Ddl::CreateTable(create) => create_table::create(create, context).await,
+        Ddl::CreateTableLike { name, like, if_not_exists } => {
+            create_table::create_like(name, like, *if_not_exists, context).await
+        }
+        Ddl::DropTables { names, if_exists } => drop::drop_tables(names, *if_exists, context).await,
+        Ddl::AlterTable { name, actions } => alter::alter(name, actions, context).await,
+        Ddl::RenameTables(pairs) => rename::rename(pairs, context).await,
+        Ddl::Truncate(name) => drop::truncate(name, context).await,
+        Ddl::CreateView(create) => view::create(create, context).await,
+        Ddl::DropViews { names, if_exists } => view::drop(names, *if_exists, context).await,
+    }
+}
+
+/// Locks definitions for a change and answers with a catalog that has their newest versions.
+async fn lock_names(keys: Vec<Key>, context: &mut StatementContext<'_>) -> Result<Arc<Catalog>, SqlError> {
+    let keys = keys.into_iter().map(|key| (key, LockMode::Exclusive)).collect();
+    let reply = context.locker().lock(keys, None).await?;
+    context.catalog = context.services.catalog.snapshot_at_least(reply.lsn).await?;
+    Ok(context.catalog.clone())
+}
+
+/// The keys under which a table or a view of this name may be.
+fn name_keys(name: &ObjectName) -> [Key; 2] {
+    [storage::table_key(&name.database, &name.name), storage::view_key(&name.database, &name.name)]
+}
+
+/// Databases that are made up when read; nobody creates anything in them.
+fn refuse_system_database(name: &str) -> Result<(), SqlError> {
+    if ["information_schema", "performance_schema"].iter().any(|system| system.eq_ignore_ascii_case(name)) {
+        return Err(SqlError::new(
+            ErrorCode::DBACCESS_DENIED,
+            format!("Access denied for user 'root'@'localhost' to database '{name}'"),
+        ));
+    }
+    if ["mysql", "sys"].contains(&name) {
+        return Err(SqlError::new(ErrorCode(3554), format!("Access to system schema '{name}' is rejected.")));
+    }
+    Ok(())
+}
+
+fn unknown_database(name: &str) -> SqlError {
+    SqlError::new(ErrorCode::BAD_DB, format!("Unknown database '{name}'"))
+}
+
+fn no_such_table(name: &ObjectName) -> SqlError {
+    SqlError::new(ErrorCode::NO_SUCH_TABLE, format!("Table '{}.{}' doesn't exist", name.database, name.name))
+}
+
+/// The table of that name, which must be one.
+fn find_table(catalog: &Catalog, name: &ObjectName) -> Result<Arc<TableDef>, SqlError> {
+    refuse_system_database(&name.database)?;
+    if let Some(table) = catalog.table(&name.database, &name.name) {
+        return Ok(table.clone());
+    }
+    if catalog.view(&name.database, &name.name).is_some() {
+        return Err(SqlError::new(
+            ErrorCode::WRONG_OBJECT,
+            format!("'{}.{}' is not BASE TABLE", name.database, name.name),
+        ));
+    }
+    Err(no_such_table(name))
+}
+
+/// A new table id with its counter, which starts at `next`.
+async fn allocate_table_id(context: &mut StatementContext<'_>) -> Result<TableId, SqlError> {
+    let request = AllocateRequest {
+        counter: storage::TABLE_ID_COUNTER,
+        count: 1,
+        at_least: u64::from(storage::FIRST_USER_TABLE.0),
+    };
+    let id = with_backoff(|| context.services.remote.wal.allocate(request)).await.map_err(wal_error)?;
+    let table = u32::try_from(id)
+        .map_err(|_| SqlError::internal("No table ids are left: create a new cluster and move there"))?;
+    let bump = CounterBump { counter: storage::TABLE_ID_COUNTER, next: id + 1, reset: false };
+    context.transaction.bump_counter(bump);
+    Ok(TableId(table))
+}
+
+/// Stores a table's definition under its name.
+fn put_table(table: &TableDef, context: &mut StatementContext<'_>) -> Result<(), SqlError> {
+    let key = storage::table_key(&table.database, &table.name);
+    context.transaction.write(key, Some(storage::row_of(table)?), None)
+}
+
+fn delete_table(table: &TableDef, context: &mut StatementContext<'_>) -> Result<(), SqlError> {
+    context.transaction.write(storage::table_key(&table.database, &table.name), None, None)
+}
+
+/// Tables with a foreign key to this one, other than itself.
+fn children<'c>(catalog: &'c Catalog, database: &str, name: &str) -> Vec<&'c Arc<TableDef>> {
+    let points_here = |table: &&Arc<TableDef>| {
+        (table.database != database || table.name != name)
+            && table.foreign_keys.iter().any(|key| key.parent_database == database && key.parent_table == name)
+    };
+    catalog.tables_by_id.values().filter(points_here).collect()
+}
+
+#[cfg(test)]
+mod tests;

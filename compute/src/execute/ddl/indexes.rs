@@ -1,0 +1,222 @@
+//! Keys: which columns they may have, how they are named, in which order they stand, which one clusters the rows.
+
+use crate::catalog::TableDef;
+use crate::catalog::schema::{ColumnDef, IndexDef, IndexKind, IndexPart};
+use crate::sql::plan::IndexSpec;
+use common::id::IndexId;
+use expr::mysql_type::TypeKind;
+use expr::{ErrorCode, SqlError};
+
+/// InnoDB's limit on the bytes of a key.
+const KEY_BYTES_MAX: u64 = 3072;
+/// MySQL's limits.
+const INDEXES_MAX: usize = 64;
+const PARTS_MAX: usize = 16;
+
+pub const PRIMARY: &str = "PRIMARY";
+/// InnoDB's name for the clustered index of a table without keys.
+pub const HIDDEN: &str = "GEN_CLUST_INDEX";
+
+/// An index over these columns. `taken` are names of other indexes, for those that get theirs here.
+pub fn define(spec: &IndexSpec, columns: &[ColumnDef], taken: &[&str], id: IndexId) -> Result<IndexDef, SqlError> {
+    if spec.parts.len() > PARTS_MAX {
+        return Err(SqlError::new(
+            ErrorCode(1070),
+            format!("Too many key parts specified; max {PARTS_MAX} parts allowed"),
+        ));
+    }
+    let mut parts: Vec<IndexPart> = Vec::with_capacity(spec.parts.len());
+    let mut key_bytes = 0;
+    for (name, prefix, descending) in &spec.parts {
+        let column = columns.iter().find(|column| column.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
+            SqlError::new(ErrorCode::KEY_COLUMN_DOES_NOT_EXIST, format!("Key column '{name}' doesn't exist in table"))
+        })?;
+        if parts.iter().any(|part| part.column == column.id) {
+            return Err(SqlError::new(ErrorCode::DUP_FIELDNAME, format!("Duplicate column name '{name}'")));
+        }
+        let prefix = match spec.kind {
+            IndexKind::Btree => check_part(column, *prefix)?,
+            IndexKind::Fulltext => check_fulltext(column)?,
+            IndexKind::Spatial => check_spatial(column)?,
+        };
+        key_bytes += part_bytes(column, prefix);
+        parts.push(IndexPart { column: column.id, prefix, descending: *descending });
+    }
+    if spec.kind == IndexKind::Btree && key_bytes > KEY_BYTES_MAX {
+        return Err(SqlError::new(
+            ErrorCode::TOO_LONG_KEY,
+            format!("Specified key was too long; max key length is {KEY_BYTES_MAX} bytes"),
+        ));
+    }
+    Ok(IndexDef {
+        id,
+        name: name(spec, columns, &parts, taken)?,
+        unique: spec.unique || spec.primary,
+        parts,
+        kind: spec.kind,
+        comment: spec.comment.clone(),
+        invisible: spec.invisible,
+        building: false,
+    })
+}
+
+fn name(spec: &IndexSpec, columns: &[ColumnDef], parts: &[IndexPart], taken: &[&str]) -> Result<String, SqlError> {
+    if spec.primary {
+        return Ok(PRIMARY.into());
+    }
+    let is_taken = |name: &str| taken.iter().any(|other| other.eq_ignore_ascii_case(name));
+    if let Some(name) = &spec.name {
+        if name.eq_ignore_ascii_case(PRIMARY) || name.eq_ignore_ascii_case(HIDDEN) || name.is_empty() {
+            return Err(SqlError::new(ErrorCode::WRONG_NAME_FOR_INDEX, format!("Incorrect index name '{name}'")));
+        }
+        if name.chars().count() > 64 {
+            return Err(SqlError::new(ErrorCode::TOO_LONG_IDENT, format!("Identifier name '{name}' is too long")));
+        }
+        if is_taken(name) {
+            return Err(duplicate_name(name));
+        }
+        return Ok(name.clone());
+    }
+    let first = parts.first().and_then(|part| columns.iter().find(|column| column.id == part.column));
+    let base = first.map_or("key", |column| column.name.as_str());
+    if !is_taken(base) && !base.eq_ignore_ascii_case(PRIMARY) {
+        return Ok(base.to_owned());
+    }
+    let names = (2..).map(|number| format!("{base}_{number}"));
+    Ok(names.into_iter().find(|name| !is_taken(name)).unwrap_or_default())
+}
+
+pub fn duplicate_name(name: &str) -> SqlError {
+    SqlError::new(ErrorCode::DUP_KEYNAME, format!("Duplicate key name '{name}'"))
+}
+
+/// The prefix that is kept: one as long as the column is none.
+fn check_part(column: &ColumnDef, prefix: Option<u32>) -> Result<Option<u32>, SqlError> {
+    let wrong_prefix = || {
+        SqlError::new(
+            ErrorCode(1089),
+            "Incorrect prefix key; the used key part isn't a string, the used length is longer than the key part, or \
+             the storage engine doesn't support unique prefix keys",
+        )
+    };
+    match (&column.ty.kind, prefix) {
+        (TypeKind::Json, _) => Err(SqlError::new(
+            ErrorCode(3152),
+            format!(
+                "JSON column '{}' supports indexing only via generated columns on a specified JSON path.",
+                column.name
+            ),
+        )),
+        (TypeKind::Text { .. } | TypeKind::Blob { .. } | TypeKind::Geometry(_), None) => Err(SqlError::new(
+            ErrorCode::BLOB_KEY_WITHOUT_LENGTH,
+            format!("BLOB/TEXT column '{}' used in key specification without a key length", column.name),
+        )),
+        (_, Some(0)) => Err(SqlError::new(ErrorCode(1391), format!("Key part '{}' length cannot be 0", column.name))),
+        (TypeKind::Text { .. } | TypeKind::Blob { .. }, Some(length)) => Ok(Some(length)),
+        (
+            TypeKind::Char { length: full }
+            | TypeKind::VarChar { length: full }
+            | TypeKind::Binary { length: full }
+            | TypeKind::VarBinary { length: full },
+            Some(length),
+        ) => match length.cmp(full) {
+            std::cmp::Ordering::Less => Ok(Some(length)),
+            std::cmp::Ordering::Equal => Ok(None),
+            std::cmp::Ordering::Greater => Err(wrong_prefix()),
+        },
+        (_, Some(_)) => Err(wrong_prefix()),
+        (_, None) => Ok(None),
+    }
+}
+
+fn check_fulltext(column: &ColumnDef) -> Result<Option<u32>, SqlError> {
+    match column.ty.kind {
+        TypeKind::Char { .. } | TypeKind::VarChar { .. } | TypeKind::Text { .. } => Ok(None),
+        _ => Err(SqlError::new(ErrorCode(1283), format!("Column '{}' cannot be part of FULLTEXT index", column.name))),
+    }
+}
+
+fn check_spatial(column: &ColumnDef) -> Result<Option<u32>, SqlError> {
+    match column.ty.kind {
+        TypeKind::Geometry(_) if column.ty.nullable => {
+            Err(SqlError::new(ErrorCode(1252), "All parts of a SPATIAL index must be NOT NULL"))
+        }
+        TypeKind::Geometry(_) => Ok(None),
+        _ => Err(SqlError::new(ErrorCode(1687), "A SPATIAL index may only contain a geometrical type column")),
+    }
+}
+
+/// As InnoDB counts: four bytes for a character of utf8mb4.
+fn part_bytes(column: &ColumnDef, prefix: Option<u32>) -> u64 {
+    let characters =
+        |length: u32| u64::from(prefix.unwrap_or(length)) * u64::from(column.ty.collation.charset().bytes_max());
+    match &column.ty.kind {
+        TypeKind::Char { length } | TypeKind::VarChar { length } => characters(*length),
+        TypeKind::Text { .. } => characters(u32::MAX),
+        TypeKind::Binary { length } | TypeKind::VarBinary { length } => u64::from(prefix.unwrap_or(*length)),
+        TypeKind::Blob { .. } => u64::from(prefix.unwrap_or(u32::MAX)),
+        _ => 8,
+    }
+}
+
+/// Puts indexes in MySQL's order (primary key, unique without NULLs, unique, others, FULLTEXT; else as given) behind
+/// the clustered index, which is made if there is no key that can be it.
+pub fn arrange(table: &mut TableDef) -> Result<(), SqlError> {
+    table.indexes.retain(|index| index.name != HIDDEN);
+    if table.indexes.len() > INDEXES_MAX {
+        return Err(SqlError::new(ErrorCode(1069), format!("Too many keys specified; max {INDEXES_MAX} keys allowed")));
+    }
+    let columns = &table.columns;
+    let nullable = |index: &IndexDef| {
+        let of = |part: &IndexPart| columns.iter().find(|column| column.id == part.column);
+        index.parts.iter().any(|part| of(part).is_some_and(|column| column.ty.nullable))
+    };
+    let rank = |index: &IndexDef| match index {
+        _ if index.name == PRIMARY => 0,
+        _ if index.kind != IndexKind::Btree => 4,
+        _ if index.unique && !nullable(index) => 1,
+        _ if index.unique => 2,
+        _ => 3,
+    };
+    table.indexes.sort_by_key(rank);
+    let clusters = |index: &IndexDef| {
+        index.name == PRIMARY || (rank(index) == 1 && index.parts.iter().all(|part| part.prefix.is_none()))
+    };
+    match table.indexes.iter().position(clusters) {
+        Some(position) => {
+            let index = table.indexes.remove(position);
+            table.indexes.insert(0, index);
+        }
+        None => table.indexes.insert(0, hidden()),
+    }
+    Ok(())
+}
+
+fn hidden() -> IndexDef {
+    IndexDef {
+        id: IndexId(0),
+        name: HIDDEN.into(),
+        unique: true,
+        parts: Vec::new(),
+        kind: IndexKind::Btree,
+        comment: String::new(),
+        invisible: false,
+        building: false,
+    }
+}
+
+/// There may be one AUTO_INCREMENT column, and it must be the first of a key.
+pub fn check_auto_increment(table: &TableDef) -> Result<(), SqlError> {
+    let mut automatic = table.columns.iter().filter(|column| column.auto_increment);
+    let (first, second) = (automatic.next(), automatic.next());
+    let is_key = |column: &ColumnDef| {
+        table.indexes.iter().any(|index| index.parts.first().is_some_and(|part| part.column == column.id))
+    };
+    if second.is_some() || first.is_some_and(|column| !is_key(column)) {
+        return Err(SqlError::new(
+            ErrorCode::WRONG_AUTO_KEY,
+            "Incorrect table definition; there can be only one auto column and it must be defined as a key",
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! WITH RECURSIVE: rounds, each over the rows that the round before gave.
+
+use crate::execute::row::context::Reservation;
+use crate::execute::row::distinct::Seen;
+use crate::execute::row::filter::Once;
+use crate::execute::row::operator::{BoxOperator, Operator, Scope, open};
+use crate::execute::row::shape;
+use crate::sql::plan::Node;
+use async_trait::async_trait;
+use expr::value::Row;
+use expr::{ErrorCode, SqlError};
+use std::sync::Arc;
+
+pub struct RecursiveCte<'q> {
+    id: usize,
+    recursive: &'q Node,
+    /// Of the round that runs.
+    round: BoxOperator<'q>,
+    rounds_done: u64,
+    /// What the round has given so far: the next round's input.
+    given: Vec<Row>,
+    memory: Reservation,
+    /// For UNION DISTINCT.
+    seen: Option<Seen>,
+    scope: Scope<'q>,
+}
+
+impl<'q> RecursiveCte<'q> {
+    pub fn new(
+        id: usize,
+        anchor: &'q Node,
+        recursive: &'q Node,
+        all: bool,
+        scope: &Scope<'q>,
+    ) -> Result<RecursiveCte<'q>, SqlError> {
+        Ok(RecursiveCte {
+            id,
+            recursive,
+            round: open(anchor, scope, None)?,
+            rounds_done: 0,
+            given: Vec::new(),
+            memory: Reservation::new(&scope.execution.memory),
+            seen: (!all).then(|| Seen::new(shape::types(anchor), scope)),
+            scope: scope.clone(),
+        })
+    }
+
+    /// Starts the next round; false if there is none.
+    fn start_round(&mut self) -> Result<bool, SqlError> {
+        if self.given.is_empty() {
+            return Ok(false);
+        }
+        let rounds_max = self.scope.execution.context.recursion_depth_max;
+        self.rounds_done += 1;
+        if self.rounds_done > rounds_max {
+            return Err(SqlError::new(
+                ErrorCode::CTE_MAX_RECURSION_DEPTH,
+                format!(
+                    "Recursive query aborted after {} iterations. Try increasing @@cte_max_recursion_depth to a larger \
+                     value.",
+                    self.rounds_done
+                ),
+            ));
+        }
+        let mut working = (*self.scope.working).clone();
+        working.insert(self.id, Arc::new(std::mem::take(&mut self.given)));
+        let scope = Scope { working: Arc::new(working), ..self.scope.clone() };
+        self.memory.clear();
+        self.round = open(self.recursive, &scope, None)?;
+        Ok(true)
+    }
+}
+
+#[async_trait]
+impl Operator for RecursiveCte<'_> {
+    async fn next(&mut self) -> Result<Option<Vec<Row>>, SqlError> {
+        loop {
+            self.scope.execution.check()?;
+            let Some(mut batch) = self.round.next().await? else {
+                if !self.start_round()? {
+                    return Ok(None);
+                }
+                tokio::task::consume_budget().await;
+                continue;
+            };
+            if let Some(seen) = &mut self.seen {
+                seen.retain_new(&mut batch)?;
+            }
+            if !batch.is_empty() {
+                self.memory.grow_rows(&batch)?;
+                self.given.extend_from_slice(&batch);
+                return Ok(Some(batch));
+            }
+        }
+    }
+}
+
+/// The rows that the round before gave.
+pub fn working_table(id: usize, scope: &Scope<'_>) -> Result<Once, SqlError> {
+    let rows = scope.working.get(&id).ok_or_else(|| {
+        SqlError::internal(format!("working table {id} is read outside of its recursive CTE; report this query"))
+    })?;
+    Ok(Once::new(rows.to_vec()))
+}

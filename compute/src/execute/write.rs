@@ -1,0 +1,86 @@
+//! INSERT, REPLACE, UPDATE, DELETE: rows and index entries into the transaction's buffer, every rule of the table kept.
+//!
+//! Flow: `insert`, `update` and `delete` find and make rows; `keeper` knows one table's keys, entries and expressions;
+//! `change` applies updates and deletions of rows, `foreign_key` what follows from them in other tables.
+//!
+//! Invariants
+//! - A row and all its index entries are written together, or an error undoes the whole statement.
+//! - Before a unique key is written it is locked and read at the lock's LSN, so a duplicate is an error now and not at
+//!   COMMIT; COMMIT checks again.
+//! - Keys travel in batches: a statement of thousands of rows makes a few calls.
+
+pub mod assign;
+pub mod auto_increment;
+mod change;
+mod delete;
+pub mod duplicate;
+pub mod foreign_key;
+pub mod insert;
+mod insert_rows;
+pub mod keeper;
+mod targets;
+mod update;
+
+use crate::execute::StatementContext;
+use crate::session::result::Done;
+use crate::sql::plan::Statement;
+use expr::error::WarningLevel;
+use expr::{ErrorCode, SqlError};
+
+/// Rows that are checked and locked together.
+pub const CHUNK_ROWS: usize = 1000;
+
+/// Runs a statement that changes rows. An error leaves the transaction as it was before the statement, but for locks.
+pub async fn execute(statement: &Statement, context: &mut StatementContext<'_>) -> Result<Done, SqlError> {
+    let mark = context.transaction.mark();
+    context.eval.strict_write = context.eval.sql_mode.is_strict();
+    let result = match statement {
+        Statement::Insert(insert) => {
+            context.eval.ignore = insert.ignore;
+            insert::insert(insert, context).await
+        }
+        Statement::Update(update) => {
+            context.eval.ignore = update.ignore;
+            update::update(update, context).await
+        }
+        Statement::Delete(delete) => {
+            context.eval.ignore = delete.ignore;
+            delete::delete(delete, context).await
+        }
+        _ => Err(SqlError::internal("A statement that changes no rows came to be executed as one; report it")),
+    };
+    if result.is_err() {
+        context.transaction.undo_to(mark);
+    }
+    result
+}
+
+/// True for errors after which the whole transaction is over: the lock table has forgotten it.
+pub fn ends_transaction(error: &SqlError) -> bool {
+    error.code == ErrorCode::LOCK_DEADLOCK
+}
+
+/// Under IGNORE, an error about one row becomes a warning; `false` means that the row is to be skipped.
+fn skip_if_ignored(result: Result<(), SqlError>, context: &StatementContext<'_>) -> Result<bool, SqlError> {
+    const DEMOTED: [ErrorCode; 8] = [
+        ErrorCode::DUP_ENTRY,
+        ErrorCode::BAD_NULL,
+        ErrorCode::NO_REFERENCED_ROW_2,
+        ErrorCode::ROW_IS_REFERENCED_2,
+        ErrorCode::CHECK_CONSTRAINT_VIOLATED,
+        ErrorCode::VIEW_CHECK_FAILED,
+        ErrorCode::NO_DEFAULT_FOR_FIELD,
+        ErrorCode::SUBQUERY_NO_1_ROW,
+    ];
+    match result {
+        Ok(()) => Ok(true),
+        Err(error) if context.eval.ignore && DEMOTED.contains(&error.code) => {
+            context.warn(WarningLevel::Warning, error.code, error.message);
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests;

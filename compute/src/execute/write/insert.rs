@@ -1,0 +1,244 @@
+//! INSERT and REPLACE: where rows come from, and what a column gets that the statement does not name.
+
+use crate::catalog::TableDef;
+use crate::catalog::schema::{ColumnDefault, GeneratedDef};
+use crate::execute::StatementContext;
+use crate::execute::row::{Evaluator, Execution, Scope, open};
+use crate::execute::write::insert_rows::{InsertRows, NewRow, OnDuplicate};
+use crate::execute::write::keeper::Keeper;
+use crate::execute::write::{CHUNK_ROWS, assign, auto_increment, skip_if_ignored};
+use crate::session::result::Done;
+use crate::sql::plan::{ColumnSpec, CreateTable, Insert, InsertSource, Query};
+use crate::txn::ReadView;
+use expr::SqlError;
+use expr::mysql_type::TypeKind;
+use expr::value::{Row, Value};
+use std::sync::Arc;
+
+pub async fn insert(statement: &Insert, context: &mut StatementContext<'_>) -> Result<Done, SqlError> {
+    let lsn = context.begin_write(&[&statement.table]).await?;
+    let warnings_before = warning_count(context);
+    let expressions = context.expressions(&statement.table)?;
+    let keeper = Keeper::new(statement.table.clone(), expressions, context.eval.time_zone);
+    let on_duplicate = match statement {
+        Insert { replace: true, .. } => OnDuplicate::Replace,
+        Insert { on_duplicate, .. } if !on_duplicate.is_empty() => OnDuplicate::Update(on_duplicate),
+        Insert { ignore: true, .. } => OnDuplicate::Skip,
+        _ => OnDuplicate::Refuse,
+    };
+    // The view lives as long as the statement writes. Where no subquery reads through it, it holds no own writes, so that
+    // the transaction's buffer is not copied: thousands of INSERTs in one transaction would each pay for all before.
+    let view = context.view(lsn);
+    let view = if statement.subqueries.is_empty() { ReadView { buffer: Arc::default(), ..view } } else { view };
+    let execution = Execution::new(context.query_context(view));
+    let scope = Scope::new(execution, &statement.subqueries);
+    let mut rows = InsertRows::new(keeper, on_duplicate, scope.clone(), context)?;
+    let is_query = matches!(statement.source, InsertSource::Query(_));
+    match &statement.source {
+        InsertSource::Values(values) => from_values(statement, values, &scope, &mut rows, context).await?,
+        InsertSource::Query(query) => from_query(query, &statement.columns, &mut rows, context).await?,
+    }
+    let mut done = rows.done();
+    let records = rows.records();
+    if records > 1 || is_query {
+        let duplicates = rows.duplicates();
+        let warnings = warning_count(context) - warnings_before;
+        done.info = format!("Records: {records}  Duplicates: {duplicates}  Warnings: {warnings}");
+    }
+    Ok(done)
+}
+
+fn warning_count(context: &StatementContext<'_>) -> usize {
+    context.eval.effects.warnings.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).len()
+}
+
+async fn from_values<'q>(
+    statement: &'q Insert,
+    values: &'q [Vec<Option<expr::Expression>>],
+    scope: &Scope<'q>,
+    rows: &mut InsertRows<'q>,
+    context: &mut StatementContext<'_>,
+) -> Result<(), SqlError> {
+    let mut row_number = 0;
+    for chunk in values.chunks(CHUNK_ROWS) {
+        let mut new_rows = Vec::with_capacity(chunk.len());
+        for expressions in chunk {
+            row_number += 1;
+            let mut row = rows.start_row(&statement.columns, row_number, context)?;
+            let mut kept = true;
+            for (&position, expression) in statement.columns.iter().zip(expressions) {
+                let value = match expression {
+                    Some(expression) => Some(Evaluator::new(expression, scope).eval(&row.values).await?),
+                    None => None,
+                };
+                if !skip_if_ignored(rows.set(&mut row, position, value, context), context)? {
+                    kept = false;
+                    break;
+                }
+            }
+            if kept {
+                new_rows.push(row);
+            }
+        }
+        rows.insert(new_rows, context).await?;
+    }
+    Ok(())
+}
+
+async fn from_query(
+    query: &Query,
+    columns: &[usize],
+    rows: &mut InsertRows<'_>,
+    context: &mut StatementContext<'_>,
+) -> Result<(), SqlError> {
+    let view = context.newest().await?;
+    let execution = Execution::new(context.query_context(view));
+    let scope = Scope::new(execution.clone(), &query.subqueries);
+    let mut operator = open(&query.root, &scope, None)?;
+    let mut row_number = 0;
+    while let Some(batch) = operator.next().await? {
+        execution.check()?;
+        let mut new_rows = Vec::with_capacity(batch.len());
+        for values in batch {
+            row_number += 1;
+            let mut row = rows.start_row(columns, row_number, context)?;
+            let mut kept = true;
+            for (&position, value) in columns.iter().zip(values) {
+                if !skip_if_ignored(rows.set(&mut row, position, Some(value), context), context)? {
+                    kept = false;
+                    break;
+                }
+            }
+            if kept {
+                new_rows.push(row);
+            }
+        }
+        rows.insert(new_rows, context).await?;
+    }
+    Ok(())
+}
+
+impl InsertRows<'_> {
+    /// A row with defaults in the columns that the statement does not name. Those it names hold their implicit default
+    /// until they are set, as expressions to their left see them.
+    pub fn start_row(
+        &self,
+        named: &[usize],
+        row_number: u64,
+        context: &StatementContext<'_>,
+    ) -> Result<NewRow, SqlError> {
+        let table = &self.keeper.table;
+        let mut values: Row = table.columns.iter().map(|column| assign::implicit_default(&column.ty)).collect();
+        let mut wants_number = false;
+        for (position, column) in table.columns.iter().enumerate() {
+            if named.contains(&position) || column.generated.is_some() {
+                continue;
+            }
+            if column.auto_increment {
+                wants_number = true;
+                continue;
+            }
+            let expressions = &self.keeper.expressions;
+            values[position] = assign::default(table, position, expressions, &values, row_number, &context.eval)?;
+        }
+        Ok(NewRow { values, wants_number, row_number })
+    }
+
+    /// Sets a column; `None` is DEFAULT.
+    pub fn set(
+        &self,
+        row: &mut NewRow,
+        position: usize,
+        value: Option<Value>,
+        context: &StatementContext<'_>,
+    ) -> Result<(), SqlError> {
+        let table = &self.keeper.table;
+        let column = &table.columns[position];
+        if column.generated.is_some() {
+            // The binder lets only DEFAULT through.
+            return Ok(());
+        }
+        if column.auto_increment && value.as_ref().is_none_or(|value| auto_increment::wants_value(value, &context.eval))
+        {
+            row.wants_number = true;
+            return Ok(());
+        }
+        let value = match value {
+            Some(value) => assign::assign(column, value, row.row_number, &context.eval)?,
+            None => {
+                let expressions = &self.keeper.expressions;
+                assign::default(table, position, expressions, &row.values, row.row_number, &context.eval)?
+            }
+        };
+        if column.auto_increment && auto_increment::wants_value(&value, &context.eval) {
+            row.wants_number = true;
+            return Ok(());
+        }
+        row.values[position] = value;
+        Ok(())
+    }
+}
+
+/// CREATE TABLE ... AS SELECT: the rows. The SELECT's columns are the table's last ones, or those of the same name.
+pub async fn fill_new_table(
+    table: Arc<TableDef>,
+    source: &Query,
+    create: &CreateTable,
+    context: &mut StatementContext<'_>,
+) -> Result<Done, SqlError> {
+    let expressions = context.expressions(&table)?;
+    let keeper = Keeper::new(table.clone(), expressions, context.eval.time_zone);
+    let on_duplicate = match (create.source_replace, create.source_ignore) {
+        (true, _) => OnDuplicate::Replace,
+        (_, true) => OnDuplicate::Skip,
+        _ => OnDuplicate::Refuse,
+    };
+    context.eval.strict_write = context.eval.sql_mode.is_strict();
+    context.eval.ignore = create.source_ignore;
+    let view = context.newest().await?;
+    let execution = Execution::new(context.query_context(view));
+    let scope = Scope::new(execution, &source.subqueries);
+    let mut rows = InsertRows::new(keeper, on_duplicate, scope, context)?;
+    let columns: Vec<usize> = source.fields.iter().filter_map(|field| table.column_index(&field.name)).collect();
+    from_query(source, &columns, &mut rows, context).await?;
+    let (records, duplicates) = (rows.records(), rows.duplicates());
+    let info = format!("Records: {records}  Duplicates: {duplicates}  Warnings: 0");
+    Ok(Done { info, ..rows.done() })
+}
+
+/// The columns that CREATE TABLE ... AS SELECT adds: those of the SELECT that the table does not have.
+pub fn columns_of_query(query: &Query, table: &TableDef) -> Vec<ColumnSpec> {
+    let fields = query.fields.iter().filter(|field| table.column_index(&field.name).is_none());
+    fields
+        .map(|field| {
+            let mut ty = field.ty.clone();
+            let default = default_of_field(&ty);
+            if matches!(ty.kind, TypeKind::Null) {
+                ty.kind = TypeKind::Binary { length: 0 };
+            }
+            ColumnSpec {
+                name: field.name.clone(),
+                collation: ty.is_text().then_some(ty.collation),
+                nullable: Some(ty.nullable),
+                ty,
+                default,
+                on_update_now: false,
+                auto_increment: false,
+                generated: None::<GeneratedDef>,
+                comment: String::new(),
+                invisible: false,
+            }
+        })
+        .collect()
+}
+
+/// NOT NULL columns of a SELECT have their type's implicit default, as MySQL shows them.
+fn default_of_field(ty: &expr::mysql_type::MysqlType) -> ColumnDefault {
+    match ty.kind {
+        _ if ty.nullable => ColumnDefault::None,
+        TypeKind::Text { .. } | TypeKind::Blob { .. } | TypeKind::Json | TypeKind::Geometry(_) => ColumnDefault::None,
+        _ if ty.is_numeric() => ColumnDefault::Literal("0".into()),
+        TypeKind::Char { .. } | TypeKind::VarChar { .. } => ColumnDefault::Literal(String::new()),
+        _ => ColumnDefault::None,
+    }
+}

@@ -1,0 +1,126 @@
+//! One table's rows as they are written: keys, index entries, generated columns, CHECKs.
+
+use crate::catalog::TableDef;
+use crate::execute::codec::{self, Entry};
+use crate::execute::expressions::TableExpressions;
+use crate::execute::write::assign;
+use crate::txn::Transaction;
+use bytes::Bytes;
+use common::key::Key;
+use expr::eval::{EvalContext, TimeZone, eval};
+use expr::value::Row;
+use expr::{ErrorCode, SqlError};
+use std::sync::Arc;
+
+/// A row of a table with its identity.
+#[derive(Debug, Clone)]
+pub struct TableRow {
+    /// All columns.
+    pub values: Row,
+    /// Where the table is clustered by it.
+    pub row_id: Option<u64>,
+}
+
+/// What a row is in storage: under its clustered key, and in every secondary index.
+#[derive(Debug, Clone)]
+pub struct Image {
+    pub key: Key,
+    pub row: Bytes,
+    /// Position in the table's indexes, and the entry.
+    pub entries: Vec<(usize, Entry)>,
+}
+
+impl Image {
+    /// Keys that no other row may have, with the position of their index. The hidden row id is nobody else's anyway.
+    pub fn unique_keys(&self, table: &TableDef) -> impl Iterator<Item = (usize, &Key)> {
+        let clustered = (!table.has_hidden_row_id()).then_some((0, &self.key));
+        let secondary =
+            self.entries.iter().filter(|(_, entry)| entry.unique).map(|(index, entry)| (*index, &entry.key));
+        clustered.into_iter().chain(secondary)
+    }
+}
+
+#[derive(Clone)]
+pub struct Keeper {
+    pub table: Arc<TableDef>,
+    pub expressions: Arc<TableExpressions>,
+    zone: TimeZone,
+}
+
+impl Keeper {
+    pub fn new(table: Arc<TableDef>, expressions: Arc<TableExpressions>, zone: TimeZone) -> Keeper {
+        Keeper { table, expressions, zone }
+    }
+
+    pub fn zone(&self) -> TimeZone {
+        self.zone
+    }
+
+    pub fn image(&self, row: &TableRow) -> Result<Image, SqlError> {
+        let (table, zone) = (&*self.table, self.zone);
+        let key = codec::clustered_key(table, &row.values, row.row_id, zone)?;
+        let mut entries = Vec::with_capacity(table.indexes.len() - 1);
+        for (position, index) in table.indexes.iter().enumerate().skip(1).filter(|(_, index)| codec::is_stored(index)) {
+            entries.push((position, codec::index_entry(table, index, &row.values, row.row_id, &key, zone)?));
+        }
+        Ok(Image { row: codec::encode_row(table, &row.values, row.row_id, zone)?, key, entries })
+    }
+
+    /// A stored row of this table.
+    pub fn decode(&self, row: &[u8]) -> Result<TableRow, SqlError> {
+        let (values, row_id) = codec::decode_all(&self.table, row, self.zone)?;
+        Ok(TableRow { values, row_id })
+    }
+
+    /// Fills in generated columns and asks every CHECK.
+    pub fn complete(&self, values: &mut Row, row_number: u64, context: &EvalContext) -> Result<(), SqlError> {
+        for (position, expression) in &self.expressions.generated {
+            let column = &self.table.columns[*position];
+            let value = eval(expression, values, context)?;
+            values[*position] = assign::assign(column, value, row_number, context)?;
+        }
+        for (name, check) in &self.expressions.checks {
+            if eval(check, values, context)?.to_bool(context)? == Some(false) {
+                return Err(SqlError::new(
+                    ErrorCode::CHECK_CONSTRAINT_VIOLATED,
+                    format!("Check constraint '{name}' is violated."),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes a new row. The clustered key and unique entries carry what their locks observed; other entries belong to the
+/// row and are guarded by its key.
+pub fn put(image: Image, transaction: &mut Transaction) -> Result<(), SqlError> {
+    for (_, entry) in image.entries {
+        transaction.write(entry.key, Some(entry.row), None)?;
+    }
+    transaction.write(image.key, Some(image.row), None)
+}
+
+pub fn remove(image: Image, transaction: &mut Transaction) -> Result<(), SqlError> {
+    for (_, entry) in image.entries {
+        transaction.write(entry.key, None, None)?;
+    }
+    transaction.write(image.key, None, None)
+}
+
+/// Writes what is different between two states of one row.
+pub fn replace(old: Image, new: Image, transaction: &mut Transaction) -> Result<(), SqlError> {
+    for ((_, old), (_, new)) in old.entries.into_iter().zip(new.entries) {
+        let same_key = old.key == new.key;
+        if same_key && old.row == new.row {
+            continue;
+        }
+        if !same_key {
+            transaction.write(old.key, None, None)?;
+        }
+        transaction.write(new.key, Some(new.row), None)?;
+    }
+    if old.key != new.key {
+        transaction.write(old.key, None, None)?;
+    }
+    transaction.write(new.key, Some(new.row), None)
+}

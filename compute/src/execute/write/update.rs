@@ -1,0 +1,159 @@
+//! UPDATE of one table or several.
+//!
+//! The row path finds the rows, locks them and reads them again; here they are changed, all of them after all were found,
+//! so that a row that moves is not found twice.
+
+use super::targets;
+use crate::execute::StatementContext;
+use crate::execute::row::{Evaluator, Execution, Scope, open};
+use crate::execute::write::change::{Change, update_rows};
+use crate::execute::write::keeper::{Keeper, TableRow};
+use crate::execute::write::{CHUNK_ROWS, assign, skip_if_ignored};
+use crate::session::result::Done;
+use crate::sql::plan::Update;
+use common::key::Key;
+use expr::SqlError;
+use expr::value::{Row, Value};
+use std::collections::HashSet;
+
+pub async fn update(statement: &Update, context: &mut StatementContext<'_>) -> Result<Done, SqlError> {
+    let tables: Vec<_> = statement.targets.iter().map(|target| &*target.table).collect();
+    let lsn = context.begin_write(&tables).await?;
+    let input = targets::prepare(&statement.input, &tables)?;
+    let mut keepers = Vec::with_capacity(tables.len());
+    for target in &statement.targets {
+        keepers.push(Keeper::new(target.table.clone(), context.expressions(&target.table)?, context.eval.time_zone));
+    }
+    let mut counts = Counts::default();
+    let changes = {
+        let execution = Execution::new(context.query_context(context.view(lsn)));
+        let scope = Scope::new(execution.clone(), &statement.subqueries);
+        let mut operator = open(&input, &scope, None)?;
+        let mut finder = Finder::new(statement, &keepers, &scope);
+        while let Some(batch) = operator.next().await? {
+            execution.check()?;
+            for row in batch {
+                finder.take(row, &mut counts, context).await?;
+            }
+        }
+        finder.changes
+    };
+    for (keeper, changes) in keepers.iter().zip(changes) {
+        apply(keeper, changes, &mut counts, context).await?;
+    }
+    let warnings = context.eval.effects.warnings.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).len();
+    Ok(Done {
+        affected_rows: if context.settings.client_found_rows { counts.matched } else { counts.changed },
+        last_insert_id: 0,
+        info: format!("Rows matched: {}  Changed: {}  Warnings: {warnings}", counts.matched, counts.changed),
+    })
+}
+
+#[derive(Default)]
+struct Counts {
+    matched: u64,
+    changed: u64,
+}
+
+/// Collects changes from the rows of the input.
+struct Finder<'s, 'q> {
+    statement: &'q Update,
+    keepers: &'s [Keeper],
+    /// For each target, for each assignment.
+    values: Vec<Vec<Option<Evaluator<'q>>>>,
+    /// A row that a join gives several times is changed once.
+    seen: Vec<HashSet<Key>>,
+    changes: Vec<Vec<Change>>,
+}
+
+impl<'s, 'q> Finder<'s, 'q> {
+    fn new(statement: &'q Update, keepers: &'s [Keeper], scope: &Scope<'q>) -> Finder<'s, 'q> {
+        let evaluators = |target: &'q crate::sql::plan::UpdateTarget| {
+            let values = target.assignments.iter().map(|(_, value)| value.as_ref());
+            values.map(|value| value.map(|value| Evaluator::new(value, scope))).collect()
+        };
+        Finder {
+            statement,
+            keepers,
+            values: statement.targets.iter().map(evaluators).collect(),
+            seen: keepers.iter().map(|_| HashSet::new()).collect(),
+            changes: keepers.iter().map(|_| Vec::new()).collect(),
+        }
+    }
+
+    /// One row of the input. Assignments see what those before them assigned.
+    async fn take(
+        &mut self,
+        mut row: Row,
+        counts: &mut Counts,
+        context: &mut StatementContext<'_>,
+    ) -> Result<(), SqlError> {
+        let several = self.keepers.len() > 1;
+        let before = row.clone();
+        for (number, target) in self.statement.targets.iter().enumerate() {
+            let keeper = &self.keepers[number];
+            let Some(old) = targets::row_of(keeper, &before, target.base) else { continue };
+            let key = crate::execute::codec::clustered_key(&keeper.table, &old.values, old.row_id, keeper.zone())?;
+            let joins = several || !targets::is_single(&self.statement.input);
+            if joins && !self.seen[number].insert(key) {
+                continue;
+            }
+            counts.matched += 1;
+            let mut assigned = Vec::with_capacity(target.assignments.len());
+            let mut kept = true;
+            for ((column, _), value) in target.assignments.iter().zip(&mut self.values[number]) {
+                let value = match value {
+                    Some(value) => value.eval(&row).await?,
+                    None => {
+                        let own = &row[target.base..target.base + keeper.table.columns.len()];
+                        let (table, expressions) = (&keeper.table, &keeper.expressions);
+                        assign::default(table, *column, expressions, &own.to_vec(), counts.matched, &context.eval)?
+                    }
+                };
+                let definition = &keeper.table.columns[*column];
+                match assign::assign(definition, value, counts.matched, &context.eval) {
+                    Ok(value) => row[target.base + column] = value,
+                    Err(error) => {
+                        kept = skip_if_ignored(Err(error), context)?;
+                        break;
+                    }
+                }
+                assigned.push(*column);
+            }
+            if !kept {
+                continue;
+            }
+            let values: Vec<Value> = row[target.base..target.base + keeper.table.columns.len()].to_vec();
+            let new = TableRow { values, row_id: old.row_id };
+            match Change::of(keeper, old, new, &assigned, context) {
+                Ok(change) => self.changes[number].extend(change),
+                Err(error) => drop(skip_if_ignored(Err(error), context)?),
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn apply(
+    keeper: &Keeper,
+    changes: Vec<Change>,
+    counts: &mut Counts,
+    context: &mut StatementContext<'_>,
+) -> Result<(), SqlError> {
+    // Under IGNORE each row stands for itself.
+    let chunk_rows = if context.eval.ignore { 1 } else { CHUNK_ROWS };
+    let mut changes = changes.into_iter().peekable();
+    while changes.peek().is_some() {
+        let chunk: Vec<Change> = changes.by_ref().take(chunk_rows).collect();
+        let rows = chunk.len() as u64;
+        let mark = context.transaction.mark();
+        let result = update_rows(keeper, chunk, 0, context).await;
+        if result.is_err() {
+            context.transaction.undo_to(mark);
+        }
+        if skip_if_ignored(result, context)? {
+            counts.changed += rows;
+        }
+    }
+    Ok(())
+}

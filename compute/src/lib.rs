@@ -1,0 +1,108 @@
+//! Compute: MySQL's protocol, language and transactions over the wal and page services. Keeps nothing that matters.
+//!
+//! A statement travels `mysql → session → sql → execute → txn → remote`; imports point the same way and never back.
+//! `catalog` serves `sql` and `execute` and reads through `txn`.
+
+pub mod catalog;
+pub mod execute;
+mod mysql;
+pub mod session;
+pub mod sql;
+#[cfg(test)]
+#[macro_use]
+pub mod testing;
+pub mod txn;
+
+use crate::catalog::CatalogCache;
+use crate::execute::Services;
+use crate::execute::expressions::ExpressionCache;
+use crate::mysql::server::{Front, Server};
+use crate::session::Engine;
+use crate::txn::Remote;
+use common::env::random::Random;
+use common::env::{Clock, SystemClock};
+use common::service::{PageService, WalService};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// MySQL's version that we follow; clients and ORMs choose their dialect by it.
+const MYSQL_VERSION: &str = "8.4.0";
+/// How often row counts for the planner are taken anew.
+const STATISTICS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Settings of the compute role.
+#[derive(Debug, Clone)]
+pub struct ComputeConfig {
+    /// Where MySQL clients connect.
+    pub listen: SocketAddr,
+    /// For the TLS certificate and key.
+    pub data_dir: PathBuf,
+    /// Of the account `root`; empty: accepted from loopback only.
+    pub root_password: String,
+    /// Accept an empty password from other hosts too.
+    pub insecure: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("listen on {address}: {source}")]
+    Listen { address: SocketAddr, source: std::io::Error },
+    #[error(transparent)]
+    Tls(#[from] mysql::tls::TlsError),
+    #[error("read the catalog: {0}")]
+    Catalog(expr::SqlError),
+}
+
+/// A running compute.
+pub struct Compute {
+    server: Server,
+    statistics: JoinHandle<()>,
+}
+
+/// Reads the catalog and serves MySQL clients.
+pub async fn start(
+    config: ComputeConfig,
+    wal: Arc<dyn WalService>,
+    pages: Arc<dyn PageService>,
+) -> Result<Compute, StartError> {
+    let tls = mysql::tls::server_config(&config.data_dir)?;
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .map_err(|source| StartError::Listen { address: config.listen, source })?;
+    let random = Random::system();
+    let remote = Remote { wal, pages, new_id: Arc::new(move || random.u128()) };
+    let catalog = CatalogCache::start(remote.clone()).await.map_err(StartError::Catalog)?;
+    let services = Services { remote, catalog: Arc::new(catalog), expressions: Arc::new(ExpressionCache::default()) };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let version = format!("{MYSQL_VERSION}-Drumlin-{}", env!("CARGO_PKG_VERSION"));
+    let memory = execute::row::context::MEMORY_LIMIT_BYTES_DEFAULT;
+    let engine = Arc::new(Engine::new(services, clock, version, memory));
+    let statistics = tokio::spawn(refresh_statistics(engine.clone()));
+    let front = Arc::new(Front::new(engine, tls, &config.root_password, config.insecure));
+    let server =
+        Server::start(listener, front).map_err(|source| StartError::Listen { address: config.listen, source })?;
+    Ok(Compute { server, statistics })
+}
+
+impl Compute {
+    pub fn local_addr(&self) -> SocketAddr {
+        self.server.local_addr()
+    }
+
+    /// Accepts no more connections, lets statements finish, closes what is left.
+    pub async fn shutdown(self) {
+        self.server.shutdown().await;
+        self.statistics.abort();
+    }
+}
+
+async fn refresh_statistics(engine: Arc<Engine>) {
+    loop {
+        engine.refresh_statistics().await;
+        tokio::time::sleep(STATISTICS_INTERVAL).await;
+    }
+}

@@ -1,0 +1,22 @@
+//! MySQL's client/server protocol, and the only door to opensrv-mysql and mysql_common.
+//!
+//! One task per connection: handshake and authentication, then commands in the order they arrive, each answered
+//! before the next is read. mysql_common gives the packet structures, opensrv-mysql the error kinds, column types and
+//! the value encoding trait; the loop is ours (docs/decisions/0003-mysql-front-end.md).
+//!
+//! Invariants
+//! - Every packet's length is checked before memory is taken for it; before authentication the limit is small.
+//! - No command is answered with OK unless it did what it says.
+
+mod authentication;
+mod binary;
+mod column;
+mod command;
+mod connection;
+mod errors;
+mod handshake;
+mod packet;
+mod parameters;
+pub mod server;
+mod text;
+pub mod tls;

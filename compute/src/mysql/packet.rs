@@ -1,0 +1,195 @@
+//! Packets on the wire: framing, sequence numbers, splitting at 16 MiB, bounded buffers.
+//! Manual: MySQL Internals, "MySQL Packets".
+
+use bytes::{Buf, BytesMut};
+use std::io;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+/// Longest payload of one packet; a longer message continues in further packets.
+const PACKET_BYTES_MAX: usize = 0xff_ffff;
+/// Written bytes are sent when this many have gathered: a result is never held whole.
+const WRITE_BUFFER_BYTES: usize = 64 << 10;
+
+/// A TCP stream, plain or under TLS.
+pub trait Transport: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Transport for T {}
+
+/// Messages over a transport.
+pub struct PacketStream {
+    transport: Box<dyn Transport>,
+    read: BytesMut,
+    write: Vec<u8>,
+    sequence: u8,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum PacketError {
+    #[error("the client closed the connection")]
+    Closed,
+    /// MySQL 1153.
+    #[error("a packet of more than {limit} bytes")]
+    TooLarge { limit: usize },
+    /// MySQL 1156.
+    #[error("packets out of order")]
+    OutOfOrder,
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl PacketStream {
+    pub fn new(transport: Box<dyn Transport>) -> PacketStream {
+        PacketStream { transport, read: BytesMut::new(), write: Vec::new(), sequence: 0 }
+    }
+
+    /// Takes the transport out, for the upgrade to TLS. Bytes that the client sent after its TLS request in plain
+    /// text are dropped: they must not be taken for protected ones.
+    pub fn into_transport(self) -> Box<dyn Transport> {
+        self.transport
+    }
+
+    /// Goes on with the sequence numbers of another stream (after the upgrade to TLS).
+    pub fn with_sequence(mut self, sequence: u8) -> PacketStream {
+        self.sequence = sequence;
+        self
+    }
+
+    pub fn sequence(&self) -> u8 {
+        self.sequence
+    }
+
+    /// A new command: numbers start again.
+    pub fn reset_sequence(&mut self) {
+        self.sequence = 0;
+    }
+
+    /// Reads one message of at most `limit` bytes.
+    pub async fn read(&mut self, limit: usize) -> Result<Vec<u8>, PacketError> {
+        let mut message = Vec::new();
+        loop {
+            self.fill(4).await?;
+            let length = usize::from(self.read[0]) | usize::from(self.read[1]) << 8 | usize::from(self.read[2]) << 16;
+            if self.read[3] != self.sequence {
+                return Err(PacketError::OutOfOrder);
+            }
+            if message.len() + length > limit {
+                return Err(PacketError::TooLarge { limit });
+            }
+            self.sequence = self.sequence.wrapping_add(1);
+            self.read.advance(4);
+            self.fill(length).await?;
+            message.extend_from_slice(&self.read[..length]);
+            self.read.advance(length);
+            if length < PACKET_BYTES_MAX {
+                if self.read.is_empty() && self.read.capacity() > WRITE_BUFFER_BYTES {
+                    self.read = BytesMut::new();
+                }
+                return Ok(message);
+            }
+        }
+    }
+
+    async fn fill(&mut self, bytes: usize) -> Result<(), PacketError> {
+        while self.read.len() < bytes {
+            self.read.reserve((bytes - self.read.len()).clamp(4 << 10, 1 << 20));
+            if self.transport.read_buf(&mut self.read).await? == 0 {
+                return Err(PacketError::Closed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends a message whose payload `encode` writes; sends when much has gathered.
+    pub async fn write(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> Result<(), PacketError> {
+        self.append(encode);
+        if self.write.len() >= WRITE_BUFFER_BYTES {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.write.len();
+        self.write.extend_from_slice(&[0; 4]);
+        encode(&mut self.write);
+        let length = self.write.len() - start - 4;
+        if length < PACKET_BYTES_MAX {
+            self.put_header(start, length);
+            return;
+        }
+        let payload = self.write.split_off(start + 4);
+        self.write.truncate(start);
+        // A payload that fills its last packet exactly is followed by an empty one.
+        for chunk in
+            payload.chunks(PACKET_BYTES_MAX).chain(payload.len().is_multiple_of(PACKET_BYTES_MAX).then_some(&[][..]))
+        {
+            let start = self.write.len();
+            self.write.extend_from_slice(&[0; 4]);
+            self.write.extend_from_slice(chunk);
+            self.put_header(start, chunk.len());
+        }
+    }
+
+    fn put_header(&mut self, start: usize, length: usize) {
+        self.write[start..start + 3].copy_from_slice(&(length as u32).to_le_bytes()[..3]);
+        self.write[start + 3] = self.sequence;
+        self.sequence = self.sequence.wrapping_add(1);
+    }
+
+    /// Sends what has gathered.
+    pub async fn flush(&mut self) -> Result<(), PacketError> {
+        self.transport.write_all(&self.write).await?;
+        self.transport.flush().await?;
+        self.write.clear();
+        if self.write.capacity() > 4 * WRITE_BUFFER_BYTES {
+            self.write = Vec::new();
+        }
+        Ok(())
+    }
+
+    /// Waits until the client sends something or goes away, without reading it. `true`: gone.
+    pub async fn closed(&mut self) -> bool {
+        if !self.read.is_empty() {
+            // A pipelined command is waiting: the client is there; nothing more can be told.
+            return std::future::pending().await;
+        }
+        matches!(self.transport.read_buf(&mut self.read).await, Ok(0) | Err(_)) || std::future::pending().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn messages_of_every_length_around_the_split_round_trip() {
+        for length in [0, 1, 250, PACKET_BYTES_MAX - 1, PACKET_BYTES_MAX, PACKET_BYTES_MAX + 1, 2 * PACKET_BYTES_MAX] {
+            let (near, far) = tokio::io::duplex(1 << 20);
+            let mut sender = PacketStream::new(Box::new(near));
+            let mut receiver = PacketStream::new(Box::new(far));
+            let sent = tokio::spawn(async move {
+                sender.write(|out| out.resize(out.len() + length, 7)).await.unwrap();
+                sender.flush().await.unwrap();
+                sender
+            });
+            let message = receiver.read(usize::MAX).await.unwrap();
+            assert_eq!(message.len(), length);
+            assert_eq!(receiver.sequence(), sent.await.unwrap().sequence());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_message_over_the_limit_is_refused_before_it_is_read() {
+        let (near, far) = tokio::io::duplex(1 << 10);
+        let mut receiver = PacketStream::new(Box::new(far));
+        let mut near = near;
+        near.write_all(&[0, 0, 1, 0]).await.unwrap();
+        assert!(matches!(receiver.read(1000).await, Err(PacketError::TooLarge { limit: 1000 })));
+    }
+
+    #[tokio::test]
+    async fn a_wrong_sequence_number_is_refused() {
+        let (mut near, far) = tokio::io::duplex(1 << 10);
+        near.write_all(&[1, 0, 0, 3, 9]).await.unwrap();
+        assert!(matches!(PacketStream::new(Box::new(far)).read(1000).await, Err(PacketError::OutOfOrder)));
+    }
+}

@@ -1,0 +1,133 @@
+//! The listening socket: accepts connections, one task each, and ends them at shutdown.
+
+use super::authentication::Credential;
+use super::connection::Connection;
+use super::errors;
+use super::handshake::{self, HandshakeError};
+use super::packet::PacketStream;
+use crate::session::Engine;
+use common::env::random::Random;
+use expr::{ErrorCode, SqlError};
+use rustls::ServerConfig;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long a client may take from connecting to being authenticated. MySQL's `connect_timeout`.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long shutdown waits for running statements.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What all connections share.
+pub struct Front {
+    pub engine: Arc<Engine>,
+    pub tls: Arc<ServerConfig>,
+    /// Of the account `root`.
+    pub root: Credential,
+    /// Accept an empty password from other hosts.
+    pub insecure: bool,
+    pub version: String,
+    pub connections_max: u64,
+    pub random: Random,
+    next_connection: AtomicU64,
+}
+
+impl Front {
+    pub fn new(engine: Arc<Engine>, tls: Arc<ServerConfig>, root_password: &str, insecure: bool) -> Front {
+        let version = engine.version();
+        Front {
+            engine,
+            tls,
+            root: Credential::new(root_password),
+            insecure,
+            version,
+            connections_max: 10_000,
+            random: Random::system(),
+            next_connection: AtomicU64::new(1),
+        }
+    }
+}
+
+/// A running server.
+pub struct Server {
+    address: SocketAddr,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Server {
+    /// Serves connections of `listener` until [`Server::shutdown`].
+    pub fn start(listener: TcpListener, front: Arc<Front>) -> std::io::Result<Server> {
+        let address = listener.local_addr()?;
+        let stop = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        tasks.spawn(accept_all(listener, front, stop.clone(), tasks.clone()));
+        Ok(Server { address, stop, tasks })
+    }
+
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Accepts no more, lets running statements finish for a while, then closes what is left.
+    pub async fn shutdown(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(DRAIN_TIMEOUT, self.tasks.wait()).await.is_err() {
+            tracing::warn!(connections = self.tasks.len(), "closing connections whose statements did not end");
+        }
+    }
+}
+
+async fn accept_all(listener: TcpListener, front: Arc<Front>, stop: CancellationToken, tasks: TaskTracker) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                tasks.spawn(serve(stream, peer, front.clone(), stop.clone()));
+            }
+            Err(error) => {
+                // Out of file descriptors, mostly: it passes when connections end.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, peer: SocketAddr, front: Arc<Front>, stop: CancellationToken) {
+    // Answers are written whole: waiting to fill a segment only costs latency.
+    let _ = stream.set_nodelay(true);
+    let transport = Box::new(stream);
+    if front.engine.connection_count() >= front.connections_max {
+        let mut packets = PacketStream::new(transport);
+        let error = SqlError::new(ErrorCode(1040), "Too many connections");
+        let _ = packets.write(|out| errors::encode(&error, out)).await;
+        let _ = packets.flush().await;
+        return;
+    }
+    let id = front.next_connection.fetch_add(1, Ordering::Relaxed);
+    let client = match tokio::time::timeout(CONNECT_TIMEOUT, handshake::accept(transport, peer, id, &front)).await {
+        Ok(Ok(client)) => client,
+        Ok(Err(HandshakeError::Refused(error))) => {
+            tracing::info!(%peer, %error, "connection refused");
+            return;
+        }
+        Ok(Err(error)) => {
+            tracing::debug!(%peer, %error, "handshake failed");
+            return;
+        }
+        Err(_) => {
+            tracing::debug!(%peer, "handshake timed out");
+            return;
+        }
+    };
+    Connection::run(client, peer, id, front, stop).await;
+}

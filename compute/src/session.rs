@@ -1,0 +1,297 @@
+//! One connection's state, without sockets: variables, current database, transaction, prepared statements, warnings.
+//!
+//! The protocol calls it; it parses, binds, runs, and answers with results that the protocol encodes.
+//!
+//! Invariants
+//! - A statement that fails inside a transaction leaves the transaction as it was before the statement (error 1213 ends
+//!   the transaction).
+//! - While rows are being sent, the session runs nothing else; [`Session::rows_ended`] closes the statement.
+
+mod binding;
+mod engine;
+mod prepared;
+pub mod result;
+mod run;
+mod set;
+mod show;
+mod sql_mode;
+mod transaction;
+pub mod variables;
+
+pub use engine::Engine;
+pub use prepared::PreparedInfo;
+
+use crate::execute::Settings;
+use crate::execute::row::Cancel;
+use crate::session::engine::SessionHandle;
+use crate::session::prepared::PreparedStatement;
+use crate::session::variables::Values;
+use crate::sql::parse;
+use crate::sql::plan::Isolation;
+use crate::txn::Transaction;
+use expr::collation::CollationId;
+use expr::error::Warning;
+use expr::eval::{Effects, EvalContext, SessionInfo, SqlMode, TimeZone};
+use expr::value::Value;
+use expr::{ErrorCode, SqlError};
+use result::StatementResult;
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+pub struct Session {
+    engine: Arc<Engine>,
+    handle: Arc<SessionHandle>,
+    user: String,
+    database: Option<String>,
+    variables: Values,
+    /// Names in lower case.
+    user_variables: HashMap<String, Value>,
+    transaction: Option<Transaction>,
+    /// SET TRANSACTION: of the next one only.
+    next_isolation: Option<Isolation>,
+    next_read_only: Option<bool>,
+    prepared: HashMap<u32, PreparedStatement>,
+    next_prepared: u32,
+    /// PREPARE name FROM: texts by name in lower case.
+    named: HashMap<String, String>,
+    warnings: Vec<Warning>,
+    last_insert_id: u64,
+    row_count: i64,
+    found_rows: u64,
+    client_found_rows: bool,
+    /// Of the statement whose rows are being sent.
+    sending: Option<Sending>,
+}
+
+/// What is left to do when the last row has been sent.
+struct Sending {
+    effects: Arc<Effects>,
+    found_rows: Arc<AtomicU64>,
+    calc_found_rows: bool,
+}
+
+impl Session {
+    pub fn new(engine: Arc<Engine>, id: u64, user: String, host: String) -> Session {
+        let handle = engine.register(id, user.clone(), host);
+        let variables = engine.globals();
+        Session {
+            engine,
+            handle,
+            user,
+            database: None,
+            variables,
+            user_variables: HashMap::new(),
+            transaction: None,
+            next_isolation: None,
+            next_read_only: None,
+            prepared: HashMap::new(),
+            next_prepared: 1,
+            named: HashMap::new(),
+            warnings: Vec::new(),
+            last_insert_id: 0,
+            row_count: -1,
+            found_rows: 0,
+            client_found_rows: false,
+            sending: None,
+        }
+    }
+
+    /// Ends the session: what is not committed is rolled back.
+    pub async fn close(mut self) {
+        self.roll_back().await;
+        self.engine.forget(self.handle.id);
+    }
+
+    /// COM_RESET_CONNECTION: as after connecting, but for user and database.
+    pub async fn reset(&mut self) {
+        self.roll_back().await;
+        self.variables = self.engine.globals();
+        self.user_variables.clear();
+        self.next_isolation = None;
+        self.next_read_only = None;
+        self.prepared.clear();
+        self.named.clear();
+        self.warnings.clear();
+        self.last_insert_id = 0;
+        self.row_count = -1;
+        self.found_rows = 0;
+        self.sending = None;
+    }
+
+    /// Where the statements of a text stand, for clients that send several at once.
+    pub fn split(&self, text: &str) -> Vec<Range<usize>> {
+        parse::split_statements(text, self.sql_mode())
+    }
+
+    /// Runs one statement.
+    pub async fn query(&mut self, text: &str) -> Result<StatementResult, SqlError> {
+        self.engine.began(&self.handle, text);
+        self.handle.cancel.reset();
+        let outcome = match parse::parse(text, self.sql_mode()) {
+            Ok(statement) => self.run(&statement, Arc::from([])).await,
+            Err(error) => {
+                self.warnings.clear();
+                Err(error)
+            }
+        };
+        self.conclude(outcome).await
+    }
+
+    /// COM_INIT_DB and USE.
+    pub async fn use_database(&mut self, name: &str) -> Result<(), SqlError> {
+        let catalog = self.newest_catalog().await?;
+        let collation = match catalog.database(name) {
+            Some(database) => database.definition.collation,
+            None if crate::catalog::virtual_tables::is_virtual_database(name) => CollationId::UTF8MB4_0900_AI_CI,
+            None => return Err(SqlError::new(ErrorCode::BAD_DB, format!("Unknown database '{name}'"))),
+        };
+        self.set_text("collation_database", collation.name());
+        self.set_text("character_set_database", collation.charset().name());
+        self.database = Some(name.to_string());
+        self.handle.set_database(self.database.clone());
+        Ok(())
+    }
+
+    /// Of the handshake: the client's character set and collation.
+    pub fn set_client_collation(&mut self, collation: CollationId) {
+        let collation = collation.known().map_or(CollationId::UTF8MB4_0900_AI_CI, |info| info.id);
+        let charset = collation.charset().name();
+        for name in ["character_set_client", "character_set_connection", "character_set_results"] {
+            self.set_text(name, charset);
+        }
+        self.set_text("collation_connection", collation.name());
+    }
+
+    pub fn set_client_found_rows(&mut self, found_rows: bool) {
+        self.client_found_rows = found_rows;
+    }
+
+    /// COM_CHANGE_USER, after authentication.
+    pub fn set_user(&mut self, user: String) {
+        self.user = user;
+        self.database = None;
+        self.handle.set_database(None);
+    }
+
+    pub fn kill(&self, connection: u64, query_only: bool) -> Result<(), SqlError> {
+        self.engine.kill(connection, query_only)
+    }
+
+    /// How the running statement is told to end.
+    pub fn cancellation(&self) -> Arc<Cancel> {
+        self.handle.cancel.clone()
+    }
+
+    /// Cancelled when the connection shall end.
+    pub fn killed(&self) -> CancellationToken {
+        self.handle.killed.clone()
+    }
+
+    pub fn statistics(&self) -> String {
+        self.engine.statistics()
+    }
+
+    pub fn warning_count(&self) -> u16 {
+        self.warnings.len().try_into().unwrap_or(u16::MAX)
+    }
+
+    pub fn in_transaction(&self) -> bool {
+        self.transaction.as_ref().is_some_and(Transaction::is_explicit)
+    }
+
+    pub fn autocommit(&self) -> bool {
+        self.variables.boolean("autocommit")
+    }
+
+    pub fn no_backslash_escapes(&self) -> bool {
+        self.sql_mode().has(SqlMode::NO_BACKSLASH_ESCAPES)
+    }
+
+    pub fn max_allowed_packet(&self) -> usize {
+        self.variables.integer("max_allowed_packet") as usize
+    }
+
+    pub fn wait_timeout(&self) -> Duration {
+        Duration::from_secs(self.variables.integer("wait_timeout"))
+    }
+
+    /// What text in results is said to be in. Rows are sent as UTF-8; other character sets are not converted yet.
+    pub fn result_collation(&self) -> CollationId {
+        self.connection_collation()
+    }
+
+    fn connection_collation(&self) -> CollationId {
+        CollationId::by_name(self.variables.get("collation_connection"))
+            .map_or(CollationId::UTF8MB4_0900_AI_CI, |info| info.id)
+    }
+
+    fn sql_mode(&self) -> SqlMode {
+        // Checked when it was set.
+        sql_mode::parse(&Value::text(self.variables.get("sql_mode")), "sql_mode").unwrap_or_default()
+    }
+
+    fn time_zone(&self) -> TimeZone {
+        variables::time_zone(self.variables.get("time_zone")).unwrap_or(TimeZone::Offset(0))
+    }
+
+    /// Sets a variable of the table by a value that is known to be good.
+    fn set_text(&mut self, name: &str, text: &str) {
+        if let Some(variable) = variables::lookup(name) {
+            self.variables.set(variable, Some(text.to_string()));
+        }
+    }
+
+    fn settings(&self) -> Settings {
+        Settings {
+            foreign_key_checks: self.variables.boolean("foreign_key_checks"),
+            lock_wait_timeout: Duration::from_secs(self.variables.integer("innodb_lock_wait_timeout")),
+            auto_increment_increment: self.variables.integer("auto_increment_increment"),
+            auto_increment_offset: self.variables.integer("auto_increment_offset"),
+            client_found_rows: self.client_found_rows,
+        }
+    }
+
+    /// What expressions of a new statement see.
+    fn eval_context(&self, parameters: Arc<[Value]>) -> EvalContext {
+        let now_us = match self.variables.get("timestamp").parse::<f64>() {
+            Ok(seconds) if seconds > 0.0 => (seconds * 1e6) as i64,
+            _ => self.engine.clock.wall_us() as i64,
+        };
+        let effects = Effects { user_variables: self.user_variables.clone().into(), ..Effects::default() };
+        EvalContext {
+            sql_mode: self.sql_mode(),
+            time_zone: self.time_zone(),
+            now_us,
+            parameters,
+            outer_rows: Vec::new(),
+            subqueries: Vec::new(),
+            session: Arc::new(self.info()),
+            strict_write: false,
+            ignore: false,
+            effects: Arc::new(effects),
+        }
+    }
+
+    fn info(&self) -> SessionInfo {
+        SessionInfo {
+            database: self.database.clone(),
+            user: format!("{}@{}", self.user, self.handle.host),
+            current_user: format!("{}@%", self.user),
+            connection_id: self.handle.id,
+            version: self.engine.version(),
+            last_insert_id: self.last_insert_id,
+            row_count: self.row_count,
+            found_rows: self.found_rows,
+            collation_connection: self.connection_collation().0,
+            group_concat_max_len: self.variables.integer("group_concat_max_len") as usize,
+            max_allowed_packet: self.max_allowed_packet(),
+            div_precision_increment: self.variables.integer("div_precision_increment") as u8,
+            default_week_format: self.variables.integer("default_week_format") as u8,
+            lc_time_names: self.variables.get("lc_time_names").to_string(),
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The session's side of binding: what the binder asks it, and expressions of table definitions.
+
+use super::Session;
+use super::variables::{self, Scope};
+use crate::catalog::virtual_tables;
+use crate::catalog::{Catalog, TableDef};
+use crate::execute::BindExpressions;
+use crate::sql::bind::{self, BindContext, VirtualColumns};
+use crate::sql::parse::ast;
+use crate::sql::plan::rules::Statistics;
+use crate::sql::plan::{Field, Prepared, Statement, VariableScope};
+use expr::collation::CollationId;
+use expr::eval::SqlMode;
+use expr::mysql_type::{MysqlType, TypeKind};
+use expr::value::Value;
+use expr::{ErrorCode, Expression, SqlError};
+use std::sync::Arc;
+
+impl Session {
+    /// Binds a statement against a catalog.
+    pub(super) fn bind(&self, statement: &ast::Statement, catalog: &Catalog) -> Result<Prepared, SqlError> {
+        let definer = format!("{}@{}", self.user, "%");
+        let variable = |scope: Option<VariableScope>, name: &str| self.variable_value(scope, name);
+        let user_variable = |name: &str| self.user_variables.get(name).map(type_of);
+        let context = BindContext {
+            catalog,
+            database: self.database.as_deref(),
+            sql_mode: self.sql_mode(),
+            collation_connection: self.connection_collation(),
+            definer: &definer,
+            variable: &variable,
+            user_variable: &user_variable,
+            virtual_table: &virtual_columns,
+            statistics: &*self.engine,
+        };
+        bind::bind_prepared(statement, &context)
+    }
+
+    /// What PREPARE tells a client: types of parameters, columns of the result.
+    pub(super) async fn describe(&self, statement: &ast::Statement) -> Result<(Vec<MysqlType>, Vec<Field>), SqlError> {
+        let catalog = self.newest_catalog().await?;
+        let prepared = self.bind(statement, &catalog)?;
+        let fields = match &prepared.statement {
+            Statement::Query(query) if query.into_variables.is_empty() => query.fields.clone(),
+            Statement::Show(show) => super::show::fields(show),
+            _ => Vec::new(),
+        };
+        let mut parameters = prepared.parameters;
+        parameters.resize(statement.parameters, MysqlType::varchar(255, CollationId::UTF8MB4_0900_AI_CI));
+        Ok((parameters, fields))
+    }
+
+    /// `@@name`. Without a scope: the session's value, else the server's.
+    pub(super) fn variable_value(
+        &self,
+        scope: Option<VariableScope>,
+        name: &str,
+    ) -> Result<(Value, MysqlType), SqlError> {
+        let variable = variables::lookup(name).ok_or_else(|| variables::unknown(name))?;
+        match (scope, variable.scope) {
+            (Some(VariableScope::Session), Scope::Global | Scope::ReadOnly) => {
+                let text = format!("Variable '{name}' is a GLOBAL variable");
+                return Err(SqlError::new(ErrorCode::INCORRECT_GLOBAL_LOCAL_VAR, text));
+            }
+            (Some(VariableScope::Global | VariableScope::Persist), Scope::Session) => {
+                let text = format!("Variable '{name}' is a SESSION variable");
+                return Err(SqlError::new(ErrorCode::INCORRECT_GLOBAL_LOCAL_VAR, text));
+            }
+            _ => {}
+        }
+        match variable.name {
+            "last_insert_id" | "identity" => {
+                return Ok((Value::UInt(self.last_insert_id), MysqlType::bigint_unsigned()));
+            }
+            "pseudo_thread_id" => return Ok((Value::UInt(self.handle.id), MysqlType::bigint_unsigned())),
+            _ => {}
+        }
+        let global = matches!(scope, Some(VariableScope::Global | VariableScope::Persist))
+            || matches!(variable.scope, Scope::Global | Scope::ReadOnly);
+        if global {
+            let globals = self.engine.globals();
+            return Ok(variables::value(variable, globals.text(variable)));
+        }
+        Ok(variables::value(variable, self.variables.text(variable)))
+    }
+
+    /// Binds the expressions that definitions hold.
+    pub(super) fn definition_binder(&self, catalog: Arc<Catalog>) -> Arc<dyn BindExpressions> {
+        Arc::new(DefinitionBinder { catalog, collation: self.connection_collation() })
+    }
+}
+
+/// Definitions hold no queries to plan.
+struct NoStatistics;
+
+impl Statistics for NoStatistics {
+    fn rows(&self, _table: &TableDef) -> u64 {
+        0
+    }
+}
+
+struct DefinitionBinder {
+    catalog: Arc<Catalog>,
+    collation: CollationId,
+}
+
+impl BindExpressions for DefinitionBinder {
+    fn bind(&self, table: &TableDef, text: &str) -> Result<Expression, SqlError> {
+        let no_variables = |_: Option<VariableScope>, name: &str| -> Result<(Value, MysqlType), SqlError> {
+            Err(SqlError::not_supported(format!("@@{name} in the definition of a table")))
+        };
+        let context = BindContext {
+            catalog: &self.catalog,
+            database: Some(&table.database),
+            // Definitions are stored in the form that needs no mode.
+            sql_mode: SqlMode::default(),
+            collation_connection: self.collation,
+            definer: "",
+            variable: &no_variables,
+            user_variable: &|_| None,
+            virtual_table: &virtual_columns,
+            statistics: &NoStatistics,
+        };
+        bind::bind_table_expression(text, &Arc::new(table.clone()), &context)
+    }
+}
+
+fn virtual_columns(database: &str, table: &str) -> Option<VirtualColumns> {
+    let table = virtual_tables::lookup(database, table)?;
+    Some(table.columns.iter().map(|column| (column.name.to_string(), column.ty.clone())).collect())
+}
+
+/// Of a user variable, by the value that it holds. Manual: "User-Defined Variables" (11.4).
+fn type_of(value: &Value) -> MysqlType {
+    match value {
+        Value::Null => MysqlType::null(),
+        Value::Int(_) => MysqlType::bigint(),
+        Value::UInt(_) | Value::Bit(..) => MysqlType::bigint_unsigned(),
+        Value::Float(_) | Value::Double(_) => MysqlType::double(),
+        Value::Decimal(number) => {
+            let kind = TypeKind::Decimal { precision: 65, scale: number.scale(), unsigned: false };
+            MysqlType::new(kind)
+        }
+        Value::Bytes(bytes) => MysqlType::new(TypeKind::VarBinary { length: bytes.len() as u32 }),
+        Value::Json(_) => MysqlType::new(TypeKind::Json),
+        other => MysqlType::varchar(other.to_text().chars().count() as u32, CollationId::UTF8MB4_0900_AI_CI),
+    }
+}

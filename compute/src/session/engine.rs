@@ -1,0 +1,230 @@
+//! What all sessions of a compute share: services, global variables, the list of sessions.
+
+use crate::catalog::TableDef;
+use crate::catalog::virtual_tables::{Process, ServerState};
+use crate::execute::Services;
+use crate::execute::row::Cancel;
+use crate::session::variables::{self, Values};
+use crate::sql::plan::rules::Statistics;
+use common::env::Clock;
+use common::id::TableId;
+use common::key::KeyRange;
+use expr::{ErrorCode, SqlError};
+use parking_lot::{Mutex, RwLock};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio_util::sync::CancellationToken;
+
+pub struct Engine {
+    pub services: Services,
+    pub clock: Arc<dyn Clock>,
+    /// What one query may hold in memory.
+    pub query_memory_bytes: usize,
+    version: String,
+    globals: RwLock<Values>,
+    sessions: Mutex<BTreeMap<u64, Arc<SessionHandle>>>,
+    /// Statements since the start: SHOW STATUS's Questions.
+    questions: AtomicU64,
+    started_us: u64,
+    /// Rough, and as old as the last refresh.
+    row_counts: Mutex<HashMap<TableId, u64>>,
+}
+
+/// What others see of a session, and how they reach it.
+pub struct SessionHandle {
+    pub id: u64,
+    pub user: String,
+    pub host: String,
+    pub cancel: Arc<Cancel>,
+    /// KILL CONNECTION.
+    pub killed: CancellationToken,
+    activity: Mutex<Activity>,
+}
+
+struct Activity {
+    database: Option<String>,
+    /// The statement that runs.
+    statement: Option<String>,
+    since_us: u64,
+}
+
+/// Of a table that was not counted yet: not small, so that nobody scans it for each row of another.
+const ROWS_UNKNOWN: u64 = 1000;
+/// Characters of a running statement that SHOW PROCESSLIST can give.
+const STATEMENT_CHARACTERS_MAX: usize = 4096;
+
+impl Engine {
+    /// `version` as SELECT VERSION() gives it.
+    pub fn new(services: Services, clock: Arc<dyn Clock>, version: String, query_memory_bytes: usize) -> Engine {
+        let mut globals = Values::default();
+        if let Some(variable) = variables::lookup("version") {
+            globals.set(variable, Some(version.clone()));
+        }
+        let started_us = clock.wall_us();
+        Engine {
+            services,
+            clock,
+            query_memory_bytes,
+            version,
+            globals: RwLock::new(globals),
+            sessions: Mutex::default(),
+            questions: AtomicU64::new(0),
+            started_us,
+            row_counts: Mutex::default(),
+        }
+    }
+
+    pub fn version(&self) -> String {
+        self.version.clone()
+    }
+
+    /// The server's values now: what a new session starts with.
+    pub fn globals(&self) -> Values {
+        self.globals.read().clone()
+    }
+
+    pub fn set_global(&self, variable: &'static variables::Variable, text: Option<String>) {
+        self.globals.write().set(variable, text);
+    }
+
+    /// Asks the page servers for the rows of every table. What they do not answer stays as it was.
+    pub async fn refresh_statistics(&self) {
+        let catalog = self.services.catalog.newest();
+        for table in catalog.tables_by_id.values() {
+            let range = KeyRange::index(table.id, table.clustered().id);
+            if let Ok(estimate) = self.services.remote.pages.estimate(range).await {
+                self.row_counts.lock().insert(table.id, estimate.rows);
+            }
+        }
+        self.row_counts.lock().retain(|id, _| catalog.tables_by_id.contains_key(id));
+    }
+
+    pub fn connection_count(&self) -> u64 {
+        self.sessions.lock().len() as u64
+    }
+
+    pub fn statistics(&self) -> String {
+        let uptime = (self.clock.wall_us() - self.started_us) / 1_000_000;
+        let questions = self.questions.load(Ordering::Relaxed);
+        let per_second = questions as f64 / uptime.max(1) as f64;
+        let threads = self.connection_count();
+        format!(
+            "Uptime: {uptime}  Threads: {threads}  Questions: {questions}  Slow queries: 0  Opens: 0  \
+             Flush tables: 0  Open tables: 0  Queries per second avg: {per_second:.3}"
+        )
+    }
+
+    pub(super) fn register(&self, id: u64, user: String, host: String) -> Arc<SessionHandle> {
+        let activity = Activity { database: None, statement: None, since_us: self.clock.wall_us() };
+        let handle = Arc::new(SessionHandle {
+            id,
+            user,
+            host,
+            cancel: Arc::default(),
+            killed: CancellationToken::new(),
+            activity: Mutex::new(activity),
+        });
+        self.sessions.lock().insert(id, handle.clone());
+        handle
+    }
+
+    pub(super) fn forget(&self, id: u64) {
+        self.sessions.lock().remove(&id);
+    }
+
+    /// KILL and KILL QUERY. 1094 for an unknown connection.
+    pub fn kill(&self, id: u64, query_only: bool) -> Result<(), SqlError> {
+        let unknown = || SqlError::new(ErrorCode::NO_SUCH_THREAD, format!("Unknown thread id: {id}"));
+        let handle = self.sessions.lock().get(&id).cloned().ok_or_else(unknown)?;
+        handle.cancel.kill();
+        if !query_only {
+            handle.killed.cancel();
+        }
+        Ok(())
+    }
+
+    pub(super) fn began(&self, handle: &SessionHandle, statement: &str) {
+        self.questions.fetch_add(1, Ordering::Relaxed);
+        let shown =
+            statement.char_indices().nth(STATEMENT_CHARACTERS_MAX).map_or(statement, |(end, _)| &statement[..end]);
+        let mut activity = handle.activity.lock();
+        activity.statement = Some(shown.to_string());
+        activity.since_us = self.clock.wall_us();
+    }
+
+    pub(super) fn ended(&self, handle: &SessionHandle) {
+        let mut activity = handle.activity.lock();
+        activity.statement = None;
+        activity.since_us = self.clock.wall_us();
+    }
+}
+
+impl Statistics for Engine {
+    fn rows(&self, table: &TableDef) -> u64 {
+        self.row_counts.lock().get(&table.id).copied().unwrap_or(ROWS_UNKNOWN)
+    }
+}
+
+impl SessionHandle {
+    pub(super) fn set_database(&self, database: Option<String>) {
+        self.activity.lock().database = database;
+    }
+}
+
+/// The server as one session sees it: the session's own variables before the server's.
+pub(super) struct View {
+    pub engine: Arc<Engine>,
+    pub session: Values,
+}
+
+impl ServerState for View {
+    fn variables(&self, global: bool) -> Vec<(String, String)> {
+        let values = if global { self.engine.globals() } else { self.session.clone() };
+        values.all(global).into_iter().map(|(name, value)| (name.to_string(), value)).collect()
+    }
+
+    fn status(&self, _global: bool) -> Vec<(String, String)> {
+        let uptime = (self.engine.clock.wall_us() - self.engine.started_us) / 1_000_000;
+        let threads = self.engine.connection_count().to_string();
+        let questions = self.engine.questions.load(Ordering::Relaxed).to_string();
+        [
+            ("Connections", threads.clone()),
+            ("Max_used_connections", threads.clone()),
+            ("Queries", questions.clone()),
+            ("Questions", questions),
+            ("Ssl_cipher", String::new()),
+            ("Threads_connected", threads.clone()),
+            ("Threads_running", threads),
+            ("Uptime", uptime.to_string()),
+        ]
+        .map(|(name, value)| (name.to_string(), value))
+        .to_vec()
+    }
+
+    fn processes(&self) -> Vec<Process> {
+        let now_us = self.engine.clock.wall_us();
+        let sessions: Vec<Arc<SessionHandle>> = self.engine.sessions.lock().values().cloned().collect();
+        sessions
+            .iter()
+            .map(|session| {
+                let activity = session.activity.lock();
+                let running = activity.statement.is_some();
+                Process {
+                    id: session.id,
+                    user: session.user.clone(),
+                    host: session.host.clone(),
+                    database: activity.database.clone(),
+                    command: if running { "Query" } else { "Sleep" }.to_string(),
+                    seconds: now_us.saturating_sub(activity.since_us) / 1_000_000,
+                    state: Some(if running { "executing" } else { "" }.to_string()),
+                    info: activity.statement.clone(),
+                }
+            })
+            .collect()
+    }
+
+    fn accounts(&self) -> Vec<(String, String)> {
+        vec![("root".to_string(), "%".to_string())]
+    }
+}

@@ -1,0 +1,28 @@
+//! What a statement answers.
+
+use crate::sql::plan::Field;
+use expr::SqlError;
+use expr::value::Row;
+use futures::stream::BoxStream;
+
+pub enum StatementResult {
+    Done(Done),
+    Rows(ResultSet),
+}
+
+/// An OK packet's worth.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Done {
+    /// Rows changed (with CLIENT_FOUND_ROWS: matched).
+    pub affected_rows: u64,
+    /// First generated AUTO_INCREMENT value of the statement, or of LAST_INSERT_ID(expr); 0 if none.
+    pub last_insert_id: u64,
+    /// `Records: 2  Duplicates: 0  Warnings: 1`, or empty.
+    pub info: String,
+}
+
+pub struct ResultSet {
+    pub fields: Vec<Field>,
+    /// In chunks, so that nothing holds a whole result.
+    pub rows: BoxStream<'static, Result<Vec<Row>, SqlError>>,
+}

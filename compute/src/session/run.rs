@@ -1,0 +1,536 @@
+//! Running one parsed statement: transaction, catalog, binding, execution, and what the session keeps of it.
+
+use super::result::{Done, ResultSet, StatementResult};
+use super::{Sending, Session};
+use crate::catalog::Catalog;
+use crate::execute::choose::{self, Executor};
+use crate::execute::row::walk;
+use crate::execute::row::{Locked, Locker as RowLocker, QueryContext};
+use crate::execute::{QuerySettings, StatementContext, ddl, write};
+use crate::sql::parse::ast::{self, Kind};
+use crate::sql::plan::{Isolation, Query, Statement};
+use crate::txn::retry::may_run_again;
+use crate::txn::{CommitFailure, snapshot};
+use expr::error::{Warning, WarningLevel};
+use expr::eval::{EvalContext, eval};
+use expr::value::{Row, Value};
+use expr::{ErrorCode, SqlError};
+use futures::TryStreamExt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
+
+/// The definition of a table changed between binding and running.
+const TABLE_CHANGED: ErrorCode = ErrorCode(1412);
+
+/// How one run of a statement ended without an answer.
+enum Failure {
+    Statement(SqlError),
+    Commit(CommitFailure),
+}
+
+impl From<SqlError> for Failure {
+    fn from(error: SqlError) -> Failure {
+        Failure::Statement(error)
+    }
+}
+
+impl Session {
+    pub(super) async fn run(
+        &mut self,
+        statement: &ast::Statement,
+        parameters: Arc<[Value]>,
+    ) -> Result<StatementResult, SqlError> {
+        if statement.parameters != parameters.len() {
+            return Err(SqlError::new(ErrorCode::WRONG_ARGUMENTS, "Incorrect arguments to EXECUTE"));
+        }
+        // SHOW WARNINGS shows those of the statement before it.
+        if !matches!(statement.kind, Kind::Show(ast::Show::Warnings { .. })) {
+            self.warnings.clear();
+        }
+        let mut runs = 1;
+        loop {
+            let explicit = self.in_transaction() || !self.autocommit();
+            let failure = match self.run_once(statement, parameters.clone()).await {
+                Ok(result) => return Ok(result),
+                Err(failure) => failure,
+            };
+            match failure {
+                Failure::Commit(reason) if may_run_again(&reason, explicit, false, runs) => {}
+                Failure::Statement(error)
+                    if error.code == TABLE_CHANGED && !explicit && runs < crate::txn::retry::RUNS_MAX => {}
+                Failure::Commit(reason) => return Err(reason.into_sql_error()),
+                Failure::Statement(error) => return Err(error),
+            }
+            runs += 1;
+            self.warnings.clear();
+        }
+    }
+
+    async fn run_once(
+        &mut self,
+        statement: &ast::Statement,
+        parameters: Arc<[Value]>,
+    ) -> Result<StatementResult, Failure> {
+        let catalog = match statement.kind {
+            // These name no tables; they also work while the log cannot be reached.
+            Kind::Set(_)
+            | Kind::SetTransaction { .. }
+            | Kind::Commit { .. }
+            | Kind::Rollback { .. }
+            | Kind::Savepoint(_)
+            | Kind::RollbackTo(_)
+            | Kind::ReleaseSavepoint(_)
+            | Kind::UnlockTables
+            | Kind::Kill { .. } => self.engine.services.catalog.newest(),
+            _ => self.newest_catalog().await?,
+        };
+        let bound = self.bind(statement, &catalog)?.statement;
+        let context = self.eval_context(parameters);
+        match bound {
+            Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) => {
+                let done = self.change(&bound, catalog, context).await?;
+                Ok(StatementResult::Done(done))
+            }
+            Statement::Ddl(ddl) => {
+                self.commit().await?;
+                let done = self.define(&ddl, catalog, context).await?;
+                Ok(StatementResult::Done(done))
+            }
+            Statement::Query(query) => Ok(self.select(query, catalog, context).await?),
+            other => Ok(self.control(other, catalog, context).await?),
+        }
+    }
+
+    /// INSERT, UPDATE, DELETE.
+    async fn change(
+        &mut self,
+        statement: &Statement,
+        catalog: Arc<Catalog>,
+        context: EvalContext,
+    ) -> Result<Done, Failure> {
+        let outcome =
+            self.with_context(catalog, context, async |context| write::execute(statement, context).await).await;
+        let done = match outcome {
+            Ok(done) => done,
+            Err(error) => {
+                if write::ends_transaction(&error) || !self.in_transaction() {
+                    self.roll_back().await;
+                }
+                return Err(error.into());
+            }
+        };
+        self.commit_if_alone().await?;
+        self.row_count = done.affected_rows as i64;
+        if done.last_insert_id != 0 {
+            self.last_insert_id = done.last_insert_id;
+        }
+        Ok(done)
+    }
+
+    async fn define(
+        &mut self,
+        statement: &crate::sql::plan::Ddl,
+        catalog: Arc<Catalog>,
+        context: EvalContext,
+    ) -> Result<Done, Failure> {
+        let outcome = self.with_context(catalog, context, async |context| ddl::execute(statement, context).await).await;
+        let done = match outcome {
+            Ok(done) => done,
+            Err(error) => {
+                self.roll_back().await;
+                return Err(error.into());
+            }
+        };
+        let lsn = self.try_commit().await.map_err(Failure::Commit)?;
+        if let Some(lsn) = lsn {
+            self.engine.services.catalog.snapshot_at_least(lsn).await?;
+        }
+        // The current database may be gone.
+        if let Some(name) = &self.database
+            && !crate::catalog::virtual_tables::is_virtual_database(name)
+            && self.engine.services.catalog.newest().database(name).is_none()
+        {
+            self.database = None;
+            self.handle.set_database(None);
+        }
+        self.row_count = done.affected_rows as i64;
+        Ok(done)
+    }
+
+    /// Runs something that writes in this session's transaction.
+    async fn with_context<F>(&mut self, catalog: Arc<Catalog>, eval: EvalContext, run: F) -> Result<Done, SqlError>
+    where
+        F: AsyncFnOnce(&mut StatementContext<'_>) -> Result<Done, SqlError>,
+    {
+        let effects = eval.effects.clone();
+        let settings = self.settings();
+        let queries = self.query_settings(Arc::default());
+        let binder = self.definition_binder(catalog.clone());
+        let services = self.engine.services.clone();
+        let mut context = StatementContext {
+            services: &services,
+            transaction: self.transaction(),
+            catalog,
+            eval,
+            settings,
+            queries,
+            binder,
+        };
+        let outcome = run(&mut context).await;
+        self.keep(&effects);
+        outcome
+    }
+
+    fn query_settings(&self, found_rows: Arc<AtomicU64>) -> QuerySettings {
+        QuerySettings {
+            virtual_tables: self.virtual_context(),
+            memory_limit_bytes: self.engine.query_memory_bytes,
+            cancel: self.handle.cancel.clone(),
+            recursion_depth_max: self.variables.integer("cte_max_recursion_depth"),
+            found_rows,
+        }
+    }
+
+    /// SELECT and what else gives rows of a plan.
+    async fn select(
+        &mut self,
+        query: Query,
+        catalog: Arc<Catalog>,
+        context: EvalContext,
+    ) -> Result<StatementResult, Failure> {
+        let found_rows = Arc::new(AtomicU64::new(0));
+        let fields = query.fields.clone();
+        let into = query.into_variables.clone();
+        let calc_found_rows = query.calc_found_rows;
+        let effects = context.effects.clone();
+        let query_context = self.query_context(&query, catalog, context, found_rows.clone()).await?;
+        let rows = choose::run(Arc::new(query), query_context, self.executor());
+        if into.is_empty() {
+            self.sending = Some(Sending { effects, found_rows, calc_found_rows });
+            return Ok(StatementResult::Rows(ResultSet { fields, rows }));
+        }
+        let collected: Result<Vec<Vec<Row>>, SqlError> = rows.try_collect().await;
+        let done = collected.and_then(|batches| into_variables(batches, &into, &effects));
+        self.keep(&effects);
+        if done.is_err() && !self.in_transaction() {
+            self.roll_back().await;
+        }
+        let count = done?;
+        self.commit_if_alone().await?;
+        self.found_rows = count;
+        self.row_count = count as i64;
+        Ok(StatementResult::Done(Done { affected_rows: count, ..Done::default() }))
+    }
+
+    fn executor(&self) -> Executor {
+        match self.variables.get("drumlin_executor") {
+            "row" => Executor::Row,
+            "analytic" => Executor::Analytic,
+            _ => Executor::Auto,
+        }
+    }
+
+    async fn query_context(
+        &mut self,
+        query: &Query,
+        catalog: Arc<Catalog>,
+        eval: EvalContext,
+        found_rows: Arc<AtomicU64>,
+    ) -> Result<QueryContext, SqlError> {
+        let remote = self.engine.services.remote.clone();
+        let settings = self.query_settings(found_rows);
+        let wait = self.settings().lock_wait_timeout;
+        let locks = query.root.locks();
+        let transaction = self.transaction();
+        if locks && transaction.is_read_only() {
+            let text = "Cannot execute statement in a READ ONLY transaction.";
+            return Err(SqlError::new(ErrorCode::CANT_EXECUTE_IN_READ_ONLY_TRANSACTION, text));
+        }
+        let view = if locks {
+            snapshot::newest_view(transaction, &remote).await?
+        } else {
+            snapshot::plain_view(transaction, &remote).await?
+        };
+        // A table that was made anew since the snapshot has its rows under another id: MySQL refuses the old snapshot too.
+        let mut remade = false;
+        walk::visit_scans(&query.root, &mut |scan| remade |= scan.table.version > view.lsn);
+        for subquery in &query.subqueries {
+            walk::visit_scans(&subquery.query.root, &mut |scan| remade |= scan.table.version > view.lsn);
+        }
+        if remade {
+            return Err(SqlError::new(TABLE_CHANGED, "Table definition has changed, please retry transaction"));
+        }
+        let locker = locks.then(|| {
+            let locker = crate::txn::Locker {
+                remote: remote.clone(),
+                txn: transaction.id(),
+                wait: common::service::wal::LockWait::Timeout(wait),
+                locks: transaction.locks(),
+            };
+            Arc::new(SelectLocker { locker, view: view.clone() }) as Arc<dyn RowLocker>
+        });
+        Ok(QueryContext {
+            view,
+            eval,
+            catalog,
+            virtual_tables: settings.virtual_tables,
+            locker,
+            memory_limit_bytes: settings.memory_limit_bytes,
+            cancel: settings.cancel,
+            recursion_depth_max: settings.recursion_depth_max,
+            found_rows: settings.found_rows,
+        })
+    }
+
+    /// The protocol has sent the last row, or given up with an error.
+    pub async fn rows_ended(&mut self, rows: u64, error: Option<&SqlError>) {
+        let Some(sending) = self.sending.take() else { return };
+        self.keep(&sending.effects);
+        self.engine.ended(&self.handle);
+        match error {
+            Some(error) => {
+                self.note_error(error);
+                if write::ends_transaction(error) || !self.in_transaction() {
+                    self.roll_back().await;
+                }
+            }
+            None => {
+                self.row_count = -1;
+                self.found_rows =
+                    if sending.calc_found_rows { sending.found_rows.load(Ordering::Relaxed) } else { rows };
+                // A reading transaction has nothing to commit, only locks to give back.
+                if !self.in_transaction() {
+                    self.roll_back().await;
+                }
+            }
+        }
+    }
+
+    /// Statements about the session, its transaction, and the server.
+    async fn control(
+        &mut self,
+        statement: Statement,
+        catalog: Arc<Catalog>,
+        context: EvalContext,
+    ) -> Result<StatementResult, SqlError> {
+        let done = Done::default();
+        match statement {
+            Statement::Set(items) => {
+                let outcome = self.set(&items, &context).await;
+                self.keep(&context.effects);
+                outcome?;
+            }
+            Statement::Show(crate::sql::plan::Show::Query(query)) => {
+                return self.select(query, catalog, context).await.map_err(|failure| match failure {
+                    Failure::Statement(error) => error,
+                    Failure::Commit(reason) => reason.into_sql_error(),
+                });
+            }
+            Statement::Show(show) => return self.show(&show, &catalog, &context).await,
+            Statement::Use(name) => self.use_database(&name).await?,
+            Statement::Begin { consistent_snapshot, read_only } => self.begin(consistent_snapshot, read_only).await?,
+            Statement::Commit { chain, release } => {
+                let isolation = self.transaction.as_ref().map(crate::txn::Transaction::isolation);
+                self.commit().await?;
+                self.after_end(chain, release, isolation).await?;
+            }
+            Statement::Rollback { chain, release } => {
+                let isolation = self.transaction.as_ref().map(crate::txn::Transaction::isolation);
+                self.roll_back().await;
+                self.after_end(chain, release, isolation).await?;
+            }
+            Statement::Savepoint(name) => {
+                let transaction = self.transaction();
+                if transaction.is_explicit() {
+                    transaction.savepoint(&name);
+                } else {
+                    self.roll_back().await;
+                }
+            }
+            Statement::RollbackTo(name) => self.open_transaction(&name)?.rollback_to(&name)?,
+            Statement::ReleaseSavepoint(name) => self.open_transaction(&name)?.release_savepoint(&name)?,
+            Statement::SetTransaction { isolation, read_only } => {
+                if self.in_transaction() {
+                    let text = "Transaction characteristics can't be changed while a transaction is in progress";
+                    return Err(SqlError::new(ErrorCode(1568), text));
+                }
+                self.next_isolation = isolation.or(self.next_isolation);
+                self.next_read_only = read_only.or(self.next_read_only);
+            }
+            // LOCK TABLES ends the open transaction. The locks themselves are not taken: transactions keep each other
+            // apart without them.
+            Statement::LockTables(_) => self.commit().await?,
+            Statement::UnlockTables => {}
+            Statement::Flush { tables } => {
+                self.commit().await?;
+                if tables {
+                    let flushed = self.engine.services.remote.pages.flush().await;
+                    flushed.map_err(crate::txn::service_error::page_error)?;
+                }
+            }
+            Statement::Kill { query_only, connection } => {
+                let id = eval(&connection, &[], &context)?.to_u64(&context)?;
+                self.kill(id, query_only)?;
+            }
+            Statement::Prepare { name, source } => {
+                let text = eval(&source, &[], &context)?;
+                self.prepare_named(&name, text.to_text().into_owned()).await?;
+            }
+            Statement::ExecutePrepared { name, using } => {
+                let text = self.named_text(&name)?;
+                let statement = crate::sql::parse::parse(&text, self.sql_mode())?;
+                let value = |name: &String| self.user_variables.get(&name.to_lowercase()).cloned().unwrap_or_default();
+                let parameters: Vec<Value> = using.iter().map(value).collect();
+                return Box::pin(self.run(&statement, parameters.into())).await;
+            }
+            Statement::Deallocate(name) => self.deallocate(&name)?,
+            Statement::Do(query) => {
+                let result = self.select(query, catalog, context).await;
+                match result {
+                    Ok(StatementResult::Rows(rows)) => {
+                        let outcome: Result<Vec<Vec<Row>>, SqlError> = rows.rows.try_collect().await;
+                        self.rows_ended(0, outcome.as_ref().err()).await;
+                        outcome?;
+                    }
+                    Ok(StatementResult::Done(_)) => {}
+                    Err(Failure::Statement(error)) => return Err(error),
+                    Err(Failure::Commit(reason)) => return Err(reason.into_sql_error()),
+                }
+            }
+            Statement::Maintenance { verb, tables } => return self.maintain(&verb, &tables, &catalog).await,
+            Statement::Explain { .. } => return Err(SqlError::not_supported("EXPLAIN")),
+            Statement::Query(_)
+            | Statement::Insert(_)
+            | Statement::Update(_)
+            | Statement::Delete(_)
+            | Statement::Ddl(_) => return Err(SqlError::internal("a statement took the wrong way; report it")),
+        }
+        Ok(StatementResult::Done(done))
+    }
+
+    /// AND CHAIN and RELEASE.
+    async fn after_end(&mut self, chain: bool, release: bool, isolation: Option<Isolation>) -> Result<(), SqlError> {
+        if chain {
+            self.next_isolation = isolation;
+            self.begin(false, None).await?;
+        }
+        if release {
+            self.handle.killed.cancel();
+        }
+        Ok(())
+    }
+
+    fn open_transaction(&mut self, savepoint: &str) -> Result<&mut crate::txn::Transaction, SqlError> {
+        let missing = || SqlError::new(ErrorCode::SP_DOES_NOT_EXIST, format!("SAVEPOINT {savepoint} does not exist"));
+        self.transaction.as_mut().ok_or_else(missing)
+    }
+
+    /// ANALYZE, CHECK, OPTIMIZE, REPAIR: nothing to do here but to say whether the tables are there.
+    async fn maintain(
+        &mut self,
+        verb: &str,
+        tables: &[crate::sql::plan::ObjectName],
+        catalog: &Catalog,
+    ) -> Result<StatementResult, SqlError> {
+        self.commit().await?;
+        let mut rows = Vec::new();
+        for name in tables {
+            let known = catalog.table(&name.database, &name.name).is_some()
+                || catalog.view(&name.database, &name.name).is_some();
+            let full = Value::text(format!("{}.{}", name.database, name.name));
+            let line =
+                |kind: &str, text: String| vec![full.clone(), Value::text(verb), Value::text(kind), Value::text(text)];
+            if known {
+                rows.push(line("status", "OK".to_string()));
+            } else {
+                rows.push(line("Error", format!("Table '{}.{}' doesn't exist", name.database, name.name)));
+                rows.push(line("status", "Operation failed".to_string()));
+            }
+        }
+        let names = ["Table", "Op", "Msg_type", "Msg_text"].map(str::to_string).to_vec();
+        Ok(super::show::result(super::show::fields(&crate::sql::plan::Show::Empty(names)), rows))
+    }
+
+    /// Commits a statement that is a transaction by itself.
+    async fn commit_if_alone(&mut self) -> Result<(), Failure> {
+        if self.in_transaction() {
+            return Ok(());
+        }
+        self.try_commit().await.map(|_| ()).map_err(Failure::Commit)
+    }
+
+    /// Takes over what a statement left behind.
+    fn keep(&mut self, effects: &expr::eval::Effects) {
+        let taken = |warnings: &mut Vec<Warning>| std::mem::take(warnings);
+        self.warnings.extend(taken(&mut effects.warnings.lock().unwrap_or_else(PoisonError::into_inner)));
+        self.user_variables.clone_from(&effects.user_variables.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(id) = *effects.last_insert_id.lock().unwrap_or_else(PoisonError::into_inner) {
+            self.last_insert_id = id;
+        }
+    }
+
+    /// Closes a statement for which no rows are sent any more.
+    pub(super) async fn conclude(
+        &mut self,
+        outcome: Result<StatementResult, SqlError>,
+    ) -> Result<StatementResult, SqlError> {
+        if self.sending.is_none() {
+            self.engine.ended(&self.handle);
+        }
+        if let Err(error) = &outcome {
+            self.row_count = -1;
+            self.note_error(error);
+            if write::ends_transaction(error) || (!self.in_transaction() && self.sending.is_none()) {
+                self.roll_back().await;
+            }
+        }
+        outcome
+    }
+
+    /// An error is the last line of SHOW WARNINGS.
+    fn note_error(&mut self, error: &SqlError) {
+        self.warnings.push(Warning { level: WarningLevel::Error, code: error.code, message: error.message.clone() });
+    }
+}
+
+/// SELECT ... INTO @a, @b: one row at most; none leaves the variables as they are, with warning 1329.
+fn into_variables(batches: Vec<Vec<Row>>, names: &[String], effects: &expr::eval::Effects) -> Result<u64, SqlError> {
+    let mut rows = batches.into_iter().flatten();
+    let Some(row) = rows.next() else {
+        let message = "No data - zero rows fetched, selected, or processed".to_string();
+        let warning = Warning { level: WarningLevel::Warning, code: ErrorCode(1329), message };
+        effects.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(warning);
+        return Ok(0);
+    };
+    if rows.next().is_some() {
+        return Err(SqlError::new(ErrorCode::TOO_MANY_ROWS, "Result consisted of more than one row"));
+    }
+    if row.len() != names.len() {
+        let text = "The used SELECT statements have a different number of columns";
+        return Err(SqlError::new(ErrorCode::WRONG_NUMBER_OF_COLUMNS_IN_SELECT, text));
+    }
+    let mut variables = effects.user_variables.lock().unwrap_or_else(PoisonError::into_inner);
+    for (name, value) in names.iter().zip(row) {
+        variables.insert(name.to_lowercase(), value);
+    }
+    Ok(1)
+}
+
+/// Locks of SELECT ... FOR UPDATE and FOR SHARE.
+struct SelectLocker {
+    locker: crate::txn::Locker,
+    view: crate::txn::ReadView,
+}
+
+#[async_trait::async_trait]
+impl RowLocker for SelectLocker {
+    async fn newest(&self) -> Result<crate::txn::ReadView, SqlError> {
+        Ok(self.view.at(snapshot::newest_lsn(&self.locker.remote).await?))
+    }
+
+    async fn lock(&self, keys: Vec<common::key::Key>, lock: crate::sql::plan::ScanLock) -> Result<Locked, SqlError> {
+        let keys = keys.into_iter().map(|key| (key, lock.mode)).collect();
+        let reply = self.locker.lock(keys, lock.wait).await?;
+        Ok(Locked { view: self.view.at(reply.lsn), granted: reply.granted })
+    }
+}

@@ -1,0 +1,73 @@
+//! Transactions of a session: begun by BEGIN, by autocommit=0, or for one statement.
+
+use super::Session;
+use crate::catalog::Catalog;
+use crate::sql::plan::Isolation;
+use crate::txn::{self, CommitFailure, Transaction, snapshot};
+use common::id::{Lsn, TxnId};
+use expr::SqlError;
+use std::sync::Arc;
+
+impl Session {
+    /// The transaction that a statement runs in; a new one if there is none.
+    pub(super) fn transaction(&mut self) -> &mut Transaction {
+        let open = match self.transaction.take() {
+            Some(open) => open,
+            None => self.new_transaction(!self.autocommit(), None),
+        };
+        self.transaction.insert(open)
+    }
+
+    fn new_transaction(&mut self, explicit: bool, read_only: Option<bool>) -> Transaction {
+        let isolation = self.next_isolation.take().unwrap_or_else(|| self.isolation());
+        let next_read_only = self.next_read_only.take();
+        let read_only = read_only.or(next_read_only).unwrap_or_else(|| self.variables.boolean("transaction_read_only"));
+        let id = TxnId((self.engine.services.remote.new_id)());
+        Transaction::new(id, isolation, read_only, explicit)
+    }
+
+    fn isolation(&self) -> Isolation {
+        match self.variables.get("transaction_isolation") {
+            "READ-UNCOMMITTED" => Isolation::ReadUncommitted,
+            "READ-COMMITTED" => Isolation::ReadCommitted,
+            "SERIALIZABLE" => Isolation::Serializable,
+            _ => Isolation::RepeatableRead,
+        }
+    }
+
+    /// BEGIN, which ends what was open before.
+    pub(super) async fn begin(&mut self, consistent_snapshot: bool, read_only: Option<bool>) -> Result<(), SqlError> {
+        self.commit().await?;
+        let mut transaction = self.new_transaction(true, read_only);
+        if consistent_snapshot {
+            snapshot::plain_view(&mut transaction, &self.engine.services.remote).await?;
+        }
+        self.transaction = Some(transaction);
+        Ok(())
+    }
+
+    /// Commits what is open, if anything.
+    pub(super) async fn commit(&mut self) -> Result<(), SqlError> {
+        self.try_commit().await.map(|_| ()).map_err(CommitFailure::into_sql_error)
+    }
+
+    /// As [`Session::commit`], with the reason where it fails and the LSN where something was written.
+    pub(super) async fn try_commit(&mut self) -> Result<Option<Lsn>, CommitFailure> {
+        match self.transaction.take() {
+            Some(transaction) => txn::commit(transaction, &self.engine.services.remote).await,
+            None => Ok(None),
+        }
+    }
+
+    pub(super) async fn roll_back(&mut self) {
+        if let Some(transaction) = self.transaction.take() {
+            txn::roll_back(transaction, &self.engine.services.remote).await;
+        }
+    }
+
+    /// The catalog with everything committed up to now.
+    pub(super) async fn newest_catalog(&self) -> Result<Arc<Catalog>, SqlError> {
+        let lsn = snapshot::newest_lsn(&self.engine.services.remote).await?;
+        self.engine.services.catalog.snapshot_at_least(lsn).await
+    }
+}

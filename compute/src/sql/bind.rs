@@ -1,0 +1,249 @@
+//! Binding: [`ast::Statement`] to [`plan::Statement`], with MySQL's meaning of names and types.
+//!
+//! Names are looked up in the catalog snapshot and in scopes; every expression gets its MySQL type; aggregates, windows
+//! and subqueries take their places in the plan. The result refers to rows by position only. No I/O: what a binder needs
+//! of the session comes in [`BindContext`].
+
+mod aggregate;
+mod call;
+mod canonical;
+mod column_type;
+mod comparison;
+mod ddl;
+mod delete;
+mod dependency;
+mod error;
+mod expression;
+mod from;
+mod insert;
+mod literal;
+mod parameter;
+mod query;
+mod recursive;
+mod scope;
+mod select;
+mod session;
+mod set_operation;
+mod show;
+mod subquery;
+mod table;
+mod unify;
+mod update;
+mod window;
+
+#[cfg(test)]
+mod tests;
+
+use crate::catalog::{Catalog, TableDef};
+use crate::sql::parse::ast::{self, Source};
+use crate::sql::plan::rules::Statistics;
+use crate::sql::plan::{Field, Node, Prepared, Query, Statement, Subquery, VariableScope};
+use expr::collation::CollationId;
+use expr::eval::SqlMode;
+use expr::mysql_type::MysqlType;
+use expr::value::Value;
+use expr::{ErrorCode, SqlError};
+use scope::{Block, Boundary};
+use std::sync::Arc;
+
+/// Columns of a virtual table, in order.
+pub type VirtualColumns = Arc<[(String, MysqlType)]>;
+
+/// What binding needs of the session.
+#[derive(Clone, Copy)]
+pub struct BindContext<'a> {
+    pub catalog: &'a Catalog,
+    /// The default database.
+    pub database: Option<&'a str>,
+    pub sql_mode: SqlMode,
+    /// Collation of literals.
+    pub collation_connection: CollationId,
+    /// `root@localhost`: definer of views.
+    pub definer: &'a str,
+    /// Value and type of `@@name` (lower case) in a scope; None: session, else global. Error 1193 for unknown names.
+    pub variable: &'a dyn Fn(Option<VariableScope>, &str) -> Result<(Value, MysqlType), SqlError>,
+    /// Type of `@name` (lower case), if it was set.
+    pub user_variable: &'a dyn Fn(&str) -> Option<MysqlType>,
+    /// Columns of a made-up table: (database in lower case, table in upper case).
+    pub virtual_table: &'a dyn Fn(&str, &str) -> Option<VirtualColumns>,
+    /// Rough number of rows of a table, for the order of joins.
+    pub statistics: &'a dyn Statistics,
+}
+
+/// Binds a statement. Parameters get the types that their surroundings ask for; see [`bind_prepared`].
+pub fn bind(statement: &ast::Statement, context: &BindContext<'_>) -> Result<Statement, SqlError> {
+    Ok(bind_prepared(statement, context)?.statement)
+}
+
+/// Binds a statement with its parameters' types.
+pub fn bind_prepared(statement: &ast::Statement, context: &BindContext<'_>) -> Result<Prepared, SqlError> {
+    let mut binder = Binder::new(context, statement.source.clone(), statement.parameters);
+    let mut bound = binder.statement(&statement.kind)?;
+    let parameters = parameter::finish(&mut bound, &binder);
+    let statement = crate::sql::plan::rules::optimise(bound, context.statistics);
+    Ok(Prepared { statement, parameters })
+}
+
+/// Binds an expression over the columns of one table: CHECK constraints, generated columns, DEFAULT (expression).
+/// Columns are positions in `table.columns`.
+pub fn bind_table_expression(
+    text: &str,
+    table: &Arc<TableDef>,
+    context: &BindContext<'_>,
+) -> Result<expr::Expression, SqlError> {
+    let (expression, source) = crate::sql::parse::parse_expression(text, context.sql_mode)?;
+    let mut binder = Binder::new(context, source, 0);
+    binder.frames.push(Frame::new(Boundary::Top));
+    binder.blocks.push(Block::over_table(table, 0));
+    let bound = binder.expression(&expression)?;
+    if !binder.frames.iter().all(|frame| frame.subqueries.is_empty()) {
+        return Err(SqlError::not_supported("subqueries in expressions of a table's definition"));
+    }
+    Ok(bound)
+}
+
+/// Positions from here on stand for the aggregates of a block until it knows its groups.
+const AGGREGATES: usize = 1 << 40;
+/// Positions from here on stand for the window calls of a block.
+const WINDOWS: usize = 1 << 41;
+/// Views within views.
+const VIEW_DEPTH_MAX: usize = 64;
+
+/// One query whose subqueries are being collected: a statement, a subquery, a derived table.
+struct Frame {
+    subqueries: Vec<Subquery>,
+    /// Reads columns of a query around it.
+    correlated: bool,
+    /// How its blocks see what is around them.
+    boundary: Boundary,
+}
+
+impl Frame {
+    fn new(boundary: Boundary) -> Frame {
+        Frame { subqueries: Vec::new(), correlated: false, boundary }
+    }
+}
+
+/// A query without its subqueries, which are in the frame.
+struct Built {
+    root: Node,
+    fields: Vec<Field>,
+    calc_found_rows: bool,
+}
+
+/// A common table expression in sight.
+#[derive(Clone)]
+struct Cte {
+    name: String,
+    columns: Vec<String>,
+    definition: CteDefinition,
+}
+
+#[derive(Clone)]
+enum CteDefinition {
+    /// Bound again at each use. `visible`: how many of the binder's CTEs it may name.
+    Query { query: Arc<ast::syntax::Query>, visible: usize, recursive: bool },
+    /// Inside its own definition.
+    Working { id: usize, types: Vec<MysqlType> },
+}
+
+struct Binder<'a> {
+    context: BindContext<'a>,
+    source: Source,
+    blocks: Vec<Block>,
+    frames: Vec<Frame>,
+    ctes: Vec<Cte>,
+    cte_ids: usize,
+    parameters: Vec<Option<MysqlType>>,
+    view_depth: usize,
+    /// Types of variables assigned in this statement, by name.
+    assigned: Vec<(String, MysqlType)>,
+}
+
+impl<'a> Binder<'a> {
+    fn new(context: &BindContext<'a>, source: Source, parameters: usize) -> Binder<'a> {
+        Binder {
+            context: *context,
+            source,
+            blocks: Vec::new(),
+            frames: Vec::new(),
+            ctes: Vec::new(),
+            cte_ids: 0,
+            parameters: vec![None; parameters],
+            view_depth: 0,
+            assigned: Vec::new(),
+        }
+    }
+
+    fn frame(&mut self) -> &mut Frame {
+        if self.frames.is_empty() {
+            self.frames.push(Frame::new(Boundary::Top));
+        }
+        let last = self.frames.len() - 1;
+        &mut self.frames[last]
+    }
+
+    fn statement(&mut self, kind: &ast::Kind) -> Result<Statement, SqlError> {
+        Ok(match kind {
+            ast::Kind::Query { query, into } => Statement::Query(self.top_query(query, into)?),
+            ast::Kind::Insert(insert) => Statement::Insert(Box::new(self.insert(insert)?)),
+            ast::Kind::Update(update) => Statement::Update(Box::new(self.update(update)?)),
+            ast::Kind::Delete(delete) => Statement::Delete(Box::new(self.delete(delete)?)),
+            ast::Kind::Explain { statement, format, analyze } => Statement::Explain {
+                statement: Box::new(self.statement(statement)?),
+                format: *format,
+                analyze: *analyze,
+            },
+            ast::Kind::Show(show) => self.show(show)?,
+            other => match self.ddl(other)? {
+                Some(ddl) => Statement::Ddl(ddl),
+                None => self.session_statement(other)?,
+            },
+        })
+    }
+
+    /// A query that is the statement, or its source.
+    fn top_query(&mut self, query: &ast::syntax::Query, into: &[String]) -> Result<Query, SqlError> {
+        let mut bound = self.framed_query(query, Boundary::Top)?.0;
+        if !into.is_empty() && into.len() != bound.fields.len() {
+            return Err(SqlError::new(
+                ErrorCode::WRONG_NUMBER_OF_COLUMNS_IN_SELECT,
+                "The used SELECT statements have a different number of columns",
+            ));
+        }
+        bound.into_variables = into.to_vec();
+        Ok(bound)
+    }
+
+    /// Binds a query with a frame of its own. Second: whether it reads columns from around it.
+    fn framed_query(&mut self, query: &ast::syntax::Query, boundary: Boundary) -> Result<(Query, bool), SqlError> {
+        self.framed(boundary, |binder| binder.query(query))
+    }
+
+    /// Gives what `bind` builds a frame of its own.
+    fn framed(
+        &mut self,
+        boundary: Boundary,
+        bind: impl FnOnce(&mut Self) -> Result<Built, SqlError>,
+    ) -> Result<(Query, bool), SqlError> {
+        self.frames.push(Frame::new(boundary));
+        let depth = self.frames.len();
+        let blocks = self.blocks.len();
+        let built = bind(self);
+        self.blocks.truncate(blocks);
+        self.frames.truncate(depth);
+        let Some(frame) = self.frames.pop() else { return Err(SqlError::internal("the binder lost a query's frame")) };
+        let Built { root, fields, calc_found_rows } = built?;
+        let query = Query { root, fields, subqueries: frame.subqueries, into_variables: Vec::new(), calc_found_rows };
+        Ok((query, frame.correlated))
+    }
+
+    /// The database of a name, given or the default one.
+    fn database_of(&self, name: &ast::Name) -> Result<String, SqlError> {
+        match (&name.database, self.context.database) {
+            (Some(database), _) => Ok(database.clone()),
+            (None, Some(database)) => Ok(database.to_owned()),
+            (None, None) => Err(error::no_database()),
+        }
+    }
+}

@@ -1,0 +1,407 @@
+//! Definitions: CREATE, ALTER, DROP with names resolved, types and expressions checked as far as the statement goes.
+
+use crate::catalog::schema::{CheckDef, ColumnDefault, GeneratedDef};
+use crate::sql::bind::column_type::{collation_of, column_type};
+use crate::sql::bind::scope::Boundary;
+use crate::sql::bind::{Binder, canonical, error};
+use crate::sql::parse::ast::{self, Kind, Name, syntax};
+use crate::sql::plan::{
+    AlterAction, ColumnSpec, CreateTable, CreateView, Ddl, ForeignKeySpec, IndexSpec, ObjectName, TableOptions,
+};
+use expr::collation::CollationId;
+use expr::mysql_type::TypeKind;
+use expr::{ErrorCode, Expression, SqlError};
+
+impl Binder<'_> {
+    /// Binds the statement if it is a definition.
+    pub fn ddl(&mut self, kind: &Kind) -> Result<Option<Ddl>, SqlError> {
+        Ok(Some(match kind {
+            Kind::CreateDatabase { name, if_not_exists, options } => Ddl::CreateDatabase {
+                name: name.clone(),
+                if_not_exists: *if_not_exists,
+                collation: collation_of(options)?,
+            },
+            Kind::AlterDatabase { name, options } => {
+                let name = match (name, self.context.database) {
+                    (Some(name), _) => name.clone(),
+                    (None, Some(database)) => database.to_owned(),
+                    (None, None) => return Err(error::no_database()),
+                };
+                Ddl::AlterDatabase {
+                    name,
+                    collation: collation_of(options)?.unwrap_or(CollationId::UTF8MB4_0900_AI_CI),
+                }
+            }
+            Kind::DropDatabase { name, if_exists } => Ddl::DropDatabase { name: name.clone(), if_exists: *if_exists },
+            Kind::CreateTable(table) => Ddl::CreateTable(Box::new(self.create_table(table)?)),
+            Kind::CreateTableLike { temporary: true, .. } => return Err(SqlError::not_supported("TEMPORARY tables")),
+            Kind::CreateTableLike { name, like, if_not_exists, .. } => Ddl::CreateTableLike {
+                name: self.object(name)?,
+                like: self.object(like)?,
+                if_not_exists: *if_not_exists,
+            },
+            // There are no temporary tables.
+            Kind::DropTables { names, if_exists, temporary: true } => match (if_exists, names.first()) {
+                (false, Some(name)) => {
+                    let name = self.object(name)?;
+                    return Err(SqlError::new(
+                        ErrorCode::BAD_TABLE,
+                        format!("Unknown table '{}.{}'", name.database, name.name),
+                    ));
+                }
+                _ => Ddl::DropTables { names: Vec::new(), if_exists: true },
+            },
+            Kind::DropTables { names, if_exists, .. } => {
+                Ddl::DropTables { names: self.objects(names)?, if_exists: *if_exists }
+            }
+            Kind::AlterTable { name, actions } => {
+                let name = self.object(name)?;
+                let mut bound = Vec::new();
+                for action in actions {
+                    self.alter(&name, action, &mut bound)?;
+                }
+                Ddl::AlterTable { name, actions: bound }
+            }
+            Kind::RenameTables(pairs) => {
+                let mut bound = Vec::new();
+                for (from, to) in pairs {
+                    bound.push((self.object(from)?, self.object(to)?));
+                }
+                Ddl::RenameTables(bound)
+            }
+            Kind::Truncate(name) => Ddl::Truncate(self.object(name)?),
+            Kind::CreateView(view) => Ddl::CreateView(Box::new(self.create_view(view)?)),
+            Kind::DropViews { names, if_exists } => {
+                Ddl::DropViews { names: self.objects(names)?, if_exists: *if_exists }
+            }
+            _ => return Ok(None),
+        }))
+    }
+
+    pub fn object(&self, name: &Name) -> Result<ObjectName, SqlError> {
+        Ok(ObjectName { database: self.database_of(name)?, name: name.name.clone() })
+    }
+
+    pub fn objects(&self, names: &[Name]) -> Result<Vec<ObjectName>, SqlError> {
+        names.iter().map(|name| self.object(name)).collect()
+    }
+
+    fn create_table(&mut self, table: &ast::CreateTable) -> Result<CreateTable, SqlError> {
+        if table.temporary {
+            return Err(SqlError::not_supported("TEMPORARY tables"));
+        }
+        let name = self.object(&table.name)?;
+        let mut bound = CreateTable {
+            if_not_exists: table.if_not_exists,
+            columns: Vec::new(),
+            indexes: Vec::new(),
+            foreign_keys: Vec::new(),
+            checks: Vec::new(),
+            options: self.options(&table.options)?,
+            source: None,
+            source_ignore: table.ignore,
+            source_replace: table.replace,
+            name,
+        };
+        for column in &table.columns {
+            let lower = column.name.to_lowercase();
+            if bound.columns.iter().any(|other| other.name.to_lowercase() == lower) {
+                return Err(SqlError::new(
+                    ErrorCode::DUP_FIELDNAME,
+                    format!("Duplicate column name '{}'", column.name),
+                ));
+            }
+            bound.columns.push(self.column_spec(column)?);
+            bound.indexes.extend(column_index(column));
+            bound.checks.extend(column.check.as_ref().map(check));
+        }
+        for index in &table.indexes {
+            bound.indexes.push(self.index(index)?);
+        }
+        for key in &table.foreign_keys {
+            bound.foreign_keys.push(self.foreign_key(&bound.name.database, key)?);
+        }
+        bound.checks.extend(table.checks.iter().map(check));
+        if bound.indexes.iter().filter(|index| index.primary).count() > 1 {
+            return Err(SqlError::new(ErrorCode::MULTIPLE_PRI_KEY, "Multiple primary key defined"));
+        }
+        if let Some(query) = &table.source {
+            bound.source = Some(self.top_query(query, &[])?);
+        }
+        if bound.columns.is_empty() && bound.source.is_none() {
+            return Err(SqlError::new(ErrorCode::TABLE_MUST_HAVE_COLUMNS, "A table must have at least 1 column"));
+        }
+        Ok(bound)
+    }
+
+    fn options(&self, options: &ast::TableOptions) -> Result<TableOptions, SqlError> {
+        Ok(TableOptions {
+            engine: options.engine.as_deref().map(engine),
+            collation: collation_of(&options.character_set)?,
+            comment: options.comment.clone(),
+            auto_increment: options.auto_increment,
+            others: options.others.clone(),
+            partitioning: options.partitioning.clone(),
+        })
+    }
+
+    fn column_spec(&mut self, column: &ast::Column) -> Result<ColumnSpec, SqlError> {
+        let (ty, collation) = column_type(&column.name, &column.ty)?;
+        let nullable = column.nullable;
+        let ty = ty.with_nullable(nullable.unwrap_or(true));
+        let default = match &column.default {
+            Some(default) => self.default(&column.name, &ty.kind, default)?,
+            None => ColumnDefault::None,
+        };
+        Ok(ColumnSpec {
+            name: column.name.clone(),
+            ty,
+            collation,
+            nullable,
+            default,
+            on_update_now: column.on_update_now,
+            auto_increment: column.auto_increment,
+            generated: column.generated.as_ref().map(|generated| GeneratedDef {
+                expression: canonical::text(&generated.expression),
+                stored: generated.stored,
+            }),
+            comment: column.comment.clone(),
+            invisible: column.invisible,
+        })
+    }
+
+    fn default(&mut self, column: &str, kind: &TypeKind, default: &ast::Default) -> Result<ColumnDefault, SqlError> {
+        let invalid = || SqlError::new(ErrorCode::INVALID_DEFAULT, format!("Invalid default value for '{column}'"));
+        Ok(match default {
+            ast::Default::Null => ColumnDefault::Null,
+            ast::Default::Now => match kind {
+                TypeKind::DateTime { .. } | TypeKind::Timestamp { .. } => ColumnDefault::Now,
+                _ => return Err(invalid()),
+            },
+            ast::Default::Expression(expression) => ColumnDefault::Expression(canonical::text(expression)),
+            ast::Default::Literal(literal) => {
+                if matches!(
+                    kind,
+                    TypeKind::Text { .. } | TypeKind::Blob { .. } | TypeKind::Json | TypeKind::Geometry(_)
+                ) {
+                    return Err(SqlError::new(
+                        ErrorCode::BLOB_CANT_HAVE_DEFAULT,
+                        format!("BLOB, TEXT, GEOMETRY or JSON column '{column}' can't have a default value"),
+                    ));
+                }
+                if let (TypeKind::Bit { .. }, syntax::Expr::Value(value)) = (kind, literal.as_ref())
+                    && let syntax::Value::SingleQuotedByteStringLiteral(bits) = &value.value
+                {
+                    return Ok(ColumnDefault::Literal(format!("b'{bits}'")));
+                }
+                match self.expression(literal)? {
+                    Expression::Literal { value, .. } => ColumnDefault::Literal(value.to_text().into_owned()),
+                    // DATE '2020-01-01'
+                    Expression::Cast { argument, .. } => match *argument {
+                        Expression::Literal { value, .. } => ColumnDefault::Literal(value.to_text().into_owned()),
+                        _ => return Err(invalid()),
+                    },
+                    _ => return Err(invalid()),
+                }
+            }
+        })
+    }
+
+    fn index(&self, index: &ast::Index) -> Result<IndexSpec, SqlError> {
+        let mut parts = Vec::new();
+        for part in &index.parts {
+            match part {
+                ast::IndexPart::Column { name, prefix, descending } => parts.push((name.clone(), *prefix, *descending)),
+                ast::IndexPart::Expression => return Err(SqlError::not_supported("functional index parts")),
+            }
+        }
+        Ok(IndexSpec {
+            name: index.name.clone(),
+            primary: index.primary,
+            unique: index.unique,
+            kind: index.kind,
+            parts,
+            comment: index.comment.clone(),
+            invisible: index.invisible,
+        })
+    }
+
+    /// The parent is looked for in the child's database.
+    fn foreign_key(&self, database: &str, key: &ast::ForeignKey) -> Result<ForeignKeySpec, SqlError> {
+        Ok(ForeignKeySpec {
+            name: key.name.clone(),
+            index_name: key.index_name.clone(),
+            columns: key.columns.clone(),
+            parent: ObjectName {
+                database: key.parent.database.clone().unwrap_or_else(|| database.to_owned()),
+                name: key.parent.name.clone(),
+            },
+            parent_columns: key.parent_columns.clone(),
+            on_delete: key.on_delete,
+            on_update: key.on_update,
+        })
+    }
+
+    fn alter(
+        &mut self,
+        table: &ObjectName,
+        action: &ast::AlterAction,
+        actions: &mut Vec<AlterAction>,
+    ) -> Result<(), SqlError> {
+        let action = match action {
+            ast::AlterAction::AddColumn { column, position } => {
+                let spec = self.column_spec(column)?;
+                actions.push(AlterAction::AddColumn { column: spec, position: position.clone(), if_not_exists: false });
+                self.column_extras(column, actions);
+                return Ok(());
+            }
+            ast::AlterAction::ChangeColumn { old_name, column, position } => {
+                let spec = self.column_spec(column)?;
+                actions.push(AlterAction::ChangeColumn {
+                    old_name: old_name.clone(),
+                    column: spec,
+                    position: position.clone(),
+                });
+                self.column_extras(column, actions);
+                return Ok(());
+            }
+            ast::AlterAction::DropColumn(name) => AlterAction::DropColumn { name: name.clone(), if_exists: false },
+            ast::AlterAction::RenameColumn { old_name, new_name } => {
+                AlterAction::RenameColumn { old_name: old_name.clone(), new_name: new_name.clone() }
+            }
+            ast::AlterAction::SetDefault { column, default } => {
+                let default = match default {
+                    None => ColumnDefault::None,
+                    Some(default) => {
+                        let kind = self
+                            .context
+                            .catalog
+                            .table(&table.database, &table.name)
+                            .and_then(|table| table.column_index(column).map(|at| table.columns[at].ty.kind.clone()))
+                            .unwrap_or(TypeKind::Null);
+                        self.default(column, &kind, default)?
+                    }
+                };
+                AlterAction::SetDefault { column: column.clone(), default }
+            }
+            ast::AlterAction::AddIndex(index) => {
+                AlterAction::AddIndex { index: self.index(index)?, if_not_exists: false }
+            }
+            ast::AlterAction::DropIndex(name) => AlterAction::DropIndex { name: name.clone(), if_exists: false },
+            ast::AlterAction::DropPrimaryKey => AlterAction::DropPrimaryKey,
+            ast::AlterAction::RenameIndex { old_name, new_name } => {
+                AlterAction::RenameIndex { old_name: old_name.clone(), new_name: new_name.clone() }
+            }
+            ast::AlterAction::SetIndexVisible { name, visible } => {
+                AlterAction::SetIndexVisible { name: name.clone(), visible: *visible }
+            }
+            ast::AlterAction::AddForeignKey(key) => AlterAction::AddForeignKey(self.foreign_key(&table.database, key)?),
+            ast::AlterAction::DropForeignKey(name) => AlterAction::DropForeignKey(name.clone()),
+            ast::AlterAction::AddCheck(added) => AlterAction::AddCheck(check(added)),
+            ast::AlterAction::DropConstraint(name) => AlterAction::DropConstraint(name.clone()),
+            ast::AlterAction::SetCheckEnforced { name, enforced } => {
+                AlterAction::SetCheckEnforced { name: name.clone(), enforced: *enforced }
+            }
+            ast::AlterAction::Options(options) => AlterAction::Options(self.options(options)?),
+            ast::AlterAction::ConvertCharacterSet(options) => {
+                let collation = match collation_of(options)? {
+                    Some(collation) => collation,
+                    // CONVERT TO CHARACTER SET DEFAULT: the database's.
+                    None => self
+                        .context
+                        .catalog
+                        .database(&table.database)
+                        .map_or(CollationId::UTF8MB4_0900_AI_CI, |database| database.definition.collation),
+                };
+                AlterAction::ConvertCharacterSet(collation)
+            }
+            ast::AlterAction::Rename(name) => {
+                let database = name.database.clone().unwrap_or_else(|| table.database.clone());
+                AlterAction::Rename(ObjectName { database, name: name.name.clone() })
+            }
+            ast::AlterAction::Nothing => AlterAction::Nothing,
+        };
+        actions.push(action);
+        Ok(())
+    }
+
+    /// PRIMARY KEY, UNIQUE and CHECK of a column's definition.
+    fn column_extras(&self, column: &ast::Column, actions: &mut Vec<AlterAction>) {
+        actions.extend(
+            column_index(column).into_iter().map(|index| AlterAction::AddIndex { index, if_not_exists: false }),
+        );
+        actions.extend(column.check.as_ref().map(|added| AlterAction::AddCheck(check(added))));
+    }
+
+    fn create_view(&mut self, view: &ast::CreateView) -> Result<CreateView, SqlError> {
+        let name = self.object(&view.name)?;
+        if self.parameters.is_empty() {
+            let (query, _) = self.framed_query(&view.query, Boundary::Top)?;
+            let query = match &view.columns {
+                Some(columns) => super::table::renamed(query, columns)?,
+                None => query,
+            };
+            for (position, field) in query.fields.iter().enumerate() {
+                if query.fields[..position].iter().any(|other| other.name.eq_ignore_ascii_case(&field.name)) {
+                    return Err(SqlError::new(
+                        ErrorCode::DUP_FIELDNAME,
+                        format!("Duplicate column name '{}'", field.name),
+                    ));
+                }
+            }
+            let definer = view.definer.clone().unwrap_or_else(|| self.context.definer.to_owned());
+            return Ok(CreateView {
+                name,
+                or_replace: view.or_replace,
+                columns: view.columns.clone(),
+                select: view.select.clone(),
+                query,
+                definer: Some(definer),
+                invoker: view.invoker,
+                algorithm: view.algorithm.clone(),
+                check_option: view.check_option.clone(),
+                alter: view.alter,
+            });
+        }
+        Err(SqlError::new(ErrorCode(1351), "View's SELECT contains a variable or parameter"))
+    }
+}
+
+/// PRIMARY KEY and UNIQUE of a column's definition.
+fn column_index(column: &ast::Column) -> Vec<IndexSpec> {
+    let index = |primary: bool| IndexSpec {
+        name: None,
+        primary,
+        unique: true,
+        kind: crate::catalog::schema::IndexKind::Btree,
+        parts: vec![(column.name.clone(), None, false)],
+        comment: String::new(),
+        invisible: false,
+    };
+    let mut indexes = Vec::new();
+    if column.primary {
+        indexes.push(index(true));
+    }
+    if column.unique {
+        indexes.push(index(false));
+    }
+    indexes
+}
+
+/// A check without a name gets one from the executor: `t_chk_1`.
+fn check(check: &ast::Check) -> CheckDef {
+    CheckDef {
+        name: check.name.clone().unwrap_or_default(),
+        expression: canonical::text(&check.expression),
+        enforced: check.enforced,
+    }
+}
+
+/// Engine names as SHOW ENGINES writes them.
+fn engine(name: &str) -> String {
+    const KNOWN: [&str; 8] = ["InnoDB", "MyISAM", "MEMORY", "CSV", "ARCHIVE", "BLACKHOLE", "MRG_MYISAM", "FEDERATED"];
+    KNOWN
+        .iter()
+        .find(|known| known.eq_ignore_ascii_case(name))
+        .map_or_else(|| name.to_owned(), |known| (*known).to_owned())
+}

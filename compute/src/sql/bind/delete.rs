@@ -1,0 +1,61 @@
+//! DELETE from one table or several.
+
+use crate::sql::bind::scope::Boundary;
+use crate::sql::bind::update::{Rows, lock_targets};
+use crate::sql::bind::{Binder, Frame};
+use crate::sql::parse::ast;
+use crate::sql::plan::{Delete, DeleteTarget};
+use expr::{ErrorCode, SqlError};
+
+impl Binder<'_> {
+    pub fn delete(&mut self, delete: &ast::Delete) -> Result<Delete, SqlError> {
+        self.frames.push(Frame::new(Boundary::Top));
+        let rows = Rows {
+            with: delete.with.as_ref(),
+            tables: &delete.tables,
+            selection: delete.selection.as_ref(),
+            order_by: &delete.order_by,
+            limit: delete.limit.as_ref(),
+        };
+        let mut input = self.rows_to_change(&rows)?;
+        let positions = if delete.targets.is_empty() { vec![0] } else { self.delete_targets(&delete.targets)? };
+        let mut targets = Vec::new();
+        let mut aliases = Vec::new();
+        for position in positions {
+            let base = self.base_of(position);
+            let table = self.block().scope.tables[position].clone();
+            let Some(definition) = table.definition else {
+                return Err(SqlError::new(
+                    ErrorCode::NON_UPDATABLE_TABLE,
+                    format!("The target table {} of the DELETE is not updatable", table.alias),
+                ));
+            };
+            aliases.push(table.alias);
+            targets.push(DeleteTarget { table: definition, base });
+        }
+        lock_targets(&mut input, &aliases);
+        self.blocks.pop();
+        let subqueries = self.frames.pop().map(|frame| frame.subqueries).unwrap_or_default();
+        Ok(Delete { input, targets, ignore: delete.ignore, subqueries })
+    }
+
+    fn delete_targets(&mut self, names: &[ast::Name]) -> Result<Vec<usize>, SqlError> {
+        let mut positions = Vec::new();
+        for name in names {
+            let found = self.block().scope.tables.iter().position(|table| {
+                table.alias == name.name
+                    && name.database.as_ref().is_none_or(|database| table.database.as_ref() == Some(database))
+            });
+            match found {
+                Some(position) => positions.push(position),
+                None => {
+                    return Err(SqlError::new(
+                        ErrorCode::UNKNOWN_TABLE,
+                        format!("Unknown table '{}' in MULTI DELETE", name.name),
+                    ));
+                }
+            }
+        }
+        Ok(positions)
+    }
+}

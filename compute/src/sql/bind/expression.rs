@@ -1,0 +1,389 @@
+//! Expressions: syntax to bound, typed expressions.
+
+use crate::sql::bind::scope::Clause;
+use crate::sql::bind::unify::{cast_to, unify};
+use crate::sql::bind::{Binder, column_type, error, literal};
+use crate::sql::parse::ast::syntax::{
+    BinaryOperator, CaseWhen, Expr, Ident, TrimWhereField, UnaryOperator, Value as Literal,
+};
+use crate::sql::plan::{SubqueryKind, VariableScope};
+use expr::collation::CollationId;
+use expr::expression::Comparison;
+use expr::function::{Arguments, Function, lookup};
+use expr::mysql_type::{BlobSize, MysqlType, TypeKind};
+use expr::{ErrorCode, Expression, SqlError};
+
+/// Makes a call; the type comes from the function.
+pub fn call(function: &'static Function, arguments: Vec<Expression>) -> Result<Expression, SqlError> {
+    let count = arguments.len();
+    let fits = match function.arguments {
+        Arguments::Exactly(expected) => count == expected,
+        Arguments::Between(low, high) => (low..=high).contains(&count),
+        Arguments::AtLeast(low) => count >= low,
+    };
+    if !fits {
+        return Err(error::parameter_count(function.name));
+    }
+    let ty = function.result_type(&arguments)?;
+    Ok(Expression::Call { function, arguments, ty })
+}
+
+/// Makes a call of an operator or of a function that surely exists.
+pub fn operator(name: &str, arguments: Vec<Expression>) -> Result<Expression, SqlError> {
+    match lookup(name) {
+        Some(function) => call(function, arguments),
+        None => Err(SqlError::not_supported(name)),
+    }
+}
+
+impl Binder<'_> {
+    /// Binds an expression of one column.
+    pub fn expression(&mut self, expression: &Expr) -> Result<Expression, SqlError> {
+        stacker::maybe_grow(128 << 10, 2 << 20, || self.one(expression))
+    }
+
+    pub fn expressions(&mut self, expressions: &[Expr]) -> Result<Vec<Expression>, SqlError> {
+        expressions.iter().map(|expression| self.expression(expression)).collect()
+    }
+
+    fn one(&mut self, expression: &Expr) -> Result<Expression, SqlError> {
+        match expression {
+            Expr::Identifier(name) if name.quote_style == Some('@') => self.variable(name),
+            Expr::Identifier(name) => self.column(std::slice::from_ref(name)),
+            Expr::CompoundIdentifier(parts) => self.column(parts),
+            Expr::Value(value) => self.literal(&value.value),
+            Expr::Prefixed { prefix, value } => self.introduced(prefix, value),
+            Expr::TypedString(typed) => self.typed_string(typed),
+            Expr::Nested(inner) => self.expression(inner),
+            Expr::BinaryOp { left, op, right } => self.binary(left, op, right),
+            Expr::UnaryOp { op, expr } => self.unary(*op, expr),
+            Expr::Function(function) => self.function(function),
+            Expr::Cast { expr, data_type, .. } => self.cast(expr, data_type),
+            Expr::Convert { expr, charset, .. } => {
+                let argument = self.expression(expr)?;
+                let name = charset.as_ref().map(column_type::plain_name).unwrap_or_default();
+                Ok(self.convert_using(argument, &name)?)
+            }
+            Expr::Collate { expr, collation } => self.collate(expr, &column_type::plain_name(collation)),
+            Expr::Case { operand, conditions, else_result, .. } => {
+                self.case(operand.as_deref(), conditions, else_result.as_deref())
+            }
+            Expr::IsNull(inner) => self.test("IS NULL", inner),
+            Expr::IsNotNull(inner) => self.test("IS NOT NULL", inner),
+            Expr::IsTrue(inner) => self.test("IS TRUE", inner),
+            Expr::IsNotTrue(inner) => self.test("IS NOT TRUE", inner),
+            Expr::IsFalse(inner) => self.test("IS FALSE", inner),
+            Expr::IsNotFalse(inner) => self.test("IS NOT FALSE", inner),
+            Expr::IsUnknown(inner) => self.test("IS UNKNOWN", inner),
+            Expr::IsNotUnknown(inner) => self.test("IS NOT UNKNOWN", inner),
+            Expr::InList { expr, list, negated } => self.in_list(expr, list, *negated),
+            Expr::InSubquery { expr, subquery, negated } => {
+                let found = self.quantified(expr, Comparison::Equal, false, subquery)?;
+                negate(found, *negated)
+            }
+            Expr::Between { expr, negated, low, high } => self.between(expr, low, high, *negated),
+            Expr::Like { negated, expr, pattern, escape_char, .. } => {
+                let mut arguments = vec![self.expression(expr)?, self.expression(pattern)?];
+                self.texts(&mut arguments);
+                if let Some(escape) = escape_char {
+                    arguments.push(self.expression(escape)?);
+                }
+                negate(operator("LIKE", arguments)?, *negated)
+            }
+            Expr::RLike { negated, expr, pattern, .. } => {
+                let mut arguments = vec![self.expression(expr)?, self.expression(pattern)?];
+                self.texts(&mut arguments);
+                negate(operator("REGEXP_LIKE", arguments)?, *negated)
+            }
+            Expr::AnyOp { left, compare_op, right, .. } => self.any_or_all(left, compare_op, right, false),
+            Expr::AllOp { left, compare_op, right } => self.any_or_all(left, compare_op, right, true),
+            Expr::Exists { subquery, negated } => {
+                let (id, _) = self.subquery(subquery, SubqueryKind::Exists)?;
+                negate(Expression::Subquery { id, ty: MysqlType::boolean().with_nullable(false) }, *negated)
+            }
+            Expr::Subquery(subquery) => {
+                let (id, types) = self.subquery(subquery, SubqueryKind::Scalar)?;
+                match types.as_slice() {
+                    // No row is NULL.
+                    [ty] => Ok(Expression::Subquery { id, ty: ty.clone().with_nullable(true) }),
+                    _ => Err(error::operand_columns(1)),
+                }
+            }
+            Expr::Trim { expr, trim_where, trim_what, .. } => {
+                let name = match trim_where {
+                    Some(TrimWhereField::Leading) => "TRIM_LEADING",
+                    Some(TrimWhereField::Trailing) => "TRIM_TRAILING",
+                    Some(TrimWhereField::Both) => "TRIM_BOTH",
+                    None => "TRIM",
+                };
+                let mut arguments = vec![self.expression(expr)?];
+                if let Some(what) = trim_what {
+                    arguments.push(self.expression(what)?);
+                }
+                operator(if arguments.len() == 2 && name == "TRIM" { "TRIM_BOTH" } else { name }, arguments)
+            }
+            Expr::Tuple(items) => Err(match items.len() {
+                0 => SqlError::not_supported(expression),
+                _ => error::operand_columns(1),
+            }),
+            Expr::Interval(_) => Err(SqlError::new(
+                ErrorCode::PARSE_ERROR,
+                "You have an error in your SQL syntax; INTERVAL stands where a date is not added to",
+            )),
+            other => Err(SqlError::not_supported(other)),
+        }
+    }
+
+    /// A column by name.
+    pub fn column(&mut self, parts: &[Ident]) -> Result<Expression, SqlError> {
+        let path: Vec<String> = parts.iter().map(|part| part.value.clone()).collect();
+        match self.find_column(&path)? {
+            Some(found) => Ok(found),
+            None => Err(error::unknown_column(&path.join("."), self.clause().name())),
+        }
+    }
+
+    /// `@name`, `@@name`, `@@scope.name`.
+    fn variable(&mut self, name: &Ident) -> Result<Expression, SqlError> {
+        if let Some(system) = name.value.strip_prefix("@@") {
+            let system = system.to_ascii_lowercase();
+            let (scope, system) = match system.split_once('.') {
+                Some(("session" | "local", name)) => (Some(VariableScope::Session), name),
+                Some(("global", name)) => (Some(VariableScope::Global), name),
+                _ => (None, system.as_str()),
+            };
+            let (value, ty) = (self.context.variable)(scope, system)?;
+            return Ok(Expression::Literal { value, ty });
+        }
+        let name = name.value.trim_start_matches('@').to_ascii_lowercase();
+        let assigned = self.assigned.iter().rev().find(|(other, _)| *other == name).map(|(_, ty)| ty.clone());
+        let ty = assigned.or_else(|| (self.context.user_variable)(&name)).unwrap_or_else(|| {
+            // Never set: NULL, which MySQL shows as a long text.
+            MysqlType::text(TypeKind::Text { size: BlobSize::Medium }, self.context.collation_connection)
+        });
+        Ok(Expression::UserVariable { name, ty: ty.with_nullable(true) })
+    }
+
+    fn binary(&mut self, left: &Expr, op: &BinaryOperator, right: &Expr) -> Result<Expression, SqlError> {
+        let name = match op {
+            BinaryOperator::And | BinaryOperator::Or => return self.chain(left, op, right),
+            BinaryOperator::Assignment => return self.assignment(left, right),
+            BinaryOperator::Plus | BinaryOperator::Minus if self.is_interval(left, right) => {
+                return self.add_interval(left, op, right);
+            }
+            BinaryOperator::Arrow | BinaryOperator::LongArrow => {
+                let arguments = vec![self.expression(left)?, self.expression(right)?];
+                let extracted = operator("JSON_EXTRACT", arguments)?;
+                return match op {
+                    BinaryOperator::Arrow => Ok(extracted),
+                    _ => operator("JSON_UNQUOTE", vec![extracted]),
+                };
+            }
+            BinaryOperator::Plus => "+",
+            BinaryOperator::Minus => "-",
+            BinaryOperator::Multiply => "*",
+            BinaryOperator::Divide => "/",
+            BinaryOperator::Modulo => "%",
+            BinaryOperator::MyIntegerDivide => "DIV",
+            BinaryOperator::BitwiseOr => "|",
+            BinaryOperator::BitwiseAnd => "&",
+            BinaryOperator::BitwiseXor => "^",
+            BinaryOperator::PGBitwiseShiftLeft => "<<",
+            BinaryOperator::PGBitwiseShiftRight => ">>",
+            BinaryOperator::StringConcat => "CONCAT",
+            BinaryOperator::Xor => "XOR",
+            other => match comparison(other) {
+                Some(comparison) => return self.compare_syntax(left, comparison, right),
+                None => return Err(SqlError::not_supported(other)),
+            },
+        };
+        let mut left = self.expression(left)?;
+        let mut right = self.expression(right)?;
+        self.infer_pair(&mut left, &mut right);
+        let double = MysqlType::double();
+        if name != "CONCAT" {
+            self.infer(&mut left, &double);
+            self.infer(&mut right, &double);
+        }
+        operator(name, vec![left, right])
+    }
+
+    /// AND and OR become flat: a chain of thousands is common in generated statements.
+    fn chain(&mut self, left: &Expr, op: &BinaryOperator, right: &Expr) -> Result<Expression, SqlError> {
+        let mut operands = vec![right];
+        let mut next = left;
+        while let Expr::BinaryOp { left, op: inner, right } = next {
+            if inner != op {
+                break;
+            }
+            operands.push(right);
+            next = left;
+        }
+        operands.push(next);
+        let mut bound = Vec::with_capacity(operands.len());
+        for operand in operands.into_iter().rev() {
+            let operand = self.expression(operand)?;
+            // Chains on the right in parentheses, too.
+            match (operand, op) {
+                (Expression::And(inner), BinaryOperator::And) | (Expression::Or(inner), BinaryOperator::Or) => {
+                    bound.extend(inner)
+                }
+                (operand, _) => bound.push(operand),
+            }
+        }
+        Ok(if *op == BinaryOperator::And { Expression::And(bound) } else { Expression::Or(bound) })
+    }
+
+    fn assignment(&mut self, left: &Expr, right: &Expr) -> Result<Expression, SqlError> {
+        let Expr::Identifier(name) = left else { return Err(SqlError::not_supported(left)) };
+        let value = Box::new(self.expression(right)?);
+        let name = name.value.trim_start_matches('@').to_ascii_lowercase();
+        self.assigned.push((name.clone(), value.ty()));
+        Ok(Expression::Assign { name, value })
+    }
+
+    fn is_interval(&self, left: &Expr, right: &Expr) -> bool {
+        matches!(left, Expr::Interval(_)) || matches!(right, Expr::Interval(_))
+    }
+
+    /// `d + INTERVAL 1 DAY`, `INTERVAL 1 DAY + d`, `d - INTERVAL 1 DAY`.
+    fn add_interval(&mut self, left: &Expr, op: &BinaryOperator, right: &Expr) -> Result<Expression, SqlError> {
+        let (date, interval) = match (left, right) {
+            (Expr::Interval(interval), date) if *op == BinaryOperator::Plus => (date, interval),
+            (date, Expr::Interval(interval)) => (date, interval),
+            _ => return Err(SqlError::not_supported("INTERVAL on the left of a minus sign")),
+        };
+        let mut arguments = vec![self.expression(date)?];
+        arguments.extend(self.interval(interval)?);
+        operator(if *op == BinaryOperator::Plus { "DATE_ADD" } else { "DATE_SUB" }, arguments)
+    }
+
+    fn unary(&mut self, op: UnaryOperator, operand: &Expr) -> Result<Expression, SqlError> {
+        let argument = self.expression(operand)?;
+        match op {
+            UnaryOperator::Plus => Ok(argument),
+            UnaryOperator::Minus => match literal::negated(argument) {
+                Ok(literal) => Ok(literal),
+                Err(argument) => operator("NEG", vec![argument]),
+            },
+            UnaryOperator::BitwiseNot => operator("~", vec![argument]),
+            UnaryOperator::Not | UnaryOperator::BangNot => negate(argument, true),
+            other => Err(SqlError::not_supported(other)),
+        }
+    }
+
+    fn test(&mut self, name: &str, inner: &Expr) -> Result<Expression, SqlError> {
+        let argument = self.expression(inner)?;
+        operator(name, vec![argument])
+    }
+
+    fn case(
+        &mut self,
+        operand: Option<&Expr>,
+        conditions: &[CaseWhen],
+        otherwise: Option<&Expr>,
+    ) -> Result<Expression, SqlError> {
+        let mut branches = Vec::new();
+        for CaseWhen { condition, result } in conditions {
+            let condition = match operand {
+                Some(operand) => self.compare_syntax(operand, Comparison::Equal, condition)?,
+                None => self.expression(condition)?,
+            };
+            branches.push((condition, self.expression(result)?));
+        }
+        let otherwise = otherwise.map(|otherwise| self.expression(otherwise)).transpose()?;
+        self.case_of(branches, otherwise)
+    }
+
+    /// A CASE with its result type; the branches are cast to it.
+    pub fn case_of(
+        &mut self,
+        branches: Vec<(Expression, Expression)>,
+        otherwise: Option<Expression>,
+    ) -> Result<Expression, SqlError> {
+        let mut types: Vec<MysqlType> = branches.iter().map(|(_, result)| result.ty()).collect();
+        types.push(otherwise.as_ref().map_or_else(MysqlType::null, Expression::ty));
+        let ty = unify(&types)?;
+        let branches = branches.into_iter().map(|(condition, result)| (condition, cast_to(result, &ty))).collect();
+        let otherwise = otherwise.map(|otherwise| Box::new(cast_to(otherwise, &ty)));
+        Ok(Expression::Case { branches, otherwise, ty })
+    }
+
+    fn collate(&mut self, inner: &Expr, name: &str) -> Result<Expression, SqlError> {
+        let argument = self.expression(inner)?;
+        let collation = self.collation_named(name)?;
+        let ty = argument.ty();
+        if ty.is_binary() && collation != CollationId::BINARY {
+            return Err(SqlError::new(
+                ErrorCode(1253),
+                format!("COLLATION '{name}' is not valid for CHARACTER SET 'binary'"),
+            ));
+        }
+        if ty.is_text()
+            && !matches!(argument, Expression::Literal { .. })
+            && ty.collation.charset() != collation.charset()
+        {
+            return Err(SqlError::new(
+                ErrorCode(1253),
+                format!("COLLATION '{name}' is not valid for CHARACTER SET '{}'", ty.collation.charset().name()),
+            ));
+        }
+        let kind = if ty.is_text() && !matches!(ty.kind, TypeKind::Enum(_) | TypeKind::Set(_)) {
+            ty.kind
+        } else {
+            TypeKind::VarChar { length: crate::sql::bind::unify::characters_max(&argument.ty()).min(16_383) as u32 }
+        };
+        let ty = MysqlType { kind, collation, nullable: ty.nullable };
+        Ok(Expression::Cast { argument: Box::new(argument), ty })
+    }
+
+    fn any_or_all(
+        &mut self,
+        left: &Expr,
+        op: &BinaryOperator,
+        right: &Expr,
+        all: bool,
+    ) -> Result<Expression, SqlError> {
+        let comparison = comparison(op).ok_or_else(|| SqlError::not_supported(op))?;
+        match right {
+            Expr::Subquery(subquery) => self.quantified(left, comparison, all, subquery),
+            Expr::Nested(inner) => self.any_or_all(left, op, inner, all),
+            other => Err(SqlError::not_supported(other)),
+        }
+    }
+
+    /// The literal of an integer, if the expression is one: positions in ORDER BY and GROUP BY.
+    pub fn position(expression: &Expr) -> Option<usize> {
+        match expression {
+            Expr::Value(value) => match &value.value {
+                Literal::Number(digits, _) => digits.parse().ok(),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// True where an aggregate or window call may stand.
+    pub fn allows_aggregates(&self) -> bool {
+        self.blocks.last().is_some_and(|block| {
+            !block.in_aggregate && matches!(block.clause, Clause::Fields | Clause::Having | Clause::Order)
+        })
+    }
+}
+
+pub fn negate(expression: Expression, negated: bool) -> Result<Expression, SqlError> {
+    if negated { operator("NOT", vec![expression]) } else { Ok(expression) }
+}
+
+pub fn comparison(op: &BinaryOperator) -> Option<Comparison> {
+    Some(match op {
+        BinaryOperator::Eq => Comparison::Equal,
+        BinaryOperator::Spaceship => Comparison::NullSafeEqual,
+        BinaryOperator::NotEq => Comparison::NotEqual,
+        BinaryOperator::Lt => Comparison::Less,
+        BinaryOperator::LtEq => Comparison::LessOrEqual,
+        BinaryOperator::Gt => Comparison::Greater,
+        BinaryOperator::GtEq => Comparison::GreaterOrEqual,
+        _ => return None,
+    })
+}

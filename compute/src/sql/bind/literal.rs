@@ -1,0 +1,167 @@
+//! Literals: values and their types.
+
+use crate::sql::bind::Binder;
+use crate::sql::parse::ast::syntax::{self, DataType, Ident, TypedString, Value as Literal};
+use crate::sql::text_bytes;
+use expr::collation::Charset;
+use expr::collation::{CollationId, collation_by_name};
+use expr::mysql_type::{MysqlType, TypeKind};
+use expr::value::Value;
+use expr::value::decimal::Decimal;
+use expr::{ErrorCode, Expression, SqlError};
+use std::sync::Arc;
+
+impl Binder<'_> {
+    pub fn literal(&mut self, literal: &Literal) -> Result<Expression, SqlError> {
+        Ok(match literal {
+            Literal::Number(digits, _) => number(digits)?,
+            Literal::SingleQuotedString(text) => string_literal(text, self.context.collation_connection),
+            Literal::NationalStringLiteral(text) => text_literal(text, CollationId::UTF8MB3_GENERAL_CI),
+            Literal::HexStringLiteral(digits) => bytes_literal(hex(digits)),
+            Literal::SingleQuotedByteStringLiteral(bits) => bytes_literal(bits_bytes(bits)),
+            Literal::Boolean(truth) => {
+                Expression::literal(Value::boolean(*truth), MysqlType::boolean().with_nullable(false))
+            }
+            Literal::Null => Expression::literal(Value::Null, MysqlType::null()),
+            Literal::Placeholder(number) => self.parameter(number)?,
+            other => return Err(SqlError::not_supported(other)),
+        })
+    }
+
+    /// `_utf8mb4'x'`, `_binary 0x41`
+    pub fn introduced(&mut self, prefix: &Ident, value: &syntax::Expr) -> Result<Expression, SqlError> {
+        let charset = Charset::from_name(prefix.value.trim_start_matches('_'))?;
+        let collation = charset.default_collation();
+        let syntax::Expr::Value(literal) = value else { return Err(SqlError::not_supported(value)) };
+        let value = self.literal(&literal.value)?;
+        let Expression::Literal { value, .. } = value else { return Ok(value) };
+        Ok(match value {
+            Value::Text(text) if collation == CollationId::BINARY => bytes_literal(text.as_bytes().to_vec()),
+            Value::Text(text) => text_literal(&text, collation),
+            Value::Bytes(bytes) if collation == CollationId::BINARY => bytes_literal(bytes.to_vec()),
+            Value::Bytes(bytes) => match charset.decode(&bytes) {
+                Ok(text) => text_literal(&text, collation),
+                Err(_) => {
+                    return Err(SqlError::new(ErrorCode(1300), format!("Invalid {} character string", charset.name())));
+                }
+            },
+            other => Expression::literal(other, MysqlType::null()),
+        })
+    }
+
+    /// `DATE '2020-01-01'`
+    pub fn typed_string(&mut self, typed: &TypedString) -> Result<Expression, SqlError> {
+        let text = match &typed.value.value {
+            Literal::SingleQuotedString(text) => text.clone(),
+            other => return Err(SqlError::not_supported(other)),
+        };
+        let fsp = fraction_digits(&text);
+        let kind = match typed.data_type {
+            DataType::Date => TypeKind::Date,
+            DataType::Time(..) => TypeKind::Time { fsp },
+            _ => TypeKind::DateTime { fsp },
+        };
+        let argument = Box::new(text_literal(&text, self.context.collation_connection));
+        Ok(Expression::Cast { argument, ty: MysqlType::new(kind) })
+    }
+
+    /// A collation by name; 1253 if it is of another character set.
+    pub fn collation_named(&self, name: &str) -> Result<CollationId, SqlError> {
+        collation_by_name(name)
+    }
+}
+
+pub fn text_literal(text: &str, collation: CollationId) -> Expression {
+    let length = text.chars().count().min(u32::MAX as usize) as u32;
+    Expression::literal(Value::text(text), MysqlType::varchar(length, collation).with_nullable(false))
+}
+
+fn bytes_literal(bytes: Vec<u8>) -> Expression {
+    let ty = MysqlType::new(TypeKind::VarBinary { length: bytes.len() as u32 }).with_nullable(false);
+    Expression::literal(Value::Bytes(Arc::from(bytes)), ty)
+}
+
+/// Digits after the point of the seconds, at most 6.
+pub fn fraction_digits(text: &str) -> u8 {
+    match text.rsplit_once('.') {
+        Some((_, digits)) => digits.bytes().take_while(u8::is_ascii_digit).count().min(6) as u8,
+        None => 0,
+    }
+}
+
+/// A number without sign: BIGINT, BIGINT UNSIGNED, DECIMAL or DOUBLE, whichever holds it.
+pub fn number(digits: &str) -> Result<Expression, SqlError> {
+    let illegal = || SqlError::new(ErrorCode(1367), format!("Illegal double '{digits}' value found during parsing"));
+    if digits.contains(['e', 'E']) {
+        let value: f64 = digits.parse().map_err(|_| illegal())?;
+        if !value.is_finite() {
+            return Err(illegal());
+        }
+        return Ok(Expression::literal(Value::Double(value), MysqlType::double().with_nullable(false)));
+    }
+    if let Ok(value) = digits.parse::<i64>() {
+        return Ok(integer(value));
+    }
+    if let Ok(value) = digits.parse::<u64>() {
+        return Ok(Expression::literal(Value::UInt(value), MysqlType::bigint_unsigned().with_nullable(false)));
+    }
+    match Decimal::parse(digits) {
+        Some(value) => Ok(decimal(value)),
+        None => {
+            let value: f64 = digits.parse().map_err(|_| illegal())?;
+            Ok(Expression::literal(Value::Double(value), MysqlType::double().with_nullable(false)))
+        }
+    }
+}
+
+pub fn integer(value: i64) -> Expression {
+    Expression::literal(Value::Int(value), MysqlType::bigint().with_nullable(false))
+}
+
+pub fn decimal(value: Decimal) -> Expression {
+    let scale = value.scale();
+    let precision = value.digits().max(scale).max(1);
+    let kind = TypeKind::Decimal { precision, scale, unsigned: false };
+    Expression::literal(Value::Decimal(value), MysqlType::new(kind).with_nullable(false))
+}
+
+/// Minus a literal, as a literal.
+pub fn negated(expression: Expression) -> Result<Expression, Expression> {
+    let Expression::Literal { value, ty } = &expression else { return Err(expression) };
+    Ok(match value {
+        Value::Int(value) => integer(-value),
+        Value::UInt(value) if *value == i64::MIN.unsigned_abs() => integer(i64::MIN),
+        Value::Double(value) => Expression::literal(Value::Double(-value), ty.clone()),
+        Value::Decimal(value) => decimal(value.negate()),
+        _ => return Err(expression),
+    })
+}
+
+/// A text, or the bytes that a driver put into the statement as they are.
+fn string_literal(text: &str, collation: CollationId) -> Expression {
+    match text_bytes::to_bytes(text) {
+        Some(bytes) => bytes_literal(bytes),
+        None => text_literal(text, collation),
+    }
+}
+
+pub fn literal_value(value: &Value, collation: CollationId) -> Expression {
+    match value {
+        Value::Text(text) => string_literal(text, collation),
+        Value::Int(value) => integer(*value),
+        Value::Decimal(value) => decimal(*value),
+        Value::Bytes(bytes) => bytes_literal(bytes.to_vec()),
+        other => Expression::literal(other.clone(), MysqlType::null()),
+    }
+}
+
+fn hex(digits: &str) -> Vec<u8> {
+    let digit = |byte: u8| (byte as char).to_digit(16).unwrap_or(0) as u8;
+    digits.as_bytes().chunks(2).map(|pair| digit(pair[0]) << 4 | pair.get(1).map_or(0, |byte| digit(*byte))).collect()
+}
+
+/// Bits, filled up with zeros on the left to whole bytes.
+fn bits_bytes(bits: &str) -> Vec<u8> {
+    let padded = format!("{}{bits}", "0".repeat((8 - bits.len() % 8) % 8));
+    padded.as_bytes().chunks(8).map(|byte| byte.iter().fold(0, |sum, bit| sum << 1 | (bit - b'0'))).collect()
+}

@@ -1,0 +1,44 @@
+//! Parameters (`?`): each takes the type that its surroundings ask for.
+
+use crate::sql::bind::Binder;
+use crate::sql::plan::Statement;
+use expr::mysql_type::{MysqlType, TypeKind};
+use expr::{Expression, SqlError};
+
+impl Binder<'_> {
+    pub fn parameter(&mut self, number: &str) -> Result<Expression, SqlError> {
+        let index = number.trim_start_matches('?').parse::<usize>().ok().filter(|index| *index < self.parameters.len());
+        let Some(index) = index else { return Err(SqlError::not_supported("? in this place")) };
+        let ty = self.parameters[index].clone().unwrap_or_else(MysqlType::null);
+        Ok(Expression::Parameter { index, ty })
+    }
+
+    /// Gives a parameter whose type is not known yet the type of what it meets.
+    pub fn infer(&mut self, expression: &mut Expression, ty: &MysqlType) {
+        if let Expression::Parameter { index, ty: unknown } = expression
+            && unknown.kind == TypeKind::Null
+            && ty.kind != TypeKind::Null
+        {
+            let ty = match ty.kind {
+                // Members are for columns; the parameter is a text.
+                TypeKind::Enum(_) | TypeKind::Set(_) => MysqlType::varchar(255, ty.collation),
+                _ => ty.clone().with_nullable(true),
+            };
+            *unknown = ty.clone();
+            self.parameters[*index].get_or_insert(ty);
+        }
+    }
+
+    /// Two operands that should be alike.
+    pub fn infer_pair(&mut self, left: &mut Expression, right: &mut Expression) {
+        let (left_type, right_type) = (left.ty(), right.ty());
+        self.infer(left, &right_type);
+        self.infer(right, &left_type);
+    }
+}
+
+/// Types of all parameters; those that nothing was learned of are texts.
+pub fn finish(_statement: &mut Statement, binder: &Binder<'_>) -> Vec<MysqlType> {
+    let text = MysqlType::varchar(16_383, binder.context.collation_connection);
+    binder.parameters.iter().map(|ty| ty.clone().unwrap_or_else(|| text.clone())).collect()
+}

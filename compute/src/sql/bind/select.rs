@@ -1,0 +1,386 @@
+//! One SELECT: its clauses bound in MySQL's order, then put together as a plan.
+//!
+//! Everything after WHERE and GROUP BY is bound over the row that FROM gives; aggregates and windows are placeholders
+//! until the groups are known, then the expressions are moved to the rows that they will be evaluated on.
+
+use crate::sql::bind::query::{Limit, is_descending, limited};
+use crate::sql::bind::scope::{Block, Clause, SelectItem};
+use crate::sql::bind::{Binder, Built, WINDOWS, aggregate, column_type, error, query};
+use crate::sql::parse::ast::syntax::{
+    Distinct, Expr, GroupByExpr, GroupByWithModifier, OrderByExpr, Select, SelectItem as ItemSyntax,
+    SelectItemQualifiedWildcardKind,
+};
+use crate::sql::plan::{AggregateCall, Field, FieldOrigin, Node, SortKey, walk};
+use expr::aggregate::AggregateFunction;
+use expr::eval::SqlMode;
+use expr::{ErrorCode, Expression, SqlError};
+
+/// An item of the select list with what the client is told of it.
+struct Item {
+    expression: Expression,
+    field: Field,
+    /// Named with AS.
+    alias: bool,
+    /// Of a plain column: its table's alias, its name.
+    column: Option<(Option<String>, String)>,
+}
+
+/// A key of ORDER BY: a column of the select list, or one more to compute.
+enum Key {
+    Output(usize),
+    Hidden(Expression),
+}
+
+impl Binder<'_> {
+    pub fn select(&mut self, select: &Select, order_by: &[OrderByExpr], limit: &Limit) -> Result<Built, SqlError> {
+        let unsupported = select.top.is_some()
+            || select.into.is_some()
+            || select.qualify.is_some()
+            || !select.lateral_views.is_empty()
+            || !select.connect_by.is_empty()
+            || !select.cluster_by.is_empty()
+            || !select.sort_by.is_empty();
+        if unsupported {
+            return Err(SqlError::not_supported("this clause of SELECT"));
+        }
+        let (boundary, frame) = query::boundary_of(self);
+        let depth = self.blocks.len();
+        self.blocks.push(Block::new(boundary, frame));
+        let bound = self.block_of(select, order_by, limit);
+        self.blocks.truncate(depth);
+        bound
+    }
+
+    fn block_of(&mut self, select: &Select, order_by: &[OrderByExpr], limit: &Limit) -> Result<Built, SqlError> {
+        let mut node = self.from(&select.from)?;
+        if let Some(selection) = &select.selection {
+            self.block().clause = Clause::Where;
+            let predicate = self.expression(selection)?;
+            node = Node::Filter { input: Box::new(node), predicate };
+        }
+        let equalities = super::dependency::equalities(&node);
+        self.block().named_windows =
+            select.named_window.iter().map(|window| (window.0.value.to_ascii_lowercase(), window.1.clone())).collect();
+        self.block().clause = Clause::Fields;
+        let mut items = self.items(select)?;
+        self.block().items = items
+            .iter()
+            .map(|item| SelectItem {
+                name: item.field.name.clone(),
+                expression: item.expression.clone(),
+                alias: item.alias,
+                column: item.column.clone(),
+            })
+            .collect();
+        let (group_by, rollup) = self.group_by(&select.group_by, &items)?;
+        self.block().group_by = group_by.clone();
+        self.block().rollup = rollup;
+        self.block().clause = Clause::Having;
+        let mut having = select.having.as_ref().map(|having| self.expression(having)).transpose()?;
+        self.block().clause = Clause::Order;
+        let mut keys = self.keys(order_by, &items)?;
+
+        // Nothing more is bound here: the row changes from now on.
+        let block = self.block();
+        let frame = block.frame;
+        let aggregates = std::mem::take(&mut block.aggregates);
+        let mut windows = std::mem::take(&mut block.windows);
+        let scope = std::mem::take(&mut block.scope);
+        let mut expressions: Vec<&mut Expression> = items.iter_mut().map(|item| &mut item.expression).collect();
+        expressions.extend(having.as_mut());
+        for (key, _) in &mut keys {
+            if let Key::Hidden(expression) = key {
+                expressions.push(expression);
+            }
+        }
+        for window in &mut windows {
+            expressions.extend(window.arguments.iter_mut().chain(&mut window.partition_by));
+            expressions.extend(window.order_by.iter_mut().map(|key| &mut key.expression));
+        }
+        let grouping = aggregate::Grouping {
+            scope: &scope,
+            group_by,
+            rollup,
+            aggregates,
+            equalities,
+            sql_mode: self.context.sql_mode,
+        };
+        let (grouped, width) = grouping.apply(node, expressions, &mut self.frames[frame].subqueries)?;
+        node = grouped;
+        if let Some(predicate) = having {
+            node = Node::Filter { input: Box::new(node), predicate };
+        }
+        if !windows.is_empty() {
+            node = Node::Window { input: Box::new(node), calls: windows };
+            let subqueries = &mut self.frames[frame].subqueries;
+            let place = &mut |index: usize, ty: &expr::MysqlType| {
+                let index = if index >= WINDOWS { width + index - WINDOWS } else { index };
+                Expression::Column { index, ty: ty.clone() }
+            };
+            for item in &mut items {
+                walk::map_columns(&mut item.expression, subqueries, place);
+            }
+            for (key, _) in &mut keys {
+                if let Key::Hidden(expression) = key {
+                    walk::map_columns(expression, subqueries, place);
+                }
+            }
+        }
+        let calc_found_rows = select.select_modifiers.as_ref().is_some_and(|modifiers| modifiers.sql_calc_found_rows);
+        let distinct = matches!(select.distinct, Some(Distinct::Distinct));
+        let strict = self.context.sql_mode.has(SqlMode::ONLY_FULL_GROUP_BY);
+        let (root, fields) = project(node, items, keys, Distinctness { distinct, strict }, limit)?;
+        Ok(Built { root, fields, calc_found_rows })
+    }
+
+    fn items(&mut self, select: &Select) -> Result<Vec<Item>, SqlError> {
+        let mut items = Vec::new();
+        for (position, item) in select.projection.iter().enumerate() {
+            match item {
+                ItemSyntax::Wildcard(_) => {
+                    if self.block().scope.columns.is_empty() {
+                        return Err(SqlError::new(ErrorCode::NO_TABLES_USED, "No tables used"));
+                    }
+                    self.star(None, &mut items)
+                }
+                ItemSyntax::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) => {
+                    let path: Vec<String> =
+                        name.0.iter().filter_map(|part| part.as_ident()).map(|part| part.value.clone()).collect();
+                    match self.block().scope.find_table(&path) {
+                        Some(table) => self.star(Some(table), &mut items),
+                        None => return Err(error::unknown_table(&path.join("."))),
+                    }
+                }
+                ItemSyntax::UnnamedExpr(expression) => {
+                    let text = self.source.item(select, position).map(str::to_owned);
+                    let name = item_name(expression).or(text).unwrap_or_else(|| expression.to_string());
+                    let item = self.item(expression, name, false)?;
+                    items.push(item);
+                }
+                ItemSyntax::ExprWithAlias { expr, alias } => {
+                    let item = self.item(expr, alias.value.clone(), true)?;
+                    items.push(item);
+                }
+                other => return Err(SqlError::not_supported(other)),
+            }
+        }
+        Ok(items)
+    }
+
+    fn item(&mut self, syntax: &Expr, name: String, alias: bool) -> Result<Item, SqlError> {
+        let mut expression = self.expression(syntax)?;
+        // `SELECT ?`: nothing tells its type.
+        let text = expr::MysqlType::varchar(16_383, self.context.collation_connection);
+        self.infer(&mut expression, &text);
+        let column = match syntax {
+            Expr::Identifier(ident) => Some((None, ident.value.clone())),
+            Expr::CompoundIdentifier(parts) => {
+                let (name, qualifier) =
+                    parts.split_last().map(|(name, rest)| (name.value.clone(), rest)).unwrap_or_default();
+                Some((qualifier.last().map(|table| table.value.clone()), name))
+            }
+            _ => None,
+        };
+        let origin = self.origin_of(&expression);
+        let field = Field { name, ty: expression.ty(), origin };
+        Ok(Item { expression, field, alias: alias || column.is_some(), column })
+    }
+
+    fn origin_of(&self, expression: &Expression) -> Option<FieldOrigin> {
+        let Expression::Column { index, .. } = expression else { return None };
+        let scope = &self.blocks.last()?.scope;
+        scope.columns.iter().find(|column| column.index == *index)?.origin.clone()
+    }
+
+    fn star(&mut self, table: Option<usize>, items: &mut Vec<Item>) {
+        let scope = &self.block().scope;
+        for column in &scope.columns {
+            let wanted = match table {
+                Some(table) => column.table == table,
+                None => !column.merged,
+            };
+            if wanted && !column.invisible {
+                items.push(Item {
+                    expression: Expression::column(column.index, column.ty.clone()),
+                    field: Field { name: column.name.clone(), ty: column.ty.clone(), origin: column.origin.clone() },
+                    alias: true,
+                    column: Some((Some(scope.tables[column.table].alias.clone()), column.name.clone())),
+                });
+            }
+        }
+    }
+
+    fn group_by(&mut self, syntax: &GroupByExpr, items: &[Item]) -> Result<(Vec<Expression>, bool), SqlError> {
+        let GroupByExpr::Expressions(keys, modifiers) = syntax else {
+            return Err(SqlError::not_supported("GROUP BY ALL"));
+        };
+        let rollup = match modifiers.as_slice() {
+            [] => false,
+            [GroupByWithModifier::Rollup] => true,
+            _ => return Err(SqlError::not_supported("this modifier of GROUP BY")),
+        };
+        self.block().clause = Clause::Group;
+        let mut bound: Vec<Expression> = Vec::new();
+        for key in keys {
+            let expression = match Self::position(key) {
+                Some(position) => match position.checked_sub(1).and_then(|at| items.get(at)) {
+                    Some(item) => item.expression.clone(),
+                    None => return Err(error::unknown_column(&position.to_string(), "group statement")),
+                },
+                None => self.group_key(key, items)?,
+            };
+            let aggregated = walk::any(
+                &expression,
+                &|part| matches!(part, Expression::Column { index, .. } if *index >= super::AGGREGATES),
+            );
+            if aggregated {
+                return Err(SqlError::new(ErrorCode(1056), format!("Can't group on '{key}'")));
+            }
+            bound.push(expression);
+        }
+        Ok((bound, rollup))
+    }
+
+    /// A column of FROM, else an alias, whose expression is shared so that the select list finds its group.
+    fn group_key(&mut self, key: &Expr, items: &[Item]) -> Result<Expression, SqlError> {
+        if let Expr::Identifier(name) = key {
+            let path = [name.value.clone()];
+            let known = self.block().scope.find(&path, "group statement")?.is_some();
+            if !known && let Some(item) = items.iter().find(|item| item.field.name.eq_ignore_ascii_case(&name.value)) {
+                return Ok(item.expression.clone());
+            }
+        }
+        self.expression(key)
+    }
+
+    fn keys(&mut self, order_by: &[OrderByExpr], items: &[Item]) -> Result<Vec<(Key, bool)>, SqlError> {
+        let mut keys = Vec::new();
+        for key in order_by {
+            let bound = match Self::position(&key.expr) {
+                Some(position) => match position.checked_sub(1).filter(|at| *at < items.len()) {
+                    Some(at) => Key::Output(at),
+                    None => return Err(error::unknown_column(&position.to_string(), "order clause")),
+                },
+                None => self.key(&key.expr, items)?,
+            };
+            keys.push((bound, is_descending(key)));
+        }
+        Ok(keys)
+    }
+
+    fn key(&mut self, key: &Expr, items: &[Item]) -> Result<Key, SqlError> {
+        let inner = strip(key);
+        if let Expr::Identifier(name) = inner
+            && name.quote_style != Some('@')
+        {
+            let named = |item: &Item| item.field.name.eq_ignore_ascii_case(&name.value);
+            let mut found = items.iter().enumerate().filter(|(_, item)| named(item));
+            if let Some((at, first)) = found.next() {
+                let clash = found.any(|(_, other)| !walk::same(&other.expression, &first.expression));
+                if clash {
+                    return Err(error::ambiguous(&name.value, "order clause"));
+                }
+                return Ok(Key::Output(at));
+            }
+        }
+        let expression = self.expression(key)?;
+        let at = items.iter().position(|item| walk::same(&item.expression, &expression));
+        Ok(at.map_or(Key::Hidden(expression), Key::Output))
+    }
+}
+
+fn strip(expression: &Expr) -> &Expr {
+    match expression {
+        Expr::Nested(inner) => strip(inner),
+        other => other,
+    }
+}
+
+/// The column name of items that are not named by their text: columns, and literal texts.
+fn item_name(expression: &Expr) -> Option<String> {
+    match expression {
+        Expr::Identifier(ident) if ident.quote_style != Some('@') => Some(ident.value.clone()),
+        Expr::CompoundIdentifier(parts) => parts.last().map(|part| part.value.clone()),
+        Expr::Value(value) => column_type::text_of(&value.value),
+        Expr::Nested(inner) if matches!(**inner, Expr::Identifier(_) | Expr::CompoundIdentifier(_)) => item_name(inner),
+        _ => None,
+    }
+}
+
+/// DISTINCT, and whether it forbids ORDER BY what it does not select (ONLY_FULL_GROUP_BY).
+#[derive(Clone, Copy)]
+struct Distinctness {
+    distinct: bool,
+    strict: bool,
+}
+
+/// The select list, DISTINCT, ORDER BY and LIMIT over a node.
+fn project(
+    node: Node,
+    items: Vec<Item>,
+    keys: Vec<(Key, bool)>,
+    Distinctness { distinct, strict }: Distinctness,
+    limit: &Limit,
+) -> Result<(Node, Vec<Field>), SqlError> {
+    let width = items.len();
+    let mut fields = Vec::with_capacity(width);
+    let mut expressions = Vec::with_capacity(width);
+    for Item { expression, mut field, .. } in items {
+        // Grouping may have changed what is nullable.
+        field.ty = expression.ty();
+        fields.push(field);
+        expressions.push(expression);
+    }
+    let mut sort_keys = Vec::new();
+    for (key, descending) in keys {
+        let at = match key {
+            Key::Output(at) => at,
+            Key::Hidden(expression) => {
+                if distinct && strict {
+                    return Err(SqlError::new(
+                        ErrorCode(3065),
+                        "Expression #1 of ORDER BY clause is not in SELECT list, references column which is not in \
+                         SELECT list; this is incompatible with DISTINCT",
+                    ));
+                }
+                expressions.push(expression);
+                expressions.len() - 1
+            }
+        };
+        sort_keys.push(SortKey { expression: Expression::column(at, expressions[at].ty()), descending });
+    }
+    let hidden = expressions.len() > width;
+    let types: Vec<expr::MysqlType> = expressions.iter().map(Expression::ty).collect();
+    let mut root = Node::Project { input: Box::new(node), expressions };
+    if distinct && hidden {
+        // One row for each of the visible values, ordered by what any of its rows has.
+        let columns: Vec<Expression> =
+            types.iter().enumerate().map(|(at, ty)| Expression::column(at, ty.clone())).collect();
+        let aggregates = columns[width..].iter().map(|column| AggregateCall {
+            function: AggregateFunction::AnyValue,
+            arguments: vec![column.clone()],
+            distinct: false,
+            order_by: Vec::new(),
+            separator: None,
+            ty: column.ty(),
+        });
+        root = Node::Aggregate {
+            input: Box::new(root),
+            group_by: columns[..width].to_vec(),
+            rollup: false,
+            aggregates: aggregates.collect(),
+        };
+    } else if distinct {
+        root = Node::Distinct { input: Box::new(root) };
+    }
+    if !sort_keys.is_empty() {
+        root = Node::Sort { input: Box::new(root), keys: sort_keys };
+    }
+    root = limited(root, limit.clone());
+    if hidden {
+        let expressions =
+            fields.iter().enumerate().map(|(at, field)| Expression::column(at, field.ty.clone())).collect();
+        root = Node::Project { input: Box::new(root), expressions };
+    }
+    Ok((root, fields))
+}

@@ -1,0 +1,291 @@
+//! SHOW: most of it as a query over information_schema, with MySQL's column names.
+
+use crate::sql::bind::scope::{Block, Boundary};
+use crate::sql::bind::{Binder, Frame, error};
+use crate::sql::parse::ast::{self, Filter, Kind, Name};
+use crate::sql::plan::{Show, ShowFilter, Statement};
+use expr::{ErrorCode, MysqlType, SqlError};
+
+impl Binder<'_> {
+    pub fn show(&mut self, show: &ast::Show) -> Result<Statement, SqlError> {
+        Ok(Statement::Show(match show {
+            ast::Show::CreateTable(name) => Show::CreateTable(self.object(name)?),
+            ast::Show::CreateView(name) => Show::CreateView(self.object(name)?),
+            ast::Show::CreateDatabase { name, if_not_exists } => {
+                Show::CreateDatabase { name: name.clone(), if_not_exists: *if_not_exists }
+            }
+            ast::Show::Variables { global, filter } => {
+                Show::Variables { global: *global, filter: self.variable_filter(filter)? }
+            }
+            ast::Show::Status { global, filter } => {
+                Show::Status { global: *global, filter: self.variable_filter(filter)? }
+            }
+            ast::Show::Warnings { limit, errors_only, count } => {
+                Show::Warnings { limit: *limit, errors_only: *errors_only, count: *count }
+            }
+            ast::Show::ProcessList { full } => Show::ProcessList { full: *full },
+            ast::Show::Grants { user } => Show::Grants { user: user.clone() },
+            ast::Show::Engines => Show::Engines,
+            ast::Show::Empty(columns) => Show::Empty(columns.iter().map(|column| (*column).to_owned()).collect()),
+            ast::Show::CreateRoutine(kind, name) => return Err(self.no_routine(kind, name)),
+            other => self.show_query(other)?,
+        }))
+    }
+
+    fn no_routine(&self, kind: &str, name: &Name) -> SqlError {
+        let name = &name.name;
+        match kind {
+            "trigger" => SqlError::new(ErrorCode(1360), "Trigger does not exist"),
+            "event" => SqlError::new(ErrorCode(1539), format!("Unknown event '{name}'")),
+            kind => SqlError::new(
+                ErrorCode::SP_DOES_NOT_EXIST,
+                format!("{} {name} does not exist", kind.to_ascii_uppercase()),
+            ),
+        }
+    }
+
+    /// LIKE, or WHERE over (Variable_name, Value).
+    fn variable_filter(&mut self, filter: &Filter) -> Result<Option<ShowFilter>, SqlError> {
+        Ok(match filter {
+            Filter::None => None,
+            Filter::Like(pattern) => Some(ShowFilter::Like(pattern.clone())),
+            Filter::Where(condition) => {
+                self.frames.push(Frame::new(Boundary::Top));
+                let mut block = Block::new(Boundary::Top, self.frames.len() - 1);
+                let text = MysqlType::varchar(1024, self.context.collation_connection);
+                let fields: Vec<crate::sql::plan::Field> = ["Variable_name", "Value"]
+                    .map(|name| crate::sql::plan::Field { name: name.to_owned(), ty: text.clone(), origin: None })
+                    .to_vec();
+                block.scope = super::query::scope_of(&fields);
+                self.blocks.push(block);
+                let bound = self.expression(condition)?;
+                self.blocks.pop();
+                let subqueries = self.frames.pop().is_some_and(|frame| !frame.subqueries.is_empty());
+                if subqueries {
+                    return Err(SqlError::not_supported("subqueries in SHOW VARIABLES"));
+                }
+                Some(ShowFilter::Where(bound))
+            }
+        })
+    }
+
+    fn database_or_default(&self, database: &Option<String>) -> Result<String, SqlError> {
+        let database = match (database, self.context.database) {
+            (Some(database), _) => database.clone(),
+            (None, Some(database)) => database.to_owned(),
+            (None, None) => return Err(error::no_database()),
+        };
+        let known = self.context.catalog.database(&database).is_some()
+            || super::table::VIRTUAL_DATABASES.contains(&database.to_ascii_lowercase().as_str());
+        if known { Ok(database) } else { Err(error::unknown_database(&database)) }
+    }
+
+    /// Error 1146 if there is no such table.
+    fn known_table(&self, name: &Name) -> Result<(String, String), SqlError> {
+        let database = self.database_or_default(&name.database)?;
+        let lower = database.to_ascii_lowercase();
+        let is_virtual = super::table::VIRTUAL_DATABASES.contains(&lower.as_str());
+        let found = self.context.catalog.table(&database, &name.name).is_some()
+            || self.context.catalog.view(&database, &name.name).is_some();
+        if found {
+            return Ok((database, name.name.clone()));
+        }
+        let shown = if lower == "information_schema" { name.name.to_ascii_uppercase() } else { name.name.clone() };
+        if is_virtual && (self.context.virtual_table)(&lower, &shown).is_some() {
+            return Ok((lower, shown));
+        }
+        Err(self.missing(&database, &name.name))
+    }
+
+    fn show_query(&mut self, show: &ast::Show) -> Result<Show, SqlError> {
+        let (inner, like, filter) = match show {
+            ast::Show::Databases(filter) => {
+                let name = named("Database", filter);
+                (
+                    format!("SELECT SCHEMA_NAME AS `{name}` FROM information_schema.SCHEMATA ORDER BY SCHEMA_NAME"),
+                    name,
+                    filter,
+                )
+            }
+            ast::Show::Tables { full, database, filter } => {
+                let database = self.database_or_default(database)?;
+                let name = named(&format!("Tables_in_{database}"), filter);
+                let kind = if *full { ", TABLE_TYPE AS `Table_type`" } else { "" };
+                let text = format!(
+                    "SELECT TABLE_NAME AS {}{kind} FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} ORDER BY \
+                     TABLE_NAME",
+                    super::canonical::quoted(&name),
+                    quoted(&database)
+                );
+                (text, name, filter)
+            }
+            ast::Show::TableStatus { database, filter } => {
+                let database = self.database_or_default(database)?;
+                let text = format!(
+                    "SELECT TABLE_NAME AS `Name`, ENGINE AS `Engine`, VERSION AS `Version`, ROW_FORMAT AS \
+                     `Row_format`, TABLE_ROWS AS `Rows`, AVG_ROW_LENGTH AS `Avg_row_length`, DATA_LENGTH AS \
+                     `Data_length`, MAX_DATA_LENGTH AS `Max_data_length`, INDEX_LENGTH AS `Index_length`, DATA_FREE AS \
+                     `Data_free`, AUTO_INCREMENT AS `Auto_increment`, CREATE_TIME AS `Create_time`, UPDATE_TIME AS \
+                     `Update_time`, CHECK_TIME AS `Check_time`, TABLE_COLLATION AS `Collation`, CHECKSUM AS \
+                     `Checksum`, CREATE_OPTIONS AS `Create_options`, TABLE_COMMENT AS `Comment` FROM \
+                     information_schema.TABLES WHERE TABLE_SCHEMA = {} ORDER BY TABLE_NAME",
+                    quoted(&database)
+                );
+                (text, "Name".to_owned(), filter)
+            }
+            ast::Show::OpenTables { filter } => (
+                "SELECT TABLE_SCHEMA AS `Database`, TABLE_NAME AS `Table`, 0 AS `In_use`, 0 AS `Name_locked` FROM \
+                 information_schema.TABLES WHERE FALSE"
+                    .to_owned(),
+                "Table".to_owned(),
+                filter,
+            ),
+            ast::Show::Columns { full, table, filter } => {
+                let (database, table) = self.known_table(table)?;
+                let (collation, rest) = if *full {
+                    (", COLLATION_NAME AS `Collation`", ", PRIVILEGES AS `Privileges`, COLUMN_COMMENT AS `Comment`")
+                } else {
+                    ("", "")
+                };
+                let text = format!(
+                    "SELECT COLUMN_NAME AS `Field`, COLUMN_TYPE AS `Type`{collation}, IS_NULLABLE AS `Null`, \
+                     COLUMN_KEY AS `Key`, COLUMN_DEFAULT AS `Default`, EXTRA AS `Extra`{rest} FROM \
+                     information_schema.COLUMNS WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {} ORDER BY ORDINAL_POSITION",
+                    quoted(&database),
+                    quoted(&table)
+                );
+                (text, "Field".to_owned(), filter)
+            }
+            ast::Show::Index { table, filter } => {
+                let (database, table) = self.known_table(table)?;
+                let text = format!(
+                    "SELECT TABLE_NAME AS `Table`, NON_UNIQUE AS `Non_unique`, INDEX_NAME AS `Key_name`, SEQ_IN_INDEX \
+                     AS `Seq_in_index`, COLUMN_NAME AS `Column_name`, COLLATION AS `Collation`, CARDINALITY AS \
+                     `Cardinality`, SUB_PART AS `Sub_part`, PACKED AS `Packed`, NULLABLE AS `Null`, INDEX_TYPE AS \
+                     `Index_type`, COMMENT AS `Comment`, INDEX_COMMENT AS `Index_comment`, IS_VISIBLE AS `Visible`, \
+                     EXPRESSION AS `Expression` FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = {} AND \
+                     TABLE_NAME = {}",
+                    quoted(&database),
+                    quoted(&table)
+                );
+                (text, "Key_name".to_owned(), filter)
+            }
+            ast::Show::Collation(filter) => (
+                "SELECT COLLATION_NAME AS `Collation`, CHARACTER_SET_NAME AS `Charset`, ID AS `Id`, IS_DEFAULT AS \
+                 `Default`, IS_COMPILED AS `Compiled`, SORTLEN AS `Sortlen`, PAD_ATTRIBUTE AS `Pad_attribute` FROM \
+                 information_schema.COLLATIONS ORDER BY COLLATION_NAME"
+                    .to_owned(),
+                "Collation".to_owned(),
+                filter,
+            ),
+            ast::Show::CharacterSet(filter) => (
+                "SELECT CHARACTER_SET_NAME AS `Charset`, DESCRIPTION AS `Description`, DEFAULT_COLLATE_NAME AS \
+                 `Default collation`, MAXLEN AS `Maxlen` FROM information_schema.CHARACTER_SETS ORDER BY \
+                 CHARACTER_SET_NAME"
+                    .to_owned(),
+                "Charset".to_owned(),
+                filter,
+            ),
+            ast::Show::Plugins => (
+                "SELECT PLUGIN_NAME AS `Name`, PLUGIN_STATUS AS `Status`, PLUGIN_TYPE AS `Type`, PLUGIN_LIBRARY AS \
+                 `Library`, PLUGIN_LICENSE AS `License` FROM information_schema.PLUGINS"
+                    .to_owned(),
+                "Name".to_owned(),
+                &Filter::None,
+            ),
+            ast::Show::Triggers { .. } => {
+                return Ok(empty(&[
+                    "Trigger",
+                    "Event",
+                    "Table",
+                    "Statement",
+                    "Timing",
+                    "Created",
+                    "sql_mode",
+                    "Definer",
+                    "character_set_client",
+                    "collation_connection",
+                    "Database Collation",
+                ]));
+            }
+            ast::Show::Events { .. } => {
+                return Ok(empty(&[
+                    "Db",
+                    "Name",
+                    "Definer",
+                    "Time zone",
+                    "Type",
+                    "Execute at",
+                    "Interval value",
+                    "Interval field",
+                    "Starts",
+                    "Ends",
+                    "Status",
+                    "Originator",
+                    "character_set_client",
+                    "collation_connection",
+                    "Database Collation",
+                ]));
+            }
+            ast::Show::ProcedureStatus(_) | ast::Show::FunctionStatus(_) => {
+                return Ok(empty(&[
+                    "Db",
+                    "Name",
+                    "Type",
+                    "Language",
+                    "Definer",
+                    "Modified",
+                    "Created",
+                    "Security_type",
+                    "Comment",
+                    "character_set_client",
+                    "collation_connection",
+                    "Database Collation",
+                ]));
+            }
+            ast::Show::Privileges => return Ok(empty(&["Privilege", "Context", "Comment"])),
+            other => return Err(SqlError::internal(format!("no query for {other:?}"))),
+        };
+        self.filtered(&inner, &like, filter)
+    }
+
+    /// Binds the text of a SHOW with its filter around it.
+    fn filtered(&mut self, inner: &str, like: &str, filter: &Filter) -> Result<Show, SqlError> {
+        let text = match filter {
+            Filter::None => inner.to_owned(),
+            Filter::Like(pattern) => format!(
+                "SELECT * FROM ({inner}) `show` WHERE {} LIKE {}",
+                super::canonical::quoted(like),
+                quoted(pattern)
+            ),
+            Filter::Where(_) => format!("SELECT * FROM ({inner}) `show` WHERE TRUE"),
+        };
+        let statement = crate::sql::parse::parse(&text, expr::eval::SqlMode::default())?;
+        let Kind::Query { mut query, .. } = statement.kind else {
+            return Err(SqlError::internal("SHOW is not a query"));
+        };
+        if let (Filter::Where(condition), ast::syntax::SetExpr::Select(select)) = (filter, query.body.as_mut()) {
+            select.selection = Some(condition.as_ref().clone());
+        }
+        let source = std::mem::replace(&mut self.source, statement.source);
+        let bound = self.framed_query(&query, Boundary::Top);
+        self.source = source;
+        Ok(Show::Query(bound?.0))
+    }
+}
+
+/// The name of the first column says what it was filtered by.
+fn named(name: &str, filter: &Filter) -> String {
+    match filter {
+        Filter::Like(pattern) => format!("{name} ({pattern})"),
+        _ => name.to_owned(),
+    }
+}
+
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+fn empty(columns: &[&str]) -> Show {
+    Show::Empty(columns.iter().map(|column| (*column).to_owned()).collect())
+}

@@ -1,0 +1,122 @@
+//! UPDATE of one table or several.
+
+use crate::sql::bind::insert::generated;
+use crate::sql::bind::query::{Limit, is_descending, limited};
+use crate::sql::bind::scope::{Block, Boundary, Clause};
+use crate::sql::bind::{Binder, Frame, error};
+use crate::sql::parse::ast::{self, syntax};
+use crate::sql::plan::{Node, ScanLock, SortKey, Update, UpdateTarget, walk};
+use common::service::wal::LockMode;
+use expr::{ErrorCode, SqlError};
+
+/// The clauses that UPDATE and DELETE share.
+pub struct Rows<'s> {
+    pub with: Option<&'s syntax::With>,
+    pub tables: &'s [syntax::TableWithJoins],
+    pub selection: Option<&'s syntax::Expr>,
+    pub order_by: &'s [syntax::OrderByExpr],
+    pub limit: Option<&'s syntax::Expr>,
+}
+
+impl Binder<'_> {
+    pub fn update(&mut self, update: &ast::Update) -> Result<Update, SqlError> {
+        self.frames.push(Frame::new(Boundary::Top));
+        let rows = Rows {
+            with: update.with.as_ref(),
+            tables: &update.tables,
+            selection: update.selection.as_ref(),
+            order_by: &update.order_by,
+            limit: update.limit.as_ref(),
+        };
+        let mut input = self.rows_to_change(&rows)?;
+        let mut targets: Vec<(usize, UpdateTarget)> = Vec::new();
+        for assignment in &update.assignments {
+            self.block().clause = Clause::Fields;
+            let found = self.block().scope.find(&assignment.column, "field list")?.cloned();
+            let Some(column) = found else {
+                return Err(error::unknown_column(&assignment.column.join("."), "field list"));
+            };
+            let scope_table = self.block().scope.tables[column.table].clone();
+            let Some(table) = scope_table.definition else {
+                return Err(SqlError::new(
+                    ErrorCode::NON_UPDATABLE_TABLE,
+                    format!("The target table {} of the UPDATE is not updatable", scope_table.alias),
+                ));
+            };
+            let base = self.base_of(column.table);
+            let position = column.index - base;
+            let definition = &table.columns[position];
+            let value = match &assignment.value {
+                Some(value) => {
+                    generated(&table, definition)?;
+                    Some(self.assigned_value(value, &definition.ty)?)
+                }
+                None => None,
+            };
+            match targets.iter_mut().find(|(at, _)| *at == column.table) {
+                Some((_, target)) => target.assignments.push((position, value)),
+                None => targets.push((
+                    column.table,
+                    UpdateTarget { table: table.clone(), base, assignments: vec![(position, value)] },
+                )),
+            }
+        }
+        let aliases: Vec<String> =
+            targets.iter().map(|(table, _)| self.blocks[0].scope.tables[*table].alias.clone()).collect();
+        lock_targets(&mut input, &aliases);
+        self.blocks.pop();
+        let subqueries = self.frames.pop().map(|frame| frame.subqueries).unwrap_or_default();
+        let targets = targets.into_iter().map(|(_, target)| target).collect();
+        Ok(Update { input, targets, ignore: update.ignore, subqueries })
+    }
+
+    /// Tables, WHERE, ORDER BY and LIMIT; leaves its block on the stack for what is bound over the rows.
+    pub fn rows_to_change(&mut self, rows: &Rows<'_>) -> Result<Node, SqlError> {
+        if let Some(with) = rows.with {
+            self.with(with)?;
+        }
+        self.blocks.push(Block::new(Boundary::Top, self.frames.len() - 1));
+        let mut node = self.from(rows.tables)?;
+        if let Some(selection) = rows.selection {
+            self.block().clause = Clause::Where;
+            let predicate = self.expression(selection)?;
+            node = Node::Filter { input: Box::new(node), predicate };
+        }
+        let several = rows.tables.len() > 1 || rows.tables.iter().any(|table| !table.joins.is_empty());
+        if several && (!rows.order_by.is_empty() || rows.limit.is_some()) {
+            let what = if rows.order_by.is_empty() { "LIMIT" } else { "ORDER BY" };
+            return Err(SqlError::new(ErrorCode(1221), format!("Incorrect usage of UPDATE and {what}")));
+        }
+        if !rows.order_by.is_empty() {
+            self.block().clause = Clause::Order;
+            let mut keys = Vec::new();
+            for key in rows.order_by {
+                keys.push(SortKey { expression: self.expression(&key.expr)?, descending: is_descending(key) });
+            }
+            node = Node::Sort { input: Box::new(node), keys };
+        }
+        if let Some(limit) = rows.limit {
+            let count = Some(self.row_count(limit)?);
+            node = limited(node, Limit { offset: None, count });
+        }
+        self.block().clause = Clause::Fields;
+        Ok(node)
+    }
+
+    /// Position in the row of the first column of a table of the block.
+    pub fn base_of(&mut self, table: usize) -> usize {
+        let scope = &self.block().scope;
+        scope.columns.iter().filter(|column| column.table == table).map(|column| column.index).min().unwrap_or(0)
+    }
+}
+
+/// Rows that will be changed are locked as they are read.
+pub fn lock_targets(node: &mut Node, aliases: &[String]) {
+    if let Node::Scan(scan) = node {
+        if aliases.contains(&scan.alias) {
+            scan.lock = Some(ScanLock { mode: LockMode::Exclusive, wait: None });
+        }
+        return;
+    }
+    walk::each_input_mut(node, &mut |input| lock_targets(input, aliases));
+}

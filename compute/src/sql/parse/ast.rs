@@ -1,0 +1,477 @@
+//! Parsed statements. Queries and expressions are sqlparser's; what it lacks or loses is ours.
+
+use crate::catalog::schema::{IndexKind, ReferentialAction};
+use crate::sql::plan::{ColumnPosition, ExplainFormat, Isolation, VariableScope};
+pub use sqlparser::ast as syntax;
+use sqlparser::ast::{Expr, OrderByExpr, Query, TableWithJoins};
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// One statement with the text that it came from.
+#[derive(Debug, Clone)]
+pub struct Statement {
+    pub kind: Kind,
+    pub source: Source,
+    /// Number of `?`.
+    pub parameters: usize,
+}
+
+/// The text, and where the items of its select lists stand: they name the columns of results.
+#[derive(Debug, Clone)]
+pub struct Source {
+    pub text: Arc<str>,
+    /// By the offset of the word SELECT.
+    pub(super) items: Arc<HashMap<usize, Vec<Range<usize>>>>,
+}
+
+impl Source {
+    /// Text of item `position` of this SELECT, as written.
+    pub fn item(&self, select: &syntax::Select, position: usize) -> Option<&str> {
+        let offset = (select.select_token.0.span.start.column as usize).checked_sub(1)?;
+        let range = self.items.get(&offset)?.get(position)?;
+        self.text.get(range.clone()).map(str::trim)
+    }
+}
+
+/// A table or view as written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Name {
+    pub database: Option<String>,
+    pub name: String,
+}
+
+#[derive(Debug, Clone)]
+pub enum Kind {
+    /// `into`: INTO @a, @b.
+    Query {
+        query: Box<Query>,
+        into: Vec<String>,
+    },
+    Insert(Box<Insert>),
+    Update(Box<Update>),
+    Delete(Box<Delete>),
+    CreateDatabase {
+        name: String,
+        if_not_exists: bool,
+        options: CharacterSet,
+    },
+    AlterDatabase {
+        name: Option<String>,
+        options: CharacterSet,
+    },
+    DropDatabase {
+        name: String,
+        if_exists: bool,
+    },
+    CreateTable(Box<CreateTable>),
+    CreateTableLike {
+        name: Name,
+        like: Name,
+        if_not_exists: bool,
+        temporary: bool,
+    },
+    DropTables {
+        names: Vec<Name>,
+        if_exists: bool,
+        temporary: bool,
+    },
+    AlterTable {
+        name: Name,
+        actions: Vec<AlterAction>,
+    },
+    RenameTables(Vec<(Name, Name)>),
+    Truncate(Name),
+    CreateView(Box<CreateView>),
+    DropViews {
+        names: Vec<Name>,
+        if_exists: bool,
+    },
+    Set(Vec<SetItem>),
+    SetTransaction {
+        scope: Option<VariableScope>,
+        isolation: Option<Isolation>,
+        read_only: Option<bool>,
+    },
+    Show(Show),
+    Explain {
+        statement: Box<Kind>,
+        format: ExplainFormat,
+        analyze: bool,
+    },
+    Use(String),
+    Begin {
+        consistent_snapshot: bool,
+        read_only: Option<bool>,
+    },
+    Commit {
+        chain: bool,
+        release: bool,
+    },
+    Rollback {
+        chain: bool,
+        release: bool,
+    },
+    Savepoint(String),
+    RollbackTo(String),
+    ReleaseSavepoint(String),
+    LockTables(Vec<(Name, bool)>),
+    UnlockTables,
+    Flush {
+        tables: bool,
+    },
+    Kill {
+        query_only: bool,
+        connection: Expr,
+    },
+    Prepare {
+        name: String,
+        source: Expr,
+    },
+    ExecutePrepared {
+        name: String,
+        using: Vec<String>,
+    },
+    Deallocate(String),
+    Do(Vec<Expr>),
+    Maintenance {
+        verb: String,
+        tables: Vec<Name>,
+    },
+}
+
+/// DEFAULT CHARACTER SET and COLLATE of a database or table.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CharacterSet {
+    pub charset: Option<String>,
+    pub collation: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Insert {
+    pub table: Name,
+    /// Names as written, with a table before them or not.
+    pub columns: Option<Vec<String>>,
+    pub source: InsertSource,
+    /// `AS row (a, b)` after the values.
+    pub row_alias: Option<(String, Option<Vec<String>>)>,
+    pub on_duplicate: Vec<Assignment>,
+    pub ignore: bool,
+    pub replace: bool,
+}
+
+#[derive(Debug, Clone)]
+pub enum InsertSource {
+    Values(Vec<Vec<InsertValue>>),
+    Query(Box<Query>),
+}
+
+#[derive(Debug, Clone)]
+pub enum InsertValue {
+    Default,
+    /// Read by the fast path.
+    Literal(expr::Value),
+    Expression(Expr),
+}
+
+/// `column = value`; `value` None is DEFAULT.
+#[derive(Debug, Clone)]
+pub struct Assignment {
+    /// One to three parts.
+    pub column: Vec<String>,
+    pub value: Option<Expr>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Update {
+    pub with: Option<syntax::With>,
+    pub tables: Vec<TableWithJoins>,
+    pub assignments: Vec<Assignment>,
+    pub selection: Option<Expr>,
+    pub order_by: Vec<OrderByExpr>,
+    pub limit: Option<Expr>,
+    pub ignore: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct Delete {
+    pub with: Option<syntax::With>,
+    /// Tables to delete from, by name or alias; empty for a delete from one table.
+    pub targets: Vec<Name>,
+    pub tables: Vec<TableWithJoins>,
+    pub selection: Option<Expr>,
+    pub order_by: Vec<OrderByExpr>,
+    pub limit: Option<Expr>,
+    pub ignore: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct CreateTable {
+    pub name: Name,
+    pub temporary: bool,
+    pub if_not_exists: bool,
+    pub columns: Vec<Column>,
+    pub indexes: Vec<Index>,
+    pub foreign_keys: Vec<ForeignKey>,
+    pub checks: Vec<Check>,
+    pub options: TableOptions,
+    pub source: Option<Box<Query>>,
+    /// Text of `source`.
+    pub ignore: bool,
+    pub replace: bool,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TableOptions {
+    pub engine: Option<String>,
+    pub character_set: CharacterSet,
+    pub comment: Option<String>,
+    pub auto_increment: Option<u64>,
+    pub others: Vec<String>,
+    pub partitioning: Option<String>,
+}
+
+/// A type as written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TypeName {
+    /// Upper case, synonyms resolved: `INT`, `VARCHAR`, `DOUBLE`.
+    pub name: String,
+    pub lengths: Vec<u32>,
+    /// Of ENUM and SET.
+    pub members: Vec<String>,
+    pub unsigned: bool,
+    pub zerofill: bool,
+    pub character_set: CharacterSet,
+    /// The BINARY attribute: the character set's `_bin` collation.
+    pub binary: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct Column {
+    pub name: String,
+    pub ty: TypeName,
+    pub nullable: Option<bool>,
+    pub default: Option<Default>,
+    pub on_update_now: bool,
+    pub auto_increment: bool,
+    pub generated: Option<Generated>,
+    pub comment: String,
+    pub invisible: bool,
+    /// PRIMARY KEY.
+    pub primary: bool,
+    pub unique: bool,
+    pub check: Option<Check>,
+    pub references: Option<ForeignKey>,
+}
+
+#[derive(Debug, Clone)]
+pub enum Default {
+    Null,
+    /// A literal, with its sign or introducer.
+    Literal(Box<Expr>),
+    Now,
+    Expression(Box<Expr>),
+}
+
+#[derive(Debug, Clone)]
+pub struct Generated {
+    pub expression: Box<Expr>,
+    pub stored: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct Check {
+    pub name: Option<String>,
+    pub expression: Box<Expr>,
+    pub enforced: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct Index {
+    pub name: Option<String>,
+    pub primary: bool,
+    pub unique: bool,
+    pub kind: IndexKind,
+    pub parts: Vec<IndexPart>,
+    pub comment: String,
+    pub invisible: bool,
+}
+
+#[derive(Debug, Clone)]
+pub enum IndexPart {
+    Column {
+        name: String,
+        prefix: Option<u32>,
+        descending: bool,
+    },
+    /// `((expression))`
+    Expression,
+}
+
+#[derive(Debug, Clone)]
+pub struct ForeignKey {
+    pub name: Option<String>,
+    pub index_name: Option<String>,
+    pub columns: Vec<String>,
+    pub parent: Name,
+    pub parent_columns: Vec<String>,
+    pub on_delete: ReferentialAction,
+    pub on_update: ReferentialAction,
+}
+
+#[derive(Debug, Clone)]
+pub enum AlterAction {
+    AddColumn {
+        column: Column,
+        position: ColumnPosition,
+    },
+    DropColumn(String),
+    ChangeColumn {
+        old_name: String,
+        column: Column,
+        position: ColumnPosition,
+    },
+    RenameColumn {
+        old_name: String,
+        new_name: String,
+    },
+    /// None: DROP DEFAULT.
+    SetDefault {
+        column: String,
+        default: Option<Default>,
+    },
+    AddIndex(Index),
+    DropIndex(String),
+    DropPrimaryKey,
+    RenameIndex {
+        old_name: String,
+        new_name: String,
+    },
+    SetIndexVisible {
+        name: String,
+        visible: bool,
+    },
+    AddForeignKey(ForeignKey),
+    DropForeignKey(String),
+    AddCheck(Check),
+    DropConstraint(String),
+    SetCheckEnforced {
+        name: String,
+        enforced: bool,
+    },
+    Options(TableOptions),
+    ConvertCharacterSet(CharacterSet),
+    Rename(Name),
+    Nothing,
+}
+
+#[derive(Debug, Clone)]
+pub struct CreateView {
+    pub name: Name,
+    pub or_replace: bool,
+    pub alter: bool,
+    pub columns: Option<Vec<String>>,
+    pub query: Box<Query>,
+    /// Text of `query`.
+    pub select: String,
+    pub definer: Option<String>,
+    pub invoker: bool,
+    pub algorithm: String,
+    pub check_option: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+pub enum SetItem {
+    User {
+        name: String,
+        value: Expr,
+    },
+    /// `value` None is DEFAULT.
+    System {
+        scope: VariableScope,
+        name: String,
+        value: Option<Expr>,
+    },
+    Names {
+        charset: Option<String>,
+        collation: Option<String>,
+    },
+    CharacterSet(Option<String>),
+}
+
+#[derive(Debug, Clone)]
+pub enum Filter {
+    None,
+    Like(String),
+    Where(Box<Expr>),
+}
+
+#[derive(Debug, Clone)]
+pub enum Show {
+    CreateTable(Name),
+    CreateView(Name),
+    CreateDatabase {
+        name: String,
+        if_not_exists: bool,
+    },
+    Databases(Filter),
+    Tables {
+        full: bool,
+        database: Option<String>,
+        filter: Filter,
+    },
+    TableStatus {
+        database: Option<String>,
+        filter: Filter,
+    },
+    OpenTables {
+        filter: Filter,
+    },
+    Columns {
+        full: bool,
+        table: Name,
+        filter: Filter,
+    },
+    Index {
+        table: Name,
+        filter: Filter,
+    },
+    Variables {
+        global: bool,
+        filter: Filter,
+    },
+    Status {
+        global: bool,
+        filter: Filter,
+    },
+    Collation(Filter),
+    CharacterSet(Filter),
+    Engines,
+    Plugins,
+    Privileges,
+    Warnings {
+        limit: Option<(u64, u64)>,
+        errors_only: bool,
+        count: bool,
+    },
+    ProcessList {
+        full: bool,
+    },
+    Grants {
+        user: Option<String>,
+    },
+    Triggers {
+        database: Option<String>,
+        filter: Filter,
+    },
+    Events {
+        database: Option<String>,
+        filter: Filter,
+    },
+    ProcedureStatus(Filter),
+    FunctionStatus(Filter),
+    /// SHOW CREATE PROCEDURE, FUNCTION, TRIGGER, EVENT: there are none. (kind, name)
+    CreateRoutine(&'static str, Name),
+    /// Replication and logs: never rows here.
+    Empty(&'static [&'static str]),
+}

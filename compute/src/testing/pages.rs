@@ -1,0 +1,85 @@
+//! The page server's half: reads at an LSN.
+
+use super::{FakeCluster, State};
+use crate::execute::codec::columns_of_rows;
+use async_trait::async_trait;
+use bytes::Bytes;
+use common::id::Lsn;
+use common::key::{Key, KeyRange};
+use common::service::PageService;
+use common::service::page::*;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+
+fn version(state: &State, key: &Key, lsn: Lsn) -> Option<RowVersion> {
+    let versions = state.versions.get(key)?;
+    let (lsn, row) = versions.iter().rev().find(|(written, _)| *written <= lsn)?;
+    Some(RowVersion { lsn: *lsn, row: row.clone()? })
+}
+
+#[async_trait]
+impl PageService for FakeCluster {
+    async fn get(&self, request: GetRequest) -> Result<Vec<Option<RowVersion>>, PageError> {
+        assert!(request.lsn <= self.newest(), "a read of the future");
+        let state = self.state.lock();
+        Ok(request.keys.iter().map(|key| version(&state, key, request.lsn)).collect())
+    }
+
+    async fn newest_versions(&self, keys: Vec<Key>) -> Result<Vec<Lsn>, PageError> {
+        let state = self.state.lock();
+        let newest = |key: &Key| state.versions.get(key).and_then(|versions| versions.last()).map(|(lsn, _)| *lsn);
+        Ok(keys.iter().map(|key| newest(key).unwrap_or(Lsn::ZERO)).collect())
+    }
+
+    async fn scan(&self, request: ScanRequest) -> Result<BoxStream<'static, Result<ScanBatch, PageError>>, PageError> {
+        assert!(request.lsn <= self.newest(), "a read of the future");
+        let keys_only = matches!(request.output, ScanOutput::Keys);
+        let mut rows: Vec<ScannedRow> = {
+            let state = self.state.lock();
+            let ranges = request.ranges.iter();
+            let keys = ranges.flat_map(|range| state.versions.keys().filter(move |key| range.contains(key)));
+            let versions = keys.filter_map(|key| Some((key, version(&state, key, request.lsn)?)));
+            let scanned = versions.map(|(key, version)| ScannedRow {
+                key: key.clone(),
+                lsn: version.lsn,
+                row: if keys_only { Bytes::new() } else { version.row },
+            });
+            scanned.collect()
+        };
+        if request.direction == Direction::Backward {
+            rows.reverse();
+        }
+        rows.truncate(request.limit.unwrap_or(u64::MAX).min(usize::MAX as u64) as usize);
+        let batch = |rows: &[ScannedRow]| match &request.output {
+            ScanOutput::Columns(columns) => columns_of_rows(rows, columns)
+                .map(ScanBatch::Columns)
+                .map_err(|error| PageError::BadRequest(error.message)),
+            _ => Ok(ScanBatch::Rows(rows.to_vec())),
+        };
+        let batches: Vec<_> = rows.chunks(request.batch_rows.max(1)).map(batch).collect();
+        Ok(futures::stream::iter(batches).boxed())
+    }
+
+    async fn estimate(&self, range: KeyRange) -> Result<RangeEstimate, PageError> {
+        let rows = self.rows();
+        let inside = rows.iter().filter(|(key, _)| range.contains(key));
+        let bytes = inside.clone().map(|(key, row)| (key.len() + row.len()) as u64).sum();
+        Ok(RangeEstimate { rows: inside.count() as u64, bytes })
+    }
+
+    async fn flush(&self) -> Result<Lsn, PageError> {
+        Ok(self.newest())
+    }
+
+    async fn status(&self) -> Result<PageStatus, PageError> {
+        Ok(PageStatus {
+            applied: self.newest(),
+            durable: self.newest(),
+            tablets: Vec::new(),
+            layers: 0,
+            layer_bytes: 0,
+            memtable_bytes: 0,
+            cache_memory_bytes: 0,
+        })
+    }
+}

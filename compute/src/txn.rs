@@ -1,0 +1,32 @@
+//! Transactions: read LSN, write buffer, observed versions, locks; commit through the wal.
+//!
+//! [`Transaction`] decides and does no I/O. Drivers around it await: [`snapshot`] finds the LSNs a statement reads at,
+//! [`locking`] takes locks, [`commit`] commits and finds out about lost answers, [`retry`] runs a statement again.
+//!
+//! Always true: what a statement wrote is in the write buffer or nowhere; nothing is in the log before COMMIT.
+
+pub mod commit;
+pub mod locking;
+pub mod merge;
+pub mod read_view;
+pub mod retry;
+pub mod service_error;
+pub mod snapshot;
+pub mod transaction;
+
+pub use commit::{CommitFailure, commit, roll_back};
+pub use locking::Locker;
+pub use read_view::{ReadView, ViewScan, WriteBuffer};
+pub use transaction::Transaction;
+
+use common::service::{PageService, WalService};
+use std::sync::Arc;
+
+/// The services a transaction talks to, and where its identifiers come from.
+#[derive(Clone)]
+pub struct Remote {
+    pub wal: Arc<dyn WalService>,
+    pub pages: Arc<dyn PageService>,
+    /// Random identifiers of transactions and commits; never the same twice.
+    pub new_id: Arc<dyn Fn() -> u128 + Send + Sync>,
+}

@@ -1,0 +1,285 @@
+//! A transaction's state: where it reads, what it wrote, what it relied on, and how to take part of it back.
+//!
+//! No I/O and no clock. The drivers around it ([`crate::txn::snapshot`], [`crate::txn::commit`]) await.
+//!
+//! Invariants
+//! - A write with an `observed` LSN conflicts with anything newer; a blind write never does.
+//! - `bytes` is the sum over the buffer, and never above the limit once `write` has answered.
+//! - Undoing to a mark gives the buffer that was there at the mark. Locks and observed versions stay: they can only
+//!   make a commit fail that would have passed, never the other way round.
+
+use crate::sql::plan::Isolation;
+use crate::txn::locking::LockSet;
+use crate::txn::read_view::{ReadView, WriteBuffer};
+use bytes::Bytes;
+use common::id::{CommitId, CounterId, Lsn, TxnId};
+use common::key::Key;
+use common::service::PageService;
+use common::service::wal::{CommitRequest, CounterBump, Mutation, Observed, Write};
+use expr::{ErrorCode, SqlError};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Default of [`Transaction::with_limit`]: a transaction's writes are held in memory until COMMIT.
+pub const WRITE_BYTES_MAX: usize = 1 << 30;
+
+/// What one buffered write costs beside its key and row, about: two `Bytes` and their share of a tree node.
+const WRITE_OVERHEAD_BYTES: usize = 128;
+
+#[derive(Debug)]
+pub struct Transaction {
+    id: TxnId,
+    isolation: Isolation,
+    read_only: bool,
+    /// Begun by BEGIN or autocommit=0; else it is one statement long.
+    explicit: bool,
+    /// Where plain reads read, from the first one on (REPEATABLE READ, SERIALIZABLE).
+    snapshot: Option<Lsn>,
+    buffer: Arc<WriteBuffer>,
+    bytes: usize,
+    bytes_max: usize,
+    /// Versions that writes build on, by key. Keys in no entry are written blind.
+    observed: HashMap<Key, Lsn>,
+    /// Keys relied on without a write.
+    checks: HashMap<Key, Lsn>,
+    counters: HashMap<CounterId, CounterBump>,
+    locks: Arc<Mutex<LockSet>>,
+    undo: Vec<Undo>,
+    savepoints: Vec<(String, UndoMark)>,
+}
+
+/// What a key had in the buffer before a write; `None`: nothing.
+#[derive(Debug)]
+struct Undo {
+    key: Key,
+    before: Option<Option<Bytes>>,
+}
+
+/// A place to come back to within a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UndoMark(usize);
+
+impl Transaction {
+    pub fn new(id: TxnId, isolation: Isolation, read_only: bool, explicit: bool) -> Transaction {
+        Transaction {
+            id,
+            isolation,
+            read_only,
+            explicit,
+            snapshot: None,
+            buffer: Arc::default(),
+            bytes: 0,
+            bytes_max: WRITE_BYTES_MAX,
+            observed: HashMap::new(),
+            checks: HashMap::new(),
+            counters: HashMap::new(),
+            locks: Arc::default(),
+            undo: Vec::new(),
+            savepoints: Vec::new(),
+        }
+    }
+
+    /// Another bound on the bytes held for COMMIT.
+    pub fn with_limit(self, bytes_max: usize) -> Transaction {
+        Transaction { bytes_max, ..self }
+    }
+
+    pub fn id(&self) -> TxnId {
+        self.id
+    }
+
+    pub fn isolation(&self) -> Isolation {
+        self.isolation
+    }
+
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
+    pub fn is_explicit(&self) -> bool {
+        self.explicit
+    }
+
+    pub fn locks(&self) -> Arc<Mutex<LockSet>> {
+        self.locks.clone()
+    }
+
+    /// True if COMMIT has something to send.
+    pub fn has_writes(&self) -> bool {
+        !self.buffer.is_empty() || !self.counters.is_empty()
+    }
+
+    /// True if the lock table may know of this transaction.
+    pub fn has_locks(&self) -> bool {
+        !self.locks.lock().is_empty()
+    }
+
+    /// Where plain reads read once that is settled.
+    pub fn snapshot(&self) -> Option<Lsn> {
+        self.snapshot
+    }
+
+    /// Settles where plain reads read: for the whole transaction, but for READ COMMITTED, which asks at each statement.
+    pub fn settle_snapshot(&mut self, lsn: Lsn) {
+        let per_statement = matches!(self.isolation, Isolation::ReadCommitted | Isolation::ReadUncommitted);
+        if self.snapshot.is_none() || per_statement {
+            self.snapshot = Some(lsn);
+        }
+    }
+
+    /// The data at `lsn` with this transaction's writes over it.
+    pub fn view(&self, pages: &Arc<dyn PageService>, lsn: Lsn) -> ReadView {
+        ReadView { pages: pages.clone(), lsn, buffer: self.buffer.clone() }
+    }
+
+    /// Puts a row (or deletes with `None`). `observed` is the LSN at which the key was read; `None` for a blind write.
+    /// Error 1197 if the transaction would become larger than the limit.
+    pub fn write(&mut self, key: Key, row: Option<Bytes>, observed: Option<Lsn>) -> Result<(), SqlError> {
+        let size = cost(&key, &row);
+        if self.bytes.saturating_add(size) > self.bytes_max {
+            return Err(SqlError::new(
+                ErrorCode(1197),
+                format!(
+                    "Multi-statement transaction required more than {} bytes of storage for its writes; \
+                     commit in smaller parts",
+                    self.bytes_max
+                ),
+            ));
+        }
+        if let Some(lsn) = observed {
+            note_observed(&mut self.observed, &key, lsn);
+        }
+        let before = Arc::make_mut(&mut self.buffer).insert(key.clone(), row);
+        self.bytes += size;
+        if let Some(before) = &before {
+            self.bytes -= cost(&key, before);
+        }
+        self.undo.push(Undo { key, before });
+        Ok(())
+    }
+
+    /// Relies on a key without writing it: the commit fails if it has a version newer than `lsn`.
+    pub fn check(&mut self, key: Key, lsn: Lsn) {
+        note_observed(&mut self.checks, &key, lsn);
+    }
+
+    /// Makes counter values permanent with the commit.
+    pub fn bump_counter(&mut self, bump: CounterBump) {
+        let entry = self.counters.entry(bump.counter).or_insert(bump);
+        if bump.reset {
+            *entry = bump;
+        } else {
+            entry.next = entry.next.max(bump.next);
+        }
+    }
+
+    /// The least value that the counter will have after the commit, as far as this transaction knows.
+    pub fn counter_next(&self, counter: CounterId) -> u64 {
+        self.counters.get(&counter).map_or(0, |bump| bump.next)
+    }
+
+    /// What this transaction has written under a key; the inner `None` for a deletion.
+    pub fn written(&self, key: &Key) -> Option<&Option<Bytes>> {
+        self.buffer.get(key)
+    }
+
+    /// Where the transaction is now: for a statement that may fail halfway.
+    pub fn mark(&self) -> UndoMark {
+        UndoMark(self.undo.len())
+    }
+
+    /// Takes back every write since the mark.
+    pub fn undo_to(&mut self, mark: UndoMark) {
+        if self.undo.len() <= mark.0 {
+            return;
+        }
+        let buffer = Arc::make_mut(&mut self.buffer);
+        for Undo { key, before } in self.undo.drain(mark.0..).rev() {
+            let size = buffer.get(&key).map_or(0, |row| cost(&key, row));
+            self.bytes -= size;
+            match before {
+                Some(row) => {
+                    self.bytes += cost(&key, &row);
+                    buffer.insert(key, row);
+                }
+                None => {
+                    buffer.remove(&key);
+                }
+            }
+        }
+        // A savepoint set after the mark cannot be returned to.
+        self.savepoints.retain(|(_, savepoint)| savepoint.0 <= mark.0);
+    }
+
+    /// SAVEPOINT: a name set before moves here.
+    pub fn savepoint(&mut self, name: &str) {
+        self.savepoints.retain(|(other, _)| !same_name(other, name));
+        self.savepoints.push((name.to_owned(), self.mark()));
+    }
+
+    /// ROLLBACK TO SAVEPOINT: the savepoint stays, later ones go.
+    pub fn rollback_to(&mut self, name: &str) -> Result<(), SqlError> {
+        let position = self.find_savepoint(name)?;
+        let mark = self.savepoints[position].1;
+        self.savepoints.truncate(position + 1);
+        self.undo_to(mark);
+        Ok(())
+    }
+
+    /// RELEASE SAVEPOINT: this one and later ones go, no write is taken back.
+    pub fn release_savepoint(&mut self, name: &str) -> Result<(), SqlError> {
+        let position = self.find_savepoint(name)?;
+        self.savepoints.truncate(position);
+        Ok(())
+    }
+
+    fn find_savepoint(&self, name: &str) -> Result<usize, SqlError> {
+        self.savepoints
+            .iter()
+            .position(|(other, _)| same_name(other, name))
+            .ok_or_else(|| SqlError::new(ErrorCode::SP_DOES_NOT_EXIST, format!("SAVEPOINT {name} does not exist")))
+    }
+
+    /// Everything the commit has to say. The buffer goes into it; the transaction is over.
+    pub fn into_commit(self, commit_id: CommitId) -> CommitRequest {
+        let Transaction { id, buffer, observed, mut checks, counters, locks, .. } = self;
+        let locks = locks.lock();
+        let buffer = Arc::try_unwrap(buffer).unwrap_or_else(|shared| (*shared).clone());
+        for (key, lsn) in locks.iter().filter(|(key, _)| !buffer.contains_key(*key)) {
+            note_observed(&mut checks, key, lsn);
+        }
+        // A key that was written and then taken back is still one whose version was relied on, through its lock.
+        let writes = buffer
+            .into_iter()
+            .map(|(key, row)| {
+                let lsn = [observed.get(&key).copied(), locks.observed(&key), checks.remove(&key)];
+                let observed = lsn.into_iter().flatten().min().unwrap_or(Lsn::MAX);
+                Write { mutation: Mutation { key, row }, observed }
+            })
+            .collect();
+        let checks = checks.into_iter().map(|(key, lsn)| Observed { key, lsn }).collect();
+        CommitRequest { commit_id, txn: id, writes, checks, counters: counters.into_values().collect() }
+    }
+}
+
+fn same_name(left: &str, right: &str) -> bool {
+    left.to_lowercase() == right.to_lowercase()
+}
+
+fn cost(key: &Key, row: &Option<Bytes>) -> usize {
+    key.len() + row.as_ref().map_or(0, |row| row.len()) + WRITE_OVERHEAD_BYTES
+}
+
+/// The oldest observation counts: what came after it built on it.
+fn note_observed(map: &mut HashMap<Key, Lsn>, key: &Key, lsn: Lsn) {
+    match map.get_mut(key) {
+        Some(oldest) => *oldest = lsn.min(*oldest),
+        None => {
+            map.insert(key.clone(), lsn);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
