@@ -1,0 +1,238 @@
+//! `drumlin start`: all roles in one process, calling each other directly.
+//!
+//! Up: data directory, object store, wal, page server, compute, and only then `ready`. Down: readiness turns red, compute
+//! lets statements finish, the page server flushes what it applied, the log closes. Whatever does not come down in this
+//! order recovers at the next start.
+
+use crate::failure::Failure;
+use crate::http::{Http, Readiness};
+use anyhow::Context;
+use common::env::{Clock, DataDir, DataDirError, Store, StoreError, SystemClock, object_store};
+use compute::{Compute, ComputeConfig};
+use pageserver::{PageServer, StoredState};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{info, warn};
+use wal::{WalConfig, WalEnvironment, WalNode};
+
+/// Below this a disk cache is not worth its files.
+const CACHE_DISK_BYTES_MIN: u64 = 64 << 20;
+const CACHE_MEMORY_BYTES_MIN: u64 = 16 << 20;
+
+pub struct Settings {
+    pub data_dir: PathBuf,
+    pub listen: SocketAddr,
+    /// Empty: `objects` below the data directory.
+    pub store: String,
+    pub http: SocketAddr,
+    pub cache_memory_bytes: u64,
+    pub cache_disk_bytes: u64,
+    pub insecure: bool,
+    pub root_password: String,
+}
+
+pub async fn run(settings: Settings) -> Result<(), Failure> {
+    check(&settings)?;
+    let mut signals = Signals::new()?;
+    let http_listener = bind(settings.http, "--http").await?;
+    // Found out before recovery, which may take a while; compute binds it for good.
+    drop(bind(settings.listen, "--listen").await?);
+    let readiness = Readiness::default();
+    let http = Http::start(http_listener, readiness.clone()).map_err(|error| Failure::running(error.to_string()))?;
+    let roles = tokio::select! {
+        roles = Roles::start(&settings) => roles?,
+        () = signals.next() => {
+            info!("stopped while starting");
+            return Ok(());
+        }
+    };
+    readiness.set(true);
+    println!(
+        "ready mysql={} http={} store={} version={}",
+        roles.compute.local_addr(),
+        http.local_addr(),
+        roles.store.url,
+        env!("CARGO_PKG_VERSION")
+    );
+    signals.next().await;
+    info!("stopping; a second signal stops at once");
+    readiness.set(false);
+    tokio::select! {
+        () = roles.shutdown() => {}
+        () = signals.next() => {
+            return Err(Failure::running("stopped at once by a second signal; the next start recovers"));
+        }
+    }
+    http.shutdown().await;
+    info!("stopped");
+    Ok(())
+}
+
+/// What the command line parser cannot see.
+fn check(settings: &Settings) -> Result<(), Failure> {
+    if !settings.listen.ip().is_loopback() && settings.root_password.is_empty() && !settings.insecure {
+        return Err(Failure::settings(format!(
+            "--listen {} is reachable from other hosts and root has no password; set DRUMLIN_ROOT_PASSWORD, or listen on \
+             127.0.0.1, or accept the risk with --insecure",
+            settings.listen
+        )));
+    }
+    if settings.cache_memory_bytes < CACHE_MEMORY_BYTES_MIN {
+        return Err(Failure::settings("--cache-memory must be at least 16M"));
+    }
+    if (1..CACHE_DISK_BYTES_MIN).contains(&settings.cache_disk_bytes) {
+        return Err(Failure::settings("--cache-disk must be 0 (none) or at least 64M"));
+    }
+    Ok(())
+}
+
+async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => Failure::in_the_way(format!(
+            "{flag} {address}: the port is in use by another process; stop that process, or choose another port with \
+             {flag} {}:PORT (port 0 takes any free one)",
+            address.ip()
+        )),
+        _ => Failure::in_the_way(format!("{flag} {address}: {error}; choose another address with {flag}")),
+    })
+}
+
+/// SIGTERM and ctrl-c.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Signals, Failure> {
+        let listen =
+            |kind| signal(kind).map_err(|error| Failure::running(format!("cannot listen for signals: {error}")));
+        Ok(Signals { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Everything that runs, and the directory that must not be let go before it ends.
+struct Roles {
+    store: Store,
+    wal: WalNode,
+    page_server: PageServer,
+    compute: Compute,
+    _data_dir: DataDir,
+}
+
+impl Roles {
+    async fn start(settings: &Settings) -> Result<Roles, Failure> {
+        let data_dir = DataDir::acquire(&settings.data_dir).map_err(|error| match &error {
+            DataDirError::InUse { .. } | DataDirError::Unwritable { .. } => Failure::in_the_way(error.to_string()),
+        })?;
+        let store = object_store::open(&settings.store, data_dir.path()).await.map_err(|error| match &error {
+            StoreError::BadUrl { .. } => Failure::settings(format!("--store: {error}")),
+            StoreError::Unusable { .. } => Failure::in_the_way(format!("--store: {error}")),
+        })?;
+        info!(data_dir = %data_dir.path().display(), store = store.url, "recovering");
+        let stored = pageserver::stored_state(store.objects.clone()).await.map_err(page_server_failure)?;
+        let wal = start_wal(data_dir.path(), &stored).await?;
+        check_log_fits(&wal, &store, &stored).await?;
+        let page_server = start_page_server(settings, data_dir.path(), &wal, &store).await?;
+        wal.set_page_service(page_server.service());
+        let config = ComputeConfig {
+            listen: settings.listen,
+            data_dir: data_dir.path().to_owned(),
+            root_password: settings.root_password.clone(),
+            insecure: settings.insecure,
+        };
+        let compute =
+            compute::start(config, wal.service(), page_server.service()).await.map_err(|error| match &error {
+                compute::StartError::Listen { .. } => Failure::in_the_way(format!("--listen: {error}")),
+                _ => Failure::running(format!("start the MySQL front end: {error}")),
+            })?;
+        Ok(Roles { store, wal, page_server, compute, _data_dir: data_dir })
+    }
+
+    async fn shutdown(self) {
+        self.compute.shutdown().await;
+        if let Err(error) = self.page_server.shutdown().await {
+            warn!(%error, "the last flush failed; the next start takes what it did not write from the log");
+        }
+        self.wal.shutdown().await;
+    }
+}
+
+async fn start_wal(data_dir: &Path, stored: &StoredState) -> Result<WalNode, Failure> {
+    let mut config = WalConfig::single(data_dir.join("wal"));
+    // A log that is made anew goes on behind what the store holds.
+    config.base_lsn = stored.durable;
+    config.base_counters = stored.counters.iter().map(|bump| (bump.counter, bump.next)).collect();
+    let earliest_us = stored.time_us;
+    let environment = WalEnvironment {
+        clock: Arc::new(move || SystemClock.wall_us().max(earliest_us)),
+        transport: None,
+        registry: Some(common::telemetry::registry().clone()),
+    };
+    wal::start(config, environment).await.map_err(|error| match &error {
+        wal::StartError::Log(wal::segment::RecoveryError::Damaged { .. })
+        | wal::StartError::Log(wal::segment::RecoveryError::Missing { .. }) => Failure::damaged(error.to_string()),
+        _ => Failure::running(format!("start the log: {error}")),
+    })
+}
+
+/// A log and a store that do not belong together would lose transactions: better no start than a wrong one.
+async fn check_log_fits(wal: &WalNode, store: &Store, stored: &StoredState) -> Result<(), Failure> {
+    let status = wal
+        .service()
+        .status()
+        .await
+        .context("ask the log for its state")
+        .map_err(|error| Failure::running(format!("{error:#}")))?;
+    if status.committed < stored.durable {
+        return Err(Failure::in_the_way(format!(
+            "the log in the data directory ends at lsn {} but store {} holds transactions up to {}: another server has \
+             used this store since; start with an empty --data-dir, which takes everything from the store",
+            status.committed, store.url, stored.durable
+        )));
+    }
+    if status.first > stored.durable.next() {
+        return Err(Failure::in_the_way(format!(
+            "the log in the data directory begins at lsn {} but store {} holds transactions only up to {}: this is not \
+             the store that the log was written for; correct --store",
+            status.first, store.url, stored.durable
+        )));
+    }
+    Ok(())
+}
+
+async fn start_page_server(
+    settings: &Settings,
+    data_dir: &Path,
+    wal: &WalNode,
+    store: &Store,
+) -> Result<PageServer, Failure> {
+    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    let mut config = pageserver::Config::default();
+    config.cache.memory_bytes = size(settings.cache_memory_bytes);
+    config.cache.disk = (settings.cache_disk_bytes > 0).then(|| pageserver::DiskCacheConfig {
+        directory: data_dir.join("cache"),
+        bytes: size(settings.cache_disk_bytes),
+    });
+    let page_server =
+        pageserver::start(config, wal.service(), store.objects.clone()).await.map_err(page_server_failure)?;
+    common::telemetry::add_registry(page_server.metrics());
+    Ok(page_server)
+}
+
+fn page_server_failure(error: pageserver::StartError) -> Failure {
+    match error.is_damage() {
+        true => Failure::damaged(error.to_string()),
+        false => Failure::in_the_way(format!("start the page server: {error}")),
+    }
+}
