@@ -41,10 +41,14 @@ impl PacketStream {
         PacketStream { transport, read: BytesMut::new(), write: Vec::new(), sequence: 0 }
     }
 
-    /// Takes the transport out, for the upgrade to TLS. Bytes that the client sent after its TLS request in plain
-    /// text are dropped: they must not be taken for protected ones.
+    /// Takes the transport out, for the upgrade to TLS. Bytes that were read already are the beginning of the client's
+    /// TLS handshake: the transport gives them first. What is no handshake fails there.
     pub fn into_transport(self) -> Box<dyn Transport> {
-        self.transport
+        if self.read.is_empty() {
+            return self.transport;
+        }
+        let (read, write) = tokio::io::split(self.transport);
+        Box::new(tokio::io::join(AsyncReadExt::chain(std::io::Cursor::new(self.read), read), write))
     }
 
     /// Goes on with the sequence numbers of another stream (after the upgrade to TLS).
@@ -184,6 +188,19 @@ mod tests {
         let mut near = near;
         near.write_all(&[0, 0, 1, 0]).await.unwrap();
         assert!(matches!(receiver.read(1000).await, Err(PacketError::TooLarge { limit: 1000 })));
+    }
+
+    #[tokio::test]
+    async fn what_follows_a_message_in_one_segment_is_not_lost_to_tls() {
+        let (mut near, far) = tokio::io::duplex(1 << 10);
+        near.write_all(&[1, 0, 0, 0, 9, b'h', b'i']).await.unwrap();
+        let mut receiver = PacketStream::new(Box::new(far));
+        assert_eq!(receiver.read(10).await.unwrap(), [9]);
+        near.write_all(b"!").await.unwrap();
+        drop(near);
+        let mut rest = Vec::new();
+        receiver.into_transport().read_to_end(&mut rest).await.unwrap();
+        assert_eq!(rest, b"hi!");
     }
 
     #[tokio::test]
