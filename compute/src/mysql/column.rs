@@ -4,6 +4,7 @@ use crate::sql::plan::Field;
 use expr::collation::CollationId;
 use expr::mysql_type::{BlobSize, MysqlType, TypeKind};
 use mysql_common::constants::{ColumnFlags, ColumnType};
+use mysql_common::io::BufMutExt;
 use mysql_common::packets::Column;
 
 /// Decimals of floating point columns without a fixed scale, and of strings.
@@ -37,6 +38,24 @@ pub fn definition(field: &Field, result_charset: CollationId) -> Column {
 /// The definition of a `?`.
 pub fn parameter(ty: &MysqlType) -> Column {
     typed(ty, CollationId::BINARY).with_name(b"?").with_flags(ColumnFlags::BINARY_FLAG)
+}
+
+/// Writes a definition's payload. mysql_common's own serialisation has length and character set the wrong way round.
+pub fn encode(column: &Column, out: &mut Vec<u8>) {
+    out.put_lenenc_str(b"def");
+    for text in
+        [column.schema_ref(), column.table_ref(), column.org_table_ref(), column.name_ref(), column.org_name_ref()]
+    {
+        out.put_lenenc_str(text);
+    }
+    // Bytes of the fields from here on.
+    out.push(12);
+    out.extend_from_slice(&column.character_set().to_le_bytes());
+    out.extend_from_slice(&column.column_length().to_le_bytes());
+    out.push(column.column_type() as u8);
+    out.extend_from_slice(&column.flags().bits().to_le_bytes());
+    out.push(column.decimals());
+    out.extend_from_slice(&[0, 0]);
 }
 
 fn typed(ty: &MysqlType, result_charset: CollationId) -> Column {
@@ -160,6 +179,20 @@ mod tests {
         let field = Field { name: "c".to_string(), ty, origin: None };
         let column = definition(&field, CollationId::UTF8MB4_0900_AI_CI);
         (column.column_type(), column.column_length(), column.character_set(), column.decimals())
+    }
+
+    #[test]
+    fn a_client_reads_back_what_was_sent() {
+        use mysql_common::io::ParseBuf;
+        use mysql_common::proto::MyDeserialize;
+        let field =
+            Field { name: "c".to_string(), ty: MysqlType::new(TypeKind::VarBinary { length: 9 }), origin: None };
+        let sent = definition(&field, CollationId::UTF8MB4_0900_AI_CI);
+        let mut bytes = Vec::new();
+        encode(&sent, &mut bytes);
+        let read = Column::deserialize((), &mut ParseBuf(&bytes)).unwrap();
+        assert_eq!((read.character_set(), read.column_length(), read.name_str().as_ref()), (63, 9, "c"));
+        assert_eq!((read.column_type(), read.flags()), (sent.column_type(), sent.flags()));
     }
 
     #[test]

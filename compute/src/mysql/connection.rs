@@ -17,7 +17,6 @@ use expr::{ErrorCode, MysqlType, SqlError, Value};
 use futures::StreamExt;
 use mysql_common::constants::{CapabilityFlags, StatusFlags};
 use mysql_common::io::BufMutExt;
-use mysql_common::proto::MySerialize;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -271,7 +270,7 @@ impl Connection {
         let charset = self.result_charset();
         for field in fields {
             let definition = column::definition(field, charset);
-            self.packets.write(|out| definition.serialize(out)).await?;
+            self.packets.write(|out| column::encode(&definition, out)).await?;
         }
         if !self.capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF) {
             self.send_eof(false).await?;
@@ -371,7 +370,7 @@ impl Connection {
         if !parameters.is_empty() {
             for ty in &parameters {
                 let definition = column::parameter(ty);
-                self.packets.write(|out| definition.serialize(out)).await?;
+                self.packets.write(|out| column::encode(&definition, out)).await?;
             }
             if !self.capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF) {
                 self.send_eof(false).await?;
@@ -430,7 +429,7 @@ impl Connection {
                     let definition = column::definition(field, charset);
                     self.packets
                         .write(|out| {
-                            definition.serialize(out);
+                            column::encode(&definition, out);
                             // COM_FIELD_LIST adds the default value; NULL tells nothing wrong.
                             out.push(0xfb);
                         })
