@@ -50,8 +50,11 @@ fn merge_level0(manifest: &Manifest, options: &ChooseOptions) -> Option<Plan> {
     }
     // In order of insertion, keys ascend and layers do not overlap: no need to rewrite them.
     let oldest = *level0.last()?;
+    // What comes out may span everything from the first key to the last: layers between two flushed ones belong to it.
+    let first = level0.iter().map(|flushed| &flushed.first).min()?;
+    let last = level0.iter().map(|flushed| &flushed.last).max()?;
     let overlap: Vec<&LayerMeta> =
-        of_level(manifest, 1).filter(|layer| level0.iter().any(|flushed| flushed.overlaps(layer))).collect();
+        of_level(manifest, 1).filter(|layer| layer.first <= *last && layer.last >= *first).collect();
     if oldest.bytes * 4 >= options.layer_bytes && !of_level(manifest, 1).any(|layer| layer.overlaps(oldest)) {
         return Some(plan(manifest, vec![oldest.clone()], 1, true));
     }
@@ -131,6 +134,13 @@ mod tests {
 
     const OPTIONS: ChooseOptions =
         ChooseOptions { level0_layers: 3, level1_bytes: 100, level_growth: 10, layer_bytes: 40 };
+
+    #[test]
+    fn a_merge_takes_what_lies_between_its_inputs() {
+        let lines = ["0 x-z 5-5 30", "0 a-b 4-4 30", "0 a-c 3-3 30", "1 a-a 1-1 10", "1 m-n 2-2 10"];
+        let plan = choose(&manifest(&lines), &OPTIONS, Lsn::ZERO).unwrap();
+        assert_eq!((plan.level, plan.inputs.len()), (1, 5));
+    }
 
     /// "level first-last lsn-lsn bytes", sequence numbers in order.
     fn manifest(lines: &[&str]) -> Manifest {
