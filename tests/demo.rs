@@ -12,7 +12,7 @@ async fn the_auction_loads_and_its_queries_answer() {
     let server = Launch::new(data.path()).start();
     let url = format!("mysql://root@{}/", server.mysql());
     let demo = |arguments: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_drumlin"))
+        let output = Command::new(harness::program())
             .args(["demo", "auction", "--url", &url, "--users", "60", "--items", "80", "--bids", "900"])
             .args(arguments)
             .output()
@@ -47,7 +47,7 @@ async fn the_auction_loads_and_its_queries_answer() {
 fn no_server_is_explained() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let url = format!("mysql://root@{nobody}/");
-    let output = Command::new(env!("CARGO_BIN_EXE_drumlin")).args(["demo", "auction", "--url", &url]).output().unwrap();
+    let output = Command::new(harness::program()).args(["demo", "auction", "--url", &url]).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{stderr}");
     assert!(stderr.contains("drumlin start"), "{stderr}");

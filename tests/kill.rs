@@ -60,14 +60,19 @@ async fn acknowledged_transactions_survive_kill_9() {
         check(&running, &mut told).await;
         let before = told.len();
         let delay = Duration::from_millis(20 + random.below(900));
-        unanswered += write_and_kill(running, delay, round % 3 == 1, &mut told).await;
+        let flush = round % 3 == 1;
+        unanswered += write_and_kill(running, delay, flush, &mut told).await;
         let mut meanwhile = Vec::new();
         if round % 3 == 2 {
             std::fs::remove_dir_all(data.path().join("cache")).unwrap_or_default();
             meanwhile.push("cache directory deleted".to_owned());
         }
         if round % 2 == 1 {
-            meanwhile.extend(segment::tear(data.path(), &random));
+            // What a flush has put into the store was synced, whether its client got the answer or not.
+            let answered = |bytes: &[u8]| {
+                flush || markers(bytes).any(|transaction| told.get(&transaction) == Some(&Told::Committed))
+            };
+            meanwhile.extend(segment::tear(data.path(), &random, answered));
         }
         println!("round {round}: {} transactions in {delay:?}; {}", told.len() - before, meanwhile.join(", "));
     }
@@ -143,9 +148,24 @@ async fn write_until_killed(mut connection: Conn, writer: u32, first: u32) -> Ve
     told
 }
 
+/// Text that only this transaction's rows hold.
+fn marker(writer: u32, txn: u32) -> String {
+    format!("<{writer}:{txn}>")
+}
+
+/// The transactions whose rows are in these bytes of the log.
+fn markers(bytes: &[u8]) -> impl Iterator<Item = Transaction> + '_ {
+    let begins = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'<');
+    begins.filter_map(|(at, _)| {
+        let text = bytes[at + 1..].split(|byte| *byte == b'>').next()?;
+        let (writer, txn) = std::str::from_utf8(text).ok()?.split_once(':')?;
+        Some((writer.parse().ok()?, txn.parse().ok()?))
+    })
+}
+
 /// Three rows and the row that everybody updates. Some transactions end in ROLLBACK. Returns whether it committed.
 async fn transaction(connection: &mut Conn, writer: u32, txn: u32) -> Result<bool, Error> {
-    let filler = "f".repeat((txn % 200) as usize);
+    let filler = marker(writer, txn) + &"f".repeat((txn % 180) as usize);
     connection.query_drop("START TRANSACTION").await?;
     let first = format!("INSERT INTO k.parts VALUES ({writer}, {txn}, 0, '{filler}'), ({writer}, {txn}, 1, NULL)");
     connection.query_drop(first).await?;

@@ -12,7 +12,7 @@ fn directory() -> tempfile::TempDir {
 }
 
 fn drumlin(arguments: &[&str]) -> (i32, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_drumlin")).args(arguments).output().unwrap();
+    let output = Command::new(harness::program()).args(arguments).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
 }

@@ -6,6 +6,7 @@ mod harness;
 use harness::moto::Moto;
 use harness::{Launch, Server};
 use mysql_async::prelude::*;
+use std::sync::Arc;
 
 #[tokio::test]
 async fn a_directory_holds_the_data() {
@@ -15,16 +16,16 @@ async fn a_directory_holds_the_data() {
 
 #[tokio::test]
 async fn an_s3_bucket_holds_the_data() {
-    let moto = Moto::start();
-    moto.create_bucket("auctions").await;
-    store_holds_the_data(|data| on_s3(&moto, data, "s3://auctions/some/prefix")).await;
+    let moto = Arc::new(Moto::start());
+    moto.create_bucket("auctions");
+    store_holds_the_data(|data| Launch::new(data).on_s3(&moto, "s3://auctions/some/prefix")).await;
 }
 
 #[tokio::test]
 async fn acknowledged_rows_survive_kill_9_with_their_store_on_s3() {
-    let (moto, data) = (Moto::start(), tempfile::tempdir().unwrap());
-    moto.create_bucket("auctions").await;
-    let launch = on_s3(&moto, data.path(), "s3://auctions");
+    let (moto, data) = (Arc::new(Moto::start()), tempfile::tempdir().unwrap());
+    moto.create_bucket("auctions");
+    let launch = Launch::new(data.path()).on_s3(&moto, "s3://auctions");
     let server = launch.start();
     server.run(&["CREATE DATABASE s", "CREATE TABLE s.t (id INT PRIMARY KEY)", "INSERT INTO s.t VALUES (1)"]).await;
     server.run(&["FLUSH TABLES", "INSERT INTO s.t VALUES (2)"]).await;
@@ -38,31 +39,14 @@ async fn acknowledged_rows_survive_kill_9_with_their_store_on_s3() {
 
 #[tokio::test]
 async fn what_is_wrong_with_a_bucket_is_explained() {
-    let (moto, data) = (Moto::start(), tempfile::tempdir().unwrap());
-    let (code, line) = on_s3(&moto, data.path(), "s3://missing").fail();
+    let (moto, data) = (Arc::new(Moto::start()), tempfile::tempdir().unwrap());
+    let missing = || Launch::new(data.path()).on_s3(&moto, "s3://missing");
+    let (code, line) = missing().fail();
     assert_eq!(code, 3, "{line}");
     assert!(line.contains("the bucket does not exist") && line.contains("aws s3 mb s3://missing"), "{line}");
-    let nobody = on_s3(&moto, data.path(), "s3://missing")
-        .variable("AWS_ACCESS_KEY_ID", "")
-        .variable("AWS_SECRET_ACCESS_KEY", "")
-        .fail();
+    let nobody = missing().variable("AWS_ACCESS_KEY_ID", "").variable("AWS_SECRET_ACCESS_KEY", "").fail();
     assert_eq!(nobody.0, 3, "{}", nobody.1);
     assert!(nobody.1.contains("no valid credentials") && nobody.1.contains("AWS_ACCESS_KEY_ID"), "{}", nobody.1);
-}
-
-/// Settings of a real AWS user on this machine must not reach the test, nor the test them.
-fn on_s3(moto: &Moto, data: &std::path::Path, url: &str) -> Launch {
-    let nowhere = data.join("no-such-file");
-    let nowhere = nowhere.to_str().unwrap();
-    Launch::new(data)
-        .store(url)
-        .variable("AWS_ENDPOINT_URL", &format!("http://{}", moto.address))
-        .variable("AWS_ACCESS_KEY_ID", "test")
-        .variable("AWS_SECRET_ACCESS_KEY", "test")
-        .variable("AWS_REGION", "eu-central-1")
-        .variable("AWS_EC2_METADATA_DISABLED", "true")
-        .variable("AWS_CONFIG_FILE", nowhere)
-        .variable("AWS_SHARED_CREDENTIALS_FILE", nowhere)
 }
 
 const SCHEMA: &[&str] = &[

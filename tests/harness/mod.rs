@@ -7,6 +7,7 @@
 pub mod moto;
 pub mod segment;
 
+use moto::Moto;
 use mysql_async::prelude::*;
 use mysql_async::{Conn, Opts, OptsBuilder};
 use rustix::process::{Pid, Signal, kill_process};
@@ -28,11 +29,45 @@ pub struct Launch {
     pub store: Option<String>,
     pub arguments: Vec<String>,
     pub environment: Vec<(String, String)>,
+    /// The S3 server that `store` is on, for as long as a server or another start may need it.
+    moto: Option<Arc<Moto>>,
 }
 
 impl Launch {
+    /// On a store below the data directory. With `DRUMLIN_TEST_STORE=s3`: in a bucket of an S3 server of its own.
     pub fn new(data_dir: &Path) -> Launch {
-        Launch { data_dir: data_dir.to_owned(), store: None, arguments: Vec::new(), environment: Vec::new() }
+        let launch = Launch {
+            data_dir: data_dir.to_owned(),
+            store: None,
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            moto: None,
+        };
+        match std::env::var("DRUMLIN_TEST_STORE").as_deref() {
+            Ok("s3") => {
+                let moto = Moto::start();
+                moto.create_bucket("test");
+                launch.on_s3(&Arc::new(moto), "s3://test/database")
+            }
+            Ok(other) => panic!("DRUMLIN_TEST_STORE={other}: only s3 is known"),
+            Err(_) => launch,
+        }
+    }
+
+    /// Settings of a real AWS user on this machine must not reach the test, nor the test them.
+    pub fn on_s3(self, moto: &Arc<Moto>, url: &str) -> Launch {
+        let nowhere = self.data_dir.join("no-such-file");
+        let nowhere = nowhere.to_str().expect("temporary directories have plain names");
+        let launch = self
+            .store(url)
+            .variable("AWS_ENDPOINT_URL", &format!("http://{}", moto.address))
+            .variable("AWS_ACCESS_KEY_ID", "test")
+            .variable("AWS_SECRET_ACCESS_KEY", "test")
+            .variable("AWS_REGION", "eu-central-1")
+            .variable("AWS_EC2_METADATA_DISABLED", "true")
+            .variable("AWS_CONFIG_FILE", nowhere)
+            .variable("AWS_SHARED_CREDENTIALS_FILE", nowhere);
+        Launch { moto: Some(moto.clone()), ..launch }
     }
 
     pub fn store(mut self, url: &str) -> Launch {
@@ -51,7 +86,7 @@ impl Launch {
     }
 
     fn spawn(&self) -> Child {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_drumlin"));
+        let mut command = Command::new(program());
         command.args(["start", "--data-dir"]).arg(&self.data_dir);
         for (flag, default) in [("--listen", "127.0.0.1:0"), ("--http", "127.0.0.1:0"), ("--cache-disk", "64M")] {
             if !self.arguments.iter().any(|argument| argument == flag) {
@@ -79,7 +114,7 @@ impl Launch {
             }
         });
         match lines.recv_timeout(READY_WITHIN) {
-            Ok(ready) => Server { child, ready, lines, log },
+            Ok(ready) => Server { child, ready, lines, log, _moto: self.moto.clone() },
             Err(_) => {
                 let _ = child.kill();
                 let _ = child.wait();
@@ -103,6 +138,11 @@ impl Launch {
         assert!(!text.contains("panicked"), "{text}");
         (status.code().unwrap_or(-1), text.lines().last().unwrap_or_default().to_owned())
     }
+}
+
+/// The binary under test: of this build, or the one that `DRUMLIN_TEST_BINARY` names (a release build, for one).
+pub fn program() -> PathBuf {
+    std::env::var_os("DRUMLIN_TEST_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_drumlin").into(), PathBuf::from)
 }
 
 /// What a child writes to stderr.
@@ -155,6 +195,7 @@ pub struct Server {
     ready: String,
     lines: mpsc::Receiver<String>,
     log: Log,
+    _moto: Option<Arc<Moto>>,
 }
 
 impl Server {

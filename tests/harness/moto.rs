@@ -1,12 +1,11 @@
 //! An S3 server as a real process: moto, from the machine or installed into a Python environment in the target directory.
 
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 pub struct Moto {
     child: Child,
@@ -39,13 +38,13 @@ impl Moto {
         Moto { child, address }
     }
 
-    pub async fn create_bucket(&self, name: &str) {
-        let mut stream = tokio::net::TcpStream::connect(self.address).await.unwrap();
+    pub fn create_bucket(&self, name: &str) {
+        let mut stream = TcpStream::connect(self.address).unwrap();
         let request =
             format!("PUT /{name} HTTP/1.1\r\nHost: {}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", self.address);
-        stream.write_all(request.as_bytes()).await.unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
+        stream.read_to_string(&mut answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
 }

@@ -40,26 +40,39 @@ pub fn records(contents: &[u8]) -> (Vec<usize>, usize) {
     (starts, at.min(contents.len()))
 }
 
-/// What a power cut may leave behind the last record: a cut file, or bytes of a write that did not finish. Returns what
-/// was done, in words.
-pub fn tear(directory: &Path, random: &common::env::Random) -> Option<String> {
+/// What a power cut may do to the end of the log: it cuts the file, or leaves bytes of a write that did not finish, at a
+/// random byte beyond what is known to be synced. Every record says where its group began, and a group is written only
+/// once all before it is synced; the last group itself was synced if something in it was acknowledged, which `answered`
+/// tells from its bytes. Returns what was done, in words.
+pub fn tear(directory: &Path, random: &common::env::Random, answered: impl Fn(&[u8]) -> bool) -> Option<String> {
     let path = segments(directory).pop()?;
     let contents = std::fs::read(&path).unwrap();
-    let (_, end) = records(&contents);
+    let (starts, end) = records(&contents);
+    let last = *starts.last()?;
+    let group_start = u32::from_le_bytes(contents[last + 8..last + 12].try_into().unwrap()) as usize;
+    let synced = if answered(&contents[group_start..end]) { end } else { group_start };
     let file = OpenOptions::new().write(true).open(&path).unwrap();
-    let free = contents.len() - end;
-    if free == 0 {
+    if contents.len() == synced {
         return None;
     }
+    let lost = |at: usize| {
+        format!(
+            "{} bytes before the end of the last record, {} beyond the last sync",
+            end.saturating_sub(at),
+            at - synced
+        )
+    };
+    // Half of the time within the last group, where there is one that may be lost: the rest of the file is long and empty.
+    let limit = if synced < end && random.below(2) == 0 { end } else { contents.len() };
+    let at = synced + random.below((limit - synced) as u64 + 1) as usize;
     if random.below(2) == 0 {
-        let size = end + random.below(free as u64 + 1) as usize;
-        file.set_len(size as u64).unwrap();
-        return Some(format!("cut at byte {size}, {} beyond the last record", size - end));
+        file.set_len(at as u64).unwrap();
+        return Some(format!("cut at byte {at}, {}", lost(at)));
     }
-    let mut garbage = vec![0; 1 + random.below(free.min(500) as u64) as usize];
+    let mut garbage = vec![0; 1 + random.below((contents.len() - at).min(500) as u64) as usize];
     random.fill(&mut garbage);
-    file.write_all_at(&garbage, end as u64).unwrap();
-    Some(format!("{} bytes of garbage behind the last record", garbage.len()))
+    file.write_all_at(&garbage, at as u64).unwrap();
+    Some(format!("{} bytes of garbage at byte {at}, {}", garbage.len(), lost(at)))
 }
 
 /// Changes one byte in the middle of the first records of the oldest segment that has many.
