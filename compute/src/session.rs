@@ -14,6 +14,7 @@ pub mod result;
 mod run;
 mod set;
 mod show;
+mod source;
 mod sql_mode;
 mod transaction;
 pub mod variables;
@@ -25,13 +26,14 @@ use crate::execute::Settings;
 use crate::execute::row::Cancel;
 use crate::session::engine::SessionHandle;
 use crate::session::prepared::PreparedStatement;
+use crate::session::source::Source;
 use crate::session::variables::Values;
 use crate::sql::parse;
 use crate::sql::plan::Isolation;
 use crate::txn::Transaction;
 use expr::collation::CollationId;
 use expr::error::Warning;
-use expr::eval::{Effects, EvalContext, SessionInfo, SqlMode, TimeZone};
+use expr::eval::{Effects, EvalContext, SessionInfo, SqlMode, UserVariables};
 use expr::value::Value;
 use expr::{ErrorCode, SqlError};
 use result::StatementResult;
@@ -45,11 +47,11 @@ use tokio_util::sync::CancellationToken;
 pub struct Session {
     engine: Arc<Engine>,
     handle: Arc<SessionHandle>,
-    user: String,
-    database: Option<String>,
-    variables: Values,
-    /// Names in lower case.
-    user_variables: HashMap<String, Value>,
+    account: Account,
+    database: Option<Arc<str>>,
+    variables: Arc<Values>,
+    /// Names in lower case. Shared with the statement that runs.
+    user_variables: UserVariables,
     transaction: Option<Transaction>,
     /// SET TRANSACTION: of the next one only.
     next_isolation: Option<Isolation>,
@@ -67,6 +69,20 @@ pub struct Session {
     sending: Option<Sending>,
 }
 
+/// Whom the client is taken for.
+struct Account {
+    /// As USER() gives it.
+    user: Arc<str>,
+    /// As CURRENT_USER() gives it.
+    current_user: Arc<str>,
+}
+
+impl Account {
+    fn new(name: &str, host: &str) -> Account {
+        Account { user: format!("{name}@{host}").into(), current_user: format!("{name}@%").into() }
+    }
+}
+
 /// What is left to do when the last row has been sent.
 struct Sending {
     effects: Arc<Effects>,
@@ -76,15 +92,16 @@ struct Sending {
 
 impl Session {
     pub fn new(engine: Arc<Engine>, id: u64, user: String, host: String) -> Session {
-        let handle = engine.register(id, user.clone(), host);
+        let account = Account::new(&user, &host);
+        let handle = engine.register(id, user, host);
         let variables = engine.globals();
         Session {
             engine,
             handle,
-            user,
+            account,
             database: None,
             variables,
-            user_variables: HashMap::new(),
+            user_variables: UserVariables::default(),
             transaction: None,
             next_isolation: None,
             next_read_only: None,
@@ -110,7 +127,7 @@ impl Session {
     pub async fn reset(&mut self) {
         self.roll_back().await;
         self.variables = self.engine.globals();
-        self.user_variables.clear();
+        self.user_variables = UserVariables::default();
         self.next_isolation = None;
         self.next_read_only = None;
         self.prepared.clear();
@@ -132,7 +149,7 @@ impl Session {
         self.engine.began(&self.handle, text);
         self.handle.cancel.reset();
         let outcome = match parse::parse(text, self.sql_mode()) {
-            Ok(statement) => self.run(&statement, Arc::from([])).await,
+            Ok(statement) => self.run(&Source::new(statement), Arc::from([])).await,
             Err(error) => {
                 self.warnings.clear();
                 Err(error)
@@ -151,7 +168,7 @@ impl Session {
         };
         self.set_text("collation_database", collation.name());
         self.set_text("character_set_database", collation.charset().name());
-        self.database = Some(name.to_string());
+        self.database = Some(name.into());
         self.handle.set_database(self.database.clone());
         Ok(())
     }
@@ -172,7 +189,7 @@ impl Session {
 
     /// COM_CHANGE_USER, after authentication.
     pub fn set_user(&mut self, user: String) {
-        self.user = user;
+        self.account = Account::new(&user, &self.handle.host);
         self.database = None;
         self.handle.set_database(None);
     }
@@ -204,7 +221,7 @@ impl Session {
     }
 
     pub fn autocommit(&self) -> bool {
-        self.variables.boolean("autocommit")
+        self.variables.effective().autocommit
     }
 
     pub fn no_backslash_escapes(&self) -> bool {
@@ -212,11 +229,11 @@ impl Session {
     }
 
     pub fn max_allowed_packet(&self) -> usize {
-        self.variables.integer("max_allowed_packet") as usize
+        self.variables.effective().max_allowed_packet
     }
 
     pub fn wait_timeout(&self) -> Duration {
-        Duration::from_secs(self.variables.integer("wait_timeout"))
+        self.variables.effective().wait_timeout
     }
 
     /// What text in results is said to be in. Rows are sent as UTF-8; other character sets are not converted yet.
@@ -225,47 +242,39 @@ impl Session {
     }
 
     fn connection_collation(&self) -> CollationId {
-        CollationId::by_name(self.variables.get("collation_connection"))
-            .map_or(CollationId::UTF8MB4_0900_AI_CI, |info| info.id)
+        self.variables.effective().collation_connection
     }
 
     fn sql_mode(&self) -> SqlMode {
-        // Checked when it was set.
-        sql_mode::parse(&Value::text(self.variables.get("sql_mode")), "sql_mode").unwrap_or_default()
-    }
-
-    fn time_zone(&self) -> TimeZone {
-        variables::time_zone(self.variables.get("time_zone")).unwrap_or(TimeZone::Offset(0))
+        self.variables.effective().sql_mode
     }
 
     /// Sets a variable of the table by a value that is known to be good.
     fn set_text(&mut self, name: &str, text: &str) {
         if let Some(variable) = variables::lookup(name) {
-            self.variables.set(variable, Some(text.to_string()));
+            Arc::make_mut(&mut self.variables).set(variable, Some(text.to_string()));
         }
     }
 
     fn settings(&self) -> Settings {
+        let variables = self.variables.effective();
         Settings {
-            foreign_key_checks: self.variables.boolean("foreign_key_checks"),
-            lock_wait_timeout: Duration::from_secs(self.variables.integer("innodb_lock_wait_timeout")),
-            auto_increment_increment: self.variables.integer("auto_increment_increment"),
-            auto_increment_offset: self.variables.integer("auto_increment_offset"),
+            foreign_key_checks: variables.foreign_key_checks,
+            lock_wait_timeout: variables.lock_wait_timeout,
+            auto_increment_increment: variables.auto_increment_increment,
+            auto_increment_offset: variables.auto_increment_offset,
             client_found_rows: self.client_found_rows,
         }
     }
 
     /// What expressions of a new statement see.
     fn eval_context(&self, parameters: Arc<[Value]>) -> EvalContext {
-        let now_us = match self.variables.get("timestamp").parse::<f64>() {
-            Ok(seconds) if seconds > 0.0 => (seconds * 1e6) as i64,
-            _ => self.engine.clock.wall_us() as i64,
-        };
-        let effects = Effects { user_variables: self.user_variables.clone().into(), ..Effects::default() };
+        let variables = self.variables.effective();
+        let effects = Effects { user_variables: self.user_variables.clone(), ..Effects::default() };
         EvalContext {
-            sql_mode: self.sql_mode(),
-            time_zone: self.time_zone(),
-            now_us,
+            sql_mode: variables.sql_mode,
+            time_zone: variables.time_zone,
+            now_us: variables.timestamp_us.unwrap_or_else(|| self.engine.clock.wall_us() as i64),
             parameters,
             outer_rows: Vec::new(),
             subqueries: Vec::new(),
@@ -277,21 +286,22 @@ impl Session {
     }
 
     fn info(&self) -> SessionInfo {
+        let variables = self.variables.effective();
         SessionInfo {
             database: self.database.clone(),
-            user: format!("{}@{}", self.user, self.handle.host),
-            current_user: format!("{}@%", self.user),
+            user: self.account.user.clone(),
+            current_user: self.account.current_user.clone(),
             connection_id: self.handle.id,
             version: self.engine.version(),
             last_insert_id: self.last_insert_id,
             row_count: self.row_count,
             found_rows: self.found_rows,
-            collation_connection: self.connection_collation().0,
-            group_concat_max_len: self.variables.integer("group_concat_max_len") as usize,
-            max_allowed_packet: self.max_allowed_packet(),
-            div_precision_increment: self.variables.integer("div_precision_increment") as u8,
-            default_week_format: self.variables.integer("default_week_format") as u8,
-            lc_time_names: self.variables.get("lc_time_names").to_string(),
+            collation_connection: variables.collation_connection.0,
+            group_concat_max_len: variables.group_concat_max_len,
+            max_allowed_packet: variables.max_allowed_packet,
+            div_precision_increment: variables.div_precision_increment,
+            default_week_format: variables.default_week_format,
+            lc_time_names: variables.lc_time_names.clone(),
         }
     }
 }

@@ -35,13 +35,16 @@ pub struct EvalContext {
     pub effects: Arc<Effects>,
 }
 
+/// User variables by name (`@name`, in lower case).
+pub type UserVariables = Arc<Mutex<HashMap<String, Value>>>;
+
 /// What evaluation leaves behind for the session.
 #[derive(Debug, Default)]
 pub struct Effects {
     /// Of casts and functions; at most [`Effects::WARNINGS_MAX`] are kept, all are counted.
     pub warnings: Mutex<Vec<Warning>>,
-    /// User variables (`@name`, lower case); written by `Assign`, copied back to the session after the statement.
-    pub user_variables: Mutex<HashMap<String, Value>>,
+    /// Shared with the session; written by `Assign`.
+    pub user_variables: UserVariables,
     /// LAST_INSERT_ID(expr) stores here.
     pub last_insert_id: Mutex<Option<u64>>,
     /// Where RAND and RAND(seed) stand.
@@ -56,13 +59,13 @@ impl Effects {
 /// What information functions answer from: DATABASE(), USER(), CONNECTION_ID(), system variables.
 #[derive(Debug, Clone, Default)]
 pub struct SessionInfo {
-    pub database: Option<String>,
+    pub database: Option<Arc<str>>,
     /// `root@localhost`: what USER() gives.
-    pub user: String,
+    pub user: Arc<str>,
     /// The account that was matched: CURRENT_USER().
-    pub current_user: String,
+    pub current_user: Arc<str>,
     pub connection_id: u64,
-    pub version: String,
+    pub version: Arc<str>,
     pub last_insert_id: u64,
     pub row_count: i64,
     pub found_rows: u64,
@@ -72,7 +75,7 @@ pub struct SessionInfo {
     pub max_allowed_packet: usize,
     pub div_precision_increment: u8,
     pub default_week_format: u8,
-    pub lc_time_names: String,
+    pub lc_time_names: Arc<str>,
 }
 
 /// Result of one subquery, filled in by the executor before the expression that uses it.

@@ -30,7 +30,7 @@ pub struct Front {
     pub root: Credential,
     /// Accept an empty password from other hosts.
     pub insecure: bool,
-    pub version: String,
+    pub version: Arc<str>,
     pub connections_max: u64,
     pub random: Random,
     next_connection: AtomicU64,

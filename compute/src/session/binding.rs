@@ -14,32 +14,49 @@ use expr::eval::SqlMode;
 use expr::mysql_type::{MysqlType, TypeKind};
 use expr::value::Value;
 use expr::{ErrorCode, Expression, SqlError};
-use std::sync::Arc;
+use std::cell::Cell;
+use std::sync::{Arc, PoisonError};
+
+/// A bound statement.
+pub(super) struct Bound {
+    pub prepared: Prepared,
+    /// Nothing of the session went into it that may be different at the next execution: no values of system variables,
+    /// no types of user variables.
+    pub lasting: bool,
+}
 
 impl Session {
     /// Binds a statement against a catalog.
-    pub(super) fn bind(&self, statement: &ast::Statement, catalog: &Catalog) -> Result<Prepared, SqlError> {
-        let definer = format!("{}@{}", self.user, "%");
-        let variable = |scope: Option<VariableScope>, name: &str| self.variable_value(scope, name);
-        let user_variable = |name: &str| self.user_variables.get(name).map(type_of);
+    pub(super) fn bind(&self, statement: &ast::Statement, catalog: &Catalog) -> Result<Bound, SqlError> {
+        let variables = self.user_variables.lock().unwrap_or_else(PoisonError::into_inner);
+        let lasting = Cell::new(true);
+        let variable = |scope: Option<VariableScope>, name: &str| {
+            lasting.set(false);
+            self.variable_value(scope, name)
+        };
+        let user_variable = |name: &str| {
+            lasting.set(false);
+            variables.get(name).map(type_of)
+        };
         let context = BindContext {
             catalog,
             database: self.database.as_deref(),
             sql_mode: self.sql_mode(),
             collation_connection: self.connection_collation(),
-            definer: &definer,
+            definer: &self.account.current_user,
             variable: &variable,
             user_variable: &user_variable,
             virtual_table: &virtual_columns,
             statistics: &*self.engine,
         };
-        bind::bind_prepared(statement, &context)
+        let prepared = bind::bind_prepared(statement, &context)?;
+        Ok(Bound { prepared, lasting: lasting.get() })
     }
 
     /// What PREPARE tells a client: types of parameters, columns of the result.
     pub(super) async fn describe(&self, statement: &ast::Statement) -> Result<(Vec<MysqlType>, Vec<Field>), SqlError> {
         let catalog = self.newest_catalog().await?;
-        let prepared = self.bind(statement, &catalog)?;
+        let prepared = self.bind(statement, &catalog)?.prepared;
         let fields = match &prepared.statement {
             Statement::Query(query) if query.into_variables.is_empty() => query.fields.clone(),
             Statement::Show(show) => super::show::fields(show),

@@ -21,14 +21,16 @@ pub struct Engine {
     pub clock: Arc<dyn Clock>,
     /// What one query may hold in memory.
     pub query_memory_bytes: usize,
-    version: String,
-    globals: RwLock<Values>,
+    version: Arc<str>,
+    globals: RwLock<Arc<Values>>,
     sessions: Mutex<BTreeMap<u64, Arc<SessionHandle>>>,
     /// Statements since the start: SHOW STATUS's Questions.
     questions: AtomicU64,
     started_us: u64,
     /// Rough, and as old as the last refresh.
     row_counts: Mutex<HashMap<TableId, u64>>,
+    /// Rises when the row counts have changed.
+    statistics_version: AtomicU64,
 }
 
 /// What others see of a session, and how they reach it.
@@ -43,7 +45,7 @@ pub struct SessionHandle {
 }
 
 struct Activity {
-    database: Option<String>,
+    database: Option<Arc<str>>,
     /// The statement that runs.
     statement: Option<String>,
     since_us: u64,
@@ -66,26 +68,27 @@ impl Engine {
             services,
             clock,
             query_memory_bytes,
-            version,
-            globals: RwLock::new(globals),
+            version: version.into(),
+            globals: RwLock::new(Arc::new(globals)),
             sessions: Mutex::default(),
             questions: AtomicU64::new(0),
             started_us,
             row_counts: Mutex::default(),
+            statistics_version: AtomicU64::new(0),
         }
     }
 
-    pub fn version(&self) -> String {
+    pub fn version(&self) -> Arc<str> {
         self.version.clone()
     }
 
     /// The server's values now: what a new session starts with.
-    pub fn globals(&self) -> Values {
+    pub fn globals(&self) -> Arc<Values> {
         self.globals.read().clone()
     }
 
     pub fn set_global(&self, variable: &'static variables::Variable, text: Option<String>) {
-        self.globals.write().set(variable, text);
+        Arc::make_mut(&mut self.globals.write()).set(variable, text);
     }
 
     /// Asks the page servers for the rows of every table. What they do not answer stays as it was.
@@ -94,10 +97,18 @@ impl Engine {
         for table in catalog.tables_by_id.values() {
             let range = KeyRange::index(table.id, table.clustered().id);
             if let Ok(estimate) = self.services.remote.pages.estimate(range).await {
-                self.row_counts.lock().insert(table.id, estimate.rows);
+                let before = self.row_counts.lock().insert(table.id, estimate.rows);
+                if before != Some(estimate.rows) {
+                    self.statistics_version.fetch_add(1, Ordering::Relaxed);
+                }
             }
         }
         self.row_counts.lock().retain(|id, _| catalog.tables_by_id.contains_key(id));
+    }
+
+    /// Plans made under another version may not be the best any more.
+    pub fn statistics_version(&self) -> u64 {
+        self.statistics_version.load(Ordering::Relaxed)
     }
 
     pub fn connection_count(&self) -> u64 {
@@ -167,7 +178,7 @@ impl Statistics for Engine {
 }
 
 impl SessionHandle {
-    pub(super) fn set_database(&self, database: Option<String>) {
+    pub(super) fn set_database(&self, database: Option<Arc<str>>) {
         self.activity.lock().database = database;
     }
 }
@@ -175,7 +186,7 @@ impl SessionHandle {
 /// The server as one session sees it: the session's own variables before the server's.
 pub(super) struct View {
     pub engine: Arc<Engine>,
-    pub session: Values,
+    pub session: Arc<Values>,
 }
 
 impl ServerState for View {
@@ -214,7 +225,7 @@ impl ServerState for View {
                     id: session.id,
                     user: session.user.clone(),
                     host: session.host.clone(),
-                    database: activity.database.clone(),
+                    database: activity.database.as_deref().map(str::to_string),
                     command: if running { "Query" } else { "Sleep" }.to_string(),
                     seconds: now_us.saturating_sub(activity.since_us) / 1_000_000,
                     state: Some(if running { "executing" } else { "" }.to_string()),

@@ -1,7 +1,8 @@
-//! Prepared statements: parsed once, bound at each execution, since tables may have changed in between.
+//! Prepared statements: parsed once; bound again where tables may have changed in between.
 
 use super::Session;
 use super::result::StatementResult;
+use super::source::Source;
 use crate::sql::parse::{self, ast};
 use crate::sql::plan::Field;
 use expr::mysql_type::MysqlType;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 
 pub(super) struct PreparedStatement {
     text: String,
-    statement: Arc<ast::Statement>,
+    source: Arc<Source>,
 }
 
 /// What the answer to COM_STMT_PREPARE says.
@@ -28,14 +29,15 @@ impl Session {
     /// COM_STMT_PREPARE. Finds the errors that do not depend on values.
     pub async fn prepare(&mut self, text: &str) -> Result<PreparedInfo, SqlError> {
         self.warnings.clear();
-        let statement = Arc::new(parse::parse(text, self.sql_mode())?);
+        let statement = parse::parse(text, self.sql_mode())?;
         if statement.parameters > usize::from(u16::MAX) {
             return Err(SqlError::new(ErrorCode(1390), "Prepared statement contains too many placeholders"));
         }
         let (parameters, fields) = self.describe(&statement).await?;
         let id = self.next_prepared;
         self.next_prepared = self.next_prepared.wrapping_add(1).max(1);
-        self.prepared.insert(id, PreparedStatement { text: text.to_string(), statement });
+        self.prepared
+            .insert(id, PreparedStatement { text: text.to_string(), source: Arc::new(Source::new(statement)) });
         Ok(PreparedInfo { id, parameters, fields })
     }
 
@@ -45,10 +47,10 @@ impl Session {
             let text = format!("Unknown prepared statement handler ({id}) given to EXECUTE");
             return Err(SqlError::new(ErrorCode::UNKNOWN_STMT_HANDLER, text));
         };
-        let statement = prepared.statement.clone();
+        let source = prepared.source.clone();
         self.engine.began(&self.handle, &prepared.text);
         self.handle.cancel.reset();
-        let outcome = self.run(&statement, parameters.into()).await;
+        let outcome = self.run(&source, parameters.into()).await;
         self.conclude(outcome).await
     }
 

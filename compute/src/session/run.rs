@@ -1,9 +1,10 @@
 //! Running one parsed statement: transaction, catalog, binding, execution, and what the session keeps of it.
 
 use super::result::{Done, ResultSet, StatementResult};
+use super::source::{Plan, Source};
 use super::{Sending, Session};
 use crate::catalog::Catalog;
-use crate::execute::choose::{self, Executor};
+use crate::execute::choose;
 use crate::execute::row::walk;
 use crate::execute::row::{Locked, Locker as RowLocker, QueryContext};
 use crate::execute::{QuerySettings, StatementContext, ddl, write};
@@ -35,11 +36,8 @@ impl From<SqlError> for Failure {
 }
 
 impl Session {
-    pub(super) async fn run(
-        &mut self,
-        statement: &ast::Statement,
-        parameters: Arc<[Value]>,
-    ) -> Result<StatementResult, SqlError> {
+    pub(super) async fn run(&mut self, source: &Source, parameters: Arc<[Value]>) -> Result<StatementResult, SqlError> {
+        let statement = &source.statement;
         if statement.parameters != parameters.len() {
             return Err(SqlError::new(ErrorCode::WRONG_ARGUMENTS, "Incorrect arguments to EXECUTE"));
         }
@@ -50,7 +48,7 @@ impl Session {
         let mut runs = 1;
         loop {
             let explicit = self.in_transaction() || !self.autocommit();
-            let failure = match self.run_once(statement, parameters.clone()).await {
+            let failure = match self.run_once(source, parameters.clone()).await {
                 Ok(result) => return Ok(result),
                 Err(failure) => failure,
             };
@@ -66,12 +64,8 @@ impl Session {
         }
     }
 
-    async fn run_once(
-        &mut self,
-        statement: &ast::Statement,
-        parameters: Arc<[Value]>,
-    ) -> Result<StatementResult, Failure> {
-        let catalog = match statement.kind {
+    async fn run_once(&mut self, source: &Source, parameters: Arc<[Value]>) -> Result<StatementResult, Failure> {
+        let catalog = match source.statement.kind {
             // These name no tables; they also work while the log cannot be reached.
             Kind::Set(_)
             | Kind::SetTransaction { .. }
@@ -84,20 +78,18 @@ impl Session {
             | Kind::Kill { .. } => self.engine.services.catalog.newest(),
             _ => self.newest_catalog().await?,
         };
-        let bound = self.bind(statement, &catalog)?.statement;
+        let plan = self.plan(source, &catalog)?;
         let context = self.eval_context(parameters);
-        match bound {
-            Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) => {
-                let done = self.change(&bound, catalog, context).await?;
-                Ok(StatementResult::Done(done))
-            }
-            Statement::Ddl(ddl) => {
-                self.commit().await?;
-                let done = self.define(&ddl, catalog, context).await?;
-                Ok(StatementResult::Done(done))
-            }
-            Statement::Query(query) => Ok(self.select(query, catalog, context).await?),
-            other => Ok(self.control(other, catalog, context).await?),
+        match plan {
+            Plan::Query(query) => Ok(self.select(query, catalog, context).await?),
+            Plan::Change(change) => Ok(StatementResult::Done(self.change(&change, catalog, context).await?)),
+            Plan::Other(other) => match *other {
+                Statement::Ddl(ddl) => {
+                    self.commit().await?;
+                    Ok(StatementResult::Done(self.define(&ddl, catalog, context).await?))
+                }
+                other => Ok(self.control(other, catalog, context).await?),
+            },
         }
     }
 
@@ -186,7 +178,7 @@ impl Session {
             virtual_tables: self.virtual_context(),
             memory_limit_bytes: self.engine.query_memory_bytes,
             cancel: self.handle.cancel.clone(),
-            recursion_depth_max: self.variables.integer("cte_max_recursion_depth"),
+            recursion_depth_max: self.variables.effective().cte_max_recursion_depth,
             found_rows,
         }
     }
@@ -194,7 +186,7 @@ impl Session {
     /// SELECT and what else gives rows of a plan.
     async fn select(
         &mut self,
-        query: Query,
+        query: Arc<Query>,
         catalog: Arc<Catalog>,
         context: EvalContext,
     ) -> Result<StatementResult, Failure> {
@@ -204,7 +196,7 @@ impl Session {
         let calc_found_rows = query.calc_found_rows;
         let effects = context.effects.clone();
         let query_context = self.query_context(&query, catalog, context, found_rows.clone()).await?;
-        let rows = choose::run(Arc::new(query), query_context, self.executor());
+        let rows = choose::run(query, query_context, self.variables.effective().executor);
         if into.is_empty() {
             self.sending = Some(Sending { effects, found_rows, calc_found_rows });
             return Ok(StatementResult::Rows(ResultSet { fields, rows }));
@@ -220,14 +212,6 @@ impl Session {
         self.found_rows = count;
         self.row_count = count as i64;
         Ok(StatementResult::Done(Done { affected_rows: count, ..Done::default() }))
-    }
-
-    fn executor(&self) -> Executor {
-        match self.variables.get("drumlin_executor") {
-            "row" => Executor::Row,
-            "analytic" => Executor::Analytic,
-            _ => Executor::Auto,
-        }
     }
 
     async fn query_context(
@@ -321,7 +305,7 @@ impl Session {
                 outcome?;
             }
             Statement::Show(crate::sql::plan::Show::Query(query)) => {
-                return self.select(query, catalog, context).await.map_err(|failure| match failure {
+                return self.select(Arc::new(query), catalog, context).await.map_err(|failure| match failure {
                     Failure::Statement(error) => error,
                     Failure::Commit(reason) => reason.into_sql_error(),
                 });
@@ -378,14 +362,13 @@ impl Session {
             }
             Statement::ExecutePrepared { name, using } => {
                 let text = self.named_text(&name)?;
-                let statement = crate::sql::parse::parse(&text, self.sql_mode())?;
-                let value = |name: &String| self.user_variables.get(&name.to_lowercase()).cloned().unwrap_or_default();
-                let parameters: Vec<Value> = using.iter().map(value).collect();
-                return Box::pin(self.run(&statement, parameters.into())).await;
+                let source = Source::new(crate::sql::parse::parse(&text, self.sql_mode())?);
+                let parameters = self.user_values(&using);
+                return Box::pin(self.run(&source, parameters)).await;
             }
             Statement::Deallocate(name) => self.deallocate(&name)?,
             Statement::Do(query) => {
-                let result = self.select(query, catalog, context).await;
+                let result = self.select(Arc::new(query), catalog, context).await;
                 match result {
                     Ok(StatementResult::Rows(rows)) => {
                         let outcome: Result<Vec<Vec<Row>>, SqlError> = rows.rows.try_collect().await;
@@ -406,6 +389,11 @@ impl Session {
             | Statement::Ddl(_) => return Err(SqlError::internal("a statement took the wrong way; report it")),
         }
         Ok(StatementResult::Done(done))
+    }
+
+    fn user_values(&self, names: &[String]) -> Arc<[Value]> {
+        let variables = self.user_variables.lock().unwrap_or_else(PoisonError::into_inner);
+        names.iter().map(|name| variables.get(&name.to_lowercase()).cloned().unwrap_or_default()).collect()
     }
 
     /// AND CHAIN and RELEASE.
@@ -463,7 +451,6 @@ impl Session {
     fn keep(&mut self, effects: &expr::eval::Effects) {
         let taken = |warnings: &mut Vec<Warning>| std::mem::take(warnings);
         self.warnings.extend(taken(&mut effects.warnings.lock().unwrap_or_else(PoisonError::into_inner)));
-        self.user_variables.clone_from(&effects.user_variables.lock().unwrap_or_else(PoisonError::into_inner));
         if let Some(id) = *effects.last_insert_id.lock().unwrap_or_else(PoisonError::into_inner) {
             self.last_insert_id = id;
         }

@@ -8,6 +8,7 @@ use expr::collation::{CollationId, collation_by_name};
 use expr::eval::{EvalContext, eval};
 use expr::value::Value;
 use expr::{ErrorCode, Expression, SqlError};
+use std::sync::Arc;
 
 impl Session {
     /// Carries out all items, or none: values are computed and checked first, as MySQL does.
@@ -98,7 +99,7 @@ impl Session {
             "last_insert_id" | "identity" => self.last_insert_id = value.parse().unwrap_or_default(),
             _ => {}
         }
-        self.variables.set(variable, text);
+        Arc::make_mut(&mut self.variables).set(variable, text);
         Ok(())
     }
 }

@@ -23,7 +23,7 @@ impl Session {
             server: Arc::new(View { engine: self.engine.clone(), session: self.variables.clone() }),
             pages: Some(self.engine.services.remote.pages.clone()),
             wal: Some(self.engine.services.remote.wal.clone()),
-            time_zone: self.time_zone(),
+            time_zone: self.variables.effective().time_zone,
         }
     }
 

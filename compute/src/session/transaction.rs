@@ -2,7 +2,6 @@
 
 use super::Session;
 use crate::catalog::Catalog;
-use crate::sql::plan::Isolation;
 use crate::txn::{self, CommitFailure, Transaction, snapshot};
 use common::id::{Lsn, TxnId};
 use expr::SqlError;
@@ -19,20 +18,12 @@ impl Session {
     }
 
     fn new_transaction(&mut self, explicit: bool, read_only: Option<bool>) -> Transaction {
-        let isolation = self.next_isolation.take().unwrap_or_else(|| self.isolation());
+        let isolation = self.next_isolation.take().unwrap_or_else(|| self.variables.effective().isolation);
         let next_read_only = self.next_read_only.take();
-        let read_only = read_only.or(next_read_only).unwrap_or_else(|| self.variables.boolean("transaction_read_only"));
+        let read_only =
+            read_only.or(next_read_only).unwrap_or_else(|| self.variables.effective().transaction_read_only);
         let id = TxnId((self.engine.services.remote.new_id)());
         Transaction::new(id, isolation, read_only, explicit)
-    }
-
-    fn isolation(&self) -> Isolation {
-        match self.variables.get("transaction_isolation") {
-            "READ-UNCOMMITTED" => Isolation::ReadUncommitted,
-            "READ-COMMITTED" => Isolation::ReadCommitted,
-            "SERIALIZABLE" => Isolation::Serializable,
-            _ => Isolation::RepeatableRead,
-        }
     }
 
     /// BEGIN, which ends what was open before.

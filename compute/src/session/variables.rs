@@ -7,9 +7,12 @@ use expr::mysql_type::{MysqlType, TypeKind};
 use expr::value::Value;
 use expr::{ErrorCode, SqlError};
 use std::collections::{BTreeMap, HashMap};
+use std::sync::OnceLock;
 
+mod effective;
 mod table;
 
+pub use effective::Effective;
 pub use table::lookup;
 
 /// What a variable is: one row of the table.
@@ -61,12 +64,15 @@ pub enum Kind {
 
 /// The values of one scope; what is missing has its default.
 #[derive(Debug, Clone, Default)]
-pub struct Values(HashMap<&'static str, Option<String>>);
+pub struct Values {
+    texts: HashMap<&'static str, Option<String>>,
+    effective: OnceLock<Effective>,
+}
 
 impl Values {
     /// The value in text form; `None` is NULL.
     pub fn text(&self, variable: &'static Variable) -> Option<&str> {
-        match self.0.get(variable.name) {
+        match self.texts.get(variable.name) {
             Some(value) => value.as_deref(),
             None if variable.kind == Kind::NullableText && variable.default.is_empty() => None,
             None => Some(variable.default),
@@ -74,7 +80,13 @@ impl Values {
     }
 
     pub fn set(&mut self, variable: &'static Variable, text: Option<String>) {
-        self.0.insert(variable.name, text);
+        self.texts.insert(variable.name, text);
+        self.effective = OnceLock::new();
+    }
+
+    /// What statements look at.
+    pub fn effective(&self) -> &Effective {
+        self.effective.get_or_init(|| Effective::of(self))
     }
 
     /// By name, for variables that the code relies on; those are in the table.

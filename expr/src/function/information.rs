@@ -28,7 +28,7 @@ pub static FUNCTIONS: &[Function] = &[
 ];
 
 fn database(_: &Call<'_>, _: &[Value], context: &EvalContext) -> Result<Value, SqlError> {
-    Ok(context.session.database.as_ref().map_or(Value::Null, Value::text))
+    Ok(context.session.database.as_ref().map_or(Value::Null, |name| Value::text(&**name)))
 }
 
 fn user(_: &Call<'_>, _: &[Value], context: &EvalContext) -> Result<Value, SqlError> {

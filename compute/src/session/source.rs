@@ -1,0 +1,87 @@
+//! Statements as they were given, each with the plan it was last bound to.
+//!
+//! Binding and planning cost more than running a statement that reads one row. A statement that comes again keeps its
+//! plan for as long as nothing changes that the plan was made from: the catalog, the session's variables and database,
+//! the row counts that the rules looked at.
+
+use super::Session;
+use super::variables::Values;
+use crate::catalog::Catalog;
+use crate::sql::parse::ast;
+use crate::sql::plan::{Query, Statement};
+use expr::SqlError;
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+pub(super) struct Source {
+    pub statement: ast::Statement,
+    kept: Mutex<Option<Kept>>,
+}
+
+/// A bound statement, shared where it may be kept.
+#[derive(Clone)]
+pub(super) enum Plan {
+    Query(Arc<Query>),
+    /// INSERT, UPDATE, DELETE.
+    Change(Arc<Statement>),
+    Other(Box<Statement>),
+}
+
+struct Kept {
+    plan: Plan,
+    made_from: Surroundings,
+}
+
+/// What a plan is made from, beside the text. Held, so that none of it is freed and its address used again.
+#[derive(Clone)]
+struct Surroundings {
+    catalog: Arc<Catalog>,
+    variables: Arc<Values>,
+    database: Option<Arc<str>>,
+    /// Of the row counts.
+    statistics: u64,
+}
+
+impl Surroundings {
+    fn are(&self, other: &Surroundings) -> bool {
+        Arc::ptr_eq(&self.catalog, &other.catalog)
+            && Arc::ptr_eq(&self.variables, &other.variables)
+            && self.statistics == other.statistics
+            && self.database == other.database
+    }
+}
+
+impl Source {
+    pub fn new(statement: ast::Statement) -> Source {
+        Source { statement, kept: Mutex::new(None) }
+    }
+}
+
+impl Session {
+    /// The plan of a statement against a catalog.
+    pub(super) fn plan(&self, source: &Source, catalog: &Arc<Catalog>) -> Result<Plan, SqlError> {
+        let now = Surroundings {
+            catalog: catalog.clone(),
+            variables: self.variables.clone(),
+            database: self.database.clone(),
+            statistics: self.engine.statistics_version(),
+        };
+        if let Some(kept) = &*source.kept.lock()
+            && kept.made_from.are(&now)
+        {
+            return Ok(kept.plan.clone());
+        }
+        let bound = self.bind(&source.statement, catalog)?;
+        let plan = match bound.prepared.statement {
+            Statement::Query(query) => Plan::Query(Arc::new(query)),
+            change @ (Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_)) => {
+                Plan::Change(Arc::new(change))
+            }
+            other => Plan::Other(Box::new(other)),
+        };
+        if bound.lasting && !matches!(plan, Plan::Other(_)) {
+            *source.kept.lock() = Some(Kept { plan: plan.clone(), made_from: now });
+        }
+        Ok(plan)
+    }
+}

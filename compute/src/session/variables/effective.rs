@@ -1,0 +1,76 @@
+//! The variables that statements look at, parsed once after each change instead of once per statement.
+
+use super::{Values, time_zone};
+use crate::execute::choose::Executor;
+use crate::session::sql_mode;
+use crate::sql::plan::Isolation;
+use expr::collation::CollationId;
+use expr::eval::{SqlMode, TimeZone};
+use expr::value::Value;
+use std::sync::Arc;
+use std::time::Duration;
+
+#[derive(Debug, Clone)]
+pub struct Effective {
+    pub sql_mode: SqlMode,
+    pub time_zone: TimeZone,
+    pub collation_connection: CollationId,
+    pub autocommit: bool,
+    pub isolation: Isolation,
+    pub transaction_read_only: bool,
+    pub foreign_key_checks: bool,
+    /// innodb_lock_wait_timeout.
+    pub lock_wait_timeout: Duration,
+    pub wait_timeout: Duration,
+    pub auto_increment_increment: u64,
+    pub auto_increment_offset: u64,
+    pub max_allowed_packet: usize,
+    pub group_concat_max_len: usize,
+    pub div_precision_increment: u8,
+    pub default_week_format: u8,
+    pub lc_time_names: Arc<str>,
+    pub cte_max_recursion_depth: u64,
+    /// SET TIMESTAMP: the time that statements see, in microseconds since 1970.
+    pub timestamp_us: Option<i64>,
+    pub executor: Executor,
+}
+
+impl Effective {
+    /// Texts were checked when they were set, so the defaults here stand for nothing that happens.
+    pub(super) fn of(values: &Values) -> Effective {
+        Effective {
+            sql_mode: sql_mode::parse(&Value::text(values.get("sql_mode")), "sql_mode").unwrap_or_default(),
+            time_zone: time_zone(values.get("time_zone")).unwrap_or(TimeZone::Offset(0)),
+            collation_connection: CollationId::by_name(values.get("collation_connection"))
+                .map_or(CollationId::UTF8MB4_0900_AI_CI, |info| info.id),
+            autocommit: values.boolean("autocommit"),
+            isolation: match values.get("transaction_isolation") {
+                "READ-UNCOMMITTED" => Isolation::ReadUncommitted,
+                "READ-COMMITTED" => Isolation::ReadCommitted,
+                "SERIALIZABLE" => Isolation::Serializable,
+                _ => Isolation::RepeatableRead,
+            },
+            transaction_read_only: values.boolean("transaction_read_only"),
+            foreign_key_checks: values.boolean("foreign_key_checks"),
+            lock_wait_timeout: Duration::from_secs(values.integer("innodb_lock_wait_timeout")),
+            wait_timeout: Duration::from_secs(values.integer("wait_timeout")),
+            auto_increment_increment: values.integer("auto_increment_increment"),
+            auto_increment_offset: values.integer("auto_increment_offset"),
+            max_allowed_packet: values.integer("max_allowed_packet") as usize,
+            group_concat_max_len: values.integer("group_concat_max_len") as usize,
+            div_precision_increment: values.integer("div_precision_increment") as u8,
+            default_week_format: values.integer("default_week_format") as u8,
+            lc_time_names: values.get("lc_time_names").into(),
+            cte_max_recursion_depth: values.integer("cte_max_recursion_depth"),
+            timestamp_us: match values.get("timestamp").parse::<f64>() {
+                Ok(seconds) if seconds > 0.0 => Some((seconds * 1e6) as i64),
+                _ => None,
+            },
+            executor: match values.get("drumlin_executor") {
+                "row" => Executor::Row,
+                "analytic" => Executor::Analytic,
+                _ => Executor::Auto,
+            },
+        }
+    }
+}
