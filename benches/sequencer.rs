@@ -1,7 +1,6 @@
 //! The core without I/O: check and assign commits, take and release locks.
 
 use bytes::Bytes;
-use common::cluster_map::ClusterMap;
 use common::id::{CommitId, Lsn, TxnId};
 use common::service::wal::{CommitRequest, LockMode, LockWait, Mutation, Write};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
@@ -44,7 +43,7 @@ fn sequencer(criterion: &mut Criterion) {
     let limits = SequencerLimits { batch_bytes_max: 4 << 20, transaction_bytes_max: 1 << 20, outcomes_max: 256 << 10 };
     group.bench_function("lock and commit 4 keys", |bencher| {
         let window = ConflictWindow::new(1_000_000, Lsn::ZERO);
-        let mut sequencer = Sequencer::new(&History::new(256 << 10), window, ClusterMap::default(), limits);
+        let mut sequencer = Sequencer::new(&History::new(256 << 10), window, limits);
         let mut locks = LockTable::new(1_000_000);
         let mut next = 1;
         bencher.iter_batched(

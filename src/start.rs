@@ -140,7 +140,12 @@ impl Roles {
             StoreError::Unusable { .. } => Failure::in_the_way(format!("--store: {error}")),
         })?;
         info!(data_dir = %data_dir.path().display(), store = store.url, "recovering");
-        let stored = pageserver::stored_state(store.objects.clone()).await.map_err(page_server_failure)?;
+        // Without a log there is nothing to fill in what a crash left unfinished on the store.
+        let stored = match has_log(data_dir.path()) {
+            true => pageserver::stored_state(store.objects.clone()).await,
+            false => pageserver::recover(store.objects.clone()).await,
+        };
+        let stored = stored.map_err(page_server_failure)?;
         let wal = start_wal(data_dir.path(), &stored).await?;
         check_log_fits(&wal, &store, &stored).await?;
         let page_server = start_page_server(settings, data_dir.path(), &wal, &store).await?;
@@ -168,11 +173,16 @@ impl Roles {
     }
 }
 
+fn has_log(data_dir: &Path) -> bool {
+    std::fs::read_dir(data_dir.join("wal")).is_ok_and(|mut files| files.next().is_some())
+}
+
 async fn start_wal(data_dir: &Path, stored: &StoredState) -> Result<WalNode, Failure> {
     let mut config = WalConfig::single(data_dir.join("wal"));
     // A log that is made anew goes on behind what the store holds.
     config.base_lsn = stored.durable;
     config.base_counters = stored.counters.iter().map(|bump| (bump.counter, bump.next)).collect();
+    config.base_map = stored.map.clone();
     let earliest_us = stored.time_us;
     let environment = WalEnvironment {
         clock: Arc::new(move || SystemClock.wall_us().max(earliest_us)),
@@ -194,11 +204,11 @@ async fn check_log_fits(wal: &WalNode, store: &Store, stored: &StoredState) -> R
         .await
         .context("ask the log for its state")
         .map_err(|error| Failure::running(format!("{error:#}")))?;
-    if status.committed < stored.durable {
+    if status.committed < stored.newest {
         return Err(Failure::in_the_way(format!(
             "the log in the data directory ends at lsn {} but store {} holds transactions up to {}: another server has \
              used this store since; start with an empty --data-dir, which takes everything from the store",
-            status.committed, store.url, stored.durable
+            status.committed, store.url, stored.newest
         )));
     }
     if status.first > stored.durable.next() {

@@ -57,6 +57,16 @@ impl KeyRange {
         !self.end.is_empty() && self.start >= self.end
     }
 
+    /// The keys that are in both.
+    pub fn intersection(&self, other: &KeyRange) -> KeyRange {
+        let end = match (self.end.is_empty(), other.end.is_empty()) {
+            (true, _) => &other.end,
+            (_, true) => &self.end,
+            _ => (&self.end).min(&other.end),
+        };
+        KeyRange { start: (&self.start).max(&other.start).clone(), end: end.clone() }
+    }
+
     pub fn overlaps(&self, other: &KeyRange) -> bool {
         (other.end.is_empty() || self.start < other.end) && (self.end.is_empty() || other.start < self.end)
     }
@@ -85,6 +95,23 @@ mod tests {
         assert!(range.contains(b"a\xff") && range.contains(b"a\xff\xff\x01"));
         assert!(!range.contains(b"a\xfe") && !range.contains(b"b"));
         assert!(KeyRange::prefix(b"\xff\xff").end.is_empty());
+    }
+
+    #[test]
+    fn the_intersection_holds_the_keys_of_both() {
+        let range = |start: &'static [u8], end: &'static [u8]| KeyRange {
+            start: Bytes::from_static(start),
+            end: Bytes::from_static(end),
+        };
+        for (a, b, both) in [
+            (range(b"", b""), range(b"c", b"f"), range(b"c", b"f")),
+            (range(b"a", b"d"), range(b"c", b""), range(b"c", b"d")),
+            (range(b"a", b"d"), range(b"b", b"c"), range(b"b", b"c")),
+        ] {
+            assert_eq!(a.intersection(&b), both);
+            assert_eq!(b.intersection(&a), both);
+        }
+        assert!(range(b"a", b"b").intersection(&range(b"c", b"d")).is_empty());
     }
 
     #[test]

@@ -37,6 +37,16 @@ pub struct Config {
     pub compaction_interval: Duration,
     /// Old manifests that are kept for inspection. Default: 5.
     pub manifests_kept: usize,
+    /// A tablet with more bytes of layers is split in two. Default: 8 GiB.
+    pub tablet_bytes_max: u64,
+    /// Neighbours with fewer bytes together are merged into one. Default: 1 GiB.
+    pub tablet_bytes_min: u64,
+    /// A tablet to which more bytes per second are written is split in two. Default: 64 MiB.
+    pub tablet_write_bytes_max: u64,
+    /// No tablet is split from this number on. Default: 1000.
+    pub tablets_max: usize,
+    /// How often the sizes of tablets are looked at. Default: 30 s.
+    pub balance_interval: Duration,
     pub cache: CacheConfig,
 }
 
@@ -80,6 +90,11 @@ impl Default for Config {
             delete_after: Duration::from_secs(60),
             compaction_interval: Duration::from_secs(10),
             manifests_kept: 5,
+            tablet_bytes_max: 8 << 30,
+            tablet_bytes_min: 1 << 30,
+            tablet_write_bytes_max: 64 << 20,
+            tablets_max: 1000,
+            balance_interval: Duration::from_secs(30),
             cache: CacheConfig::default(),
         }
     }
@@ -112,6 +127,12 @@ impl Config {
             (self.level0_layers_max >= 1, "level0_layers_max must be at least 1"),
             (self.level_growth >= 2, "level_growth must be at least 2"),
             (!self.compaction_interval.is_zero(), "compaction_interval must not be zero"),
+            (
+                self.tablet_bytes_min <= self.tablet_bytes_max / 2,
+                "tablet_bytes_min must be at most half of tablet_bytes_max: what is merged must not be split again",
+            ),
+            (self.tablets_max >= 1, "tablets_max must be at least 1"),
+            (!self.balance_interval.is_zero(), "balance_interval must not be zero"),
             (self.cache.memory_bytes >= 1 << 20, "cache.memory_bytes must be at least 1 MiB"),
             (
                 self.cache.disk.as_ref().is_none_or(|disk| disk.bytes >= 32 << 20),

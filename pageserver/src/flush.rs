@@ -1,23 +1,30 @@
 //! Turns memtables into layers: when one is full, when changes have waited long enough, or when asked.
 //!
-//! Order of a flush: the layer is put and durable, then the manifest that names it is published, then the log is told
-//! that it may be trimmed. A crash between two of these steps loses nothing: the log is replayed from the manifest's LSN.
+//! A flush writes the memtables of all tablets up to one LSN, a cut. Its order: layers are put and durable, then the
+//! manifests that name them are published, the first tablet's last, which says that the cut is complete; then the log is
+//! told that it may be trimmed. A crash between two of these steps loses nothing: the log is replayed from the last
+//! complete cut. A change of the map is on the store with the cut at its LSN: before that manifest the tablets are still
+//! those of the old map, after it those of the new one.
 
 use crate::config::Config;
 use crate::layer::block::Version;
 use crate::layer::writer::{EncodedLayer, LayerWriter, WriterOptions};
 use crate::layer::{Compression, Layer};
-use crate::manifest::{LayerMeta, ManifestError};
+use crate::manifest::{LayerMeta, Manifest, ManifestError};
 use crate::objects::ObjectError;
-use crate::tablet::{Frozen, Tablet};
-use common::id::Lsn;
+use crate::tablet::{Change, Cut, Frozen, Tablet, Tablets};
+use common::id::{Lsn, TabletId};
 use common::service::WalService;
 use common::service::page::PageError;
+use futures::{StreamExt, TryStreamExt};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+/// Memtables that are written at the same time.
+const FLUSHES_AT_ONCE: usize = 4;
 /// Keys copied from a memtable at a time.
 const CHUNK_KEYS: usize = 1024;
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -36,7 +43,7 @@ pub enum FlushError {
 }
 
 pub struct Flusher {
-    pub tablet: Arc<Tablet>,
+    pub tablets: Arc<Tablets>,
     pub wal: Arc<dyn WalService>,
     pub config: Arc<Config>,
     pub requests: mpsc::Receiver<FlushRequest>,
@@ -86,7 +93,7 @@ impl Flusher {
             if waiting.is_empty() {
                 // The trigger may not come again by itself when ingestion stands still.
                 tokio::time::sleep(RETRY_AFTER).await;
-                if self.tablet.check_owned().is_ok() {
+                if self.tablets.check_owned().is_ok() {
                     self.flush_wanted.notify_one();
                 }
             }
@@ -103,55 +110,130 @@ impl Flusher {
 
     /// Writes everything applied up to now; returns the durable LSN. `exact`: also where nothing but the LSN has moved.
     async fn flush(&self, exact: bool) -> Result<Lsn, FlushError> {
-        let applied = self.tablet.applied();
-        self.tablet.freeze();
-        let frozen = self.tablet.snapshot().frozen.clone();
-        for frozen in frozen.iter().rev() {
-            self.flush_one(frozen).await?;
+        let applied = self.tablets.applied();
+        self.tablets.cut();
+        let mut changed = false;
+        while let Some(cut) = self.tablets.oldest_cut() {
+            self.flush_cut(&cut).await?;
+            changed = true;
         }
-        if exact && self.tablet.durable() < applied && self.tablet.snapshot().frozen.is_empty() {
+        if exact && self.tablets.durable() < applied {
             // Heartbeats moved on past transactions of others.
-            self.tablet
-                .publish(Vec::new(), |manifest| {
-                    let mut next = manifest.with_layers(&[], Vec::new());
-                    next.durable = applied;
-                    next
-                })
-                .await?;
+            let (set, time_us) = (self.tablets.set(), self.tablets.time_us());
+            let edit = |manifest: &Manifest| Tablet::durable_at(manifest, Vec::new(), applied, time_us);
+            set.first().publish(Vec::new(), edit).await?;
+            self.tablets.durable_up_to(applied);
         }
         self.flushed.notify_one();
-        if !frozen.is_empty() {
+        if changed {
             self.compaction_wanted.notify_one();
-            self.tablet.prune_manifests(self.config.manifests_kept).await;
         }
-        let durable = self.tablet.durable();
-        if let Err(error) = self.wal.report_durable(self.tablet.id, durable).await {
-            tracing::warn!(%error, %durable, "the log did not take the durable lsn; the next flush tells it again");
+        let durable = self.tablets.durable();
+        for tablet in self.tablets.set().map.tablets() {
+            if let Err(error) = self.wal.report_durable(tablet, durable).await {
+                tracing::warn!(%error, %durable, "the log did not take the durable lsn; the next flush tells it again");
+                break;
+            }
         }
         Ok(durable)
     }
 
-    async fn flush_one(&self, frozen: &Arc<Frozen>) -> Result<(), FlushError> {
+    async fn flush_cut(&self, cut: &Arc<Cut>) -> Result<(), FlushError> {
+        let first = cut.set.first().id;
+        // Tablets whose layer is published with something else, and not at once.
+        let left = match &cut.change {
+            Some(Change::Merge { left, .. }) => Some(left.id),
+            _ => None,
+        };
+        let waits = |id: TabletId| id == first || Some(id) == left;
+        // An earlier attempt may have come this far.
+        let todo = cut.frozen.iter().filter(|(tablet, frozen)| tablet.durable() < frozen.up_to);
+        let writes: Vec<_> =
+            todo.map(|(tablet, frozen)| self.flush_one(cut, tablet, frozen, waits(tablet.id))).collect();
+        let mut written = futures::stream::iter(writes).buffer_unordered(FLUSHES_AT_ONCE).boxed();
+        let mut waiting = HashMap::new();
+        while let Some((id, layer)) = written.try_next().await? {
+            waiting.insert(id, layer);
+        }
+        drop(written);
+        self.change_stored(cut, &mut waiting).await?;
+        self.complete(cut, waiting.remove(&first)).await?;
+        self.tablets.cut_flushed(cut);
+        match &cut.change {
+            Some(Change::Merge { right, .. }) => right.retire().await,
+            Some(Change::Split { .. }) | None => {}
+        }
+        if let Some(change) = &cut.change {
+            change.settled();
+        }
+        self.tablets.source.metrics.flushes.inc();
+        self.flushed.notify_one();
+        let kept = self.config.manifests_kept;
+        for tablet in cut.frozen.iter().map(|(tablet, _)| tablet).filter(|tablet| tablet.id != first) {
+            if cut.set.by_id(tablet.id).is_some() {
+                tablet.prune_manifests(kept).await;
+            }
+        }
+        cut.set.first().prune_manifests(kept).await;
+        Ok(())
+    }
+
+    /// Writes one memtable as a layer and, unless it `waits`, publishes it.
+    async fn flush_one(
+        &self,
+        cut: &Cut,
+        tablet: &Arc<Tablet>,
+        frozen: &Arc<Frozen>,
+        waits: bool,
+    ) -> Result<(TabletId, Arc<Layer>), FlushError> {
         let options = writer_options(&self.config, Compression::Lz4);
         let table = frozen.clone();
         let encoded = tokio::task::spawn_blocking(move || encode_memtable(&table, options)).await?;
-        let mut opened = Vec::new();
-        if let Some(encoded) = encoded {
-            opened.push(put_layer(&self.tablet, encoded, 0).await?);
+        let encoded = encoded.expect("only memtables that have something are set aside");
+        let layer = put_layer(tablet, encoded, 0).await?;
+        if !waits {
+            let added = vec![layer.meta.clone()];
+            let edit = |manifest: &Manifest| Tablet::durable_at(manifest, added, cut.up_to, cut.time_us);
+            tablet.publish(vec![layer.clone()], edit).await?;
+            self.flushed.notify_one();
         }
-        let (up_to, time_us, counters) = (frozen.up_to, frozen.time_us, frozen.counters.clone());
-        let added: Vec<LayerMeta> = opened.iter().map(|layer| layer.meta.clone()).collect();
-        self.tablet
-            .publish(opened, |manifest| {
-                let mut next = manifest.with_layers(&[], added);
-                next.durable = up_to;
-                next.durable_time_us = time_us;
-                next.counters = counters;
-                next
-            })
-            .await?;
-        self.tablet.source.metrics.flushes.inc();
-        self.flushed.notify_one();
+        Ok((tablet.id, layer))
+    }
+
+    /// Brings the cut's change of the map to the store, as far as the first tablet's manifest does not.
+    async fn change_stored(&self, cut: &Cut, waiting: &mut HashMap<TabletId, Arc<Layer>>) -> Result<(), FlushError> {
+        let first = cut.set.first().id;
+        match &cut.change {
+            Some(Change::Split { parent, child }) => {
+                let pending = waiting.get(&parent.id).filter(|_| parent.id == first).cloned();
+                child.establish(parent, pending, cut).await?;
+            }
+            Some(Change::Merge { left, right }) if left.id != first && left.has_guest() => {
+                let opened: Vec<Arc<Layer>> = waiting.remove(&left.id).into_iter().collect();
+                let added = opened.iter().map(|layer| layer.meta.clone()).collect();
+                let edit = |manifest: &Manifest| Tablet::durable_at(manifest, added, cut.up_to, cut.time_us);
+                left.absorb(right, opened, edit).await?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Publishes the first tablet's manifest, which says that everything up to the cut is there.
+    async fn complete(&self, cut: &Cut, layer: Option<Arc<Layer>>) -> Result<(), FlushError> {
+        let first = cut.set.first();
+        let opened: Vec<Arc<Layer>> = layer.into_iter().collect();
+        let added = opened.iter().map(|layer| layer.meta.clone()).collect();
+        let edit = |manifest: &Manifest| {
+            let mut next = Tablet::durable_at(manifest, added, cut.up_to, cut.time_us);
+            next.counters = cut.counters.clone();
+            next.map = Some(cut.set.map.clone());
+            next
+        };
+        match &cut.change {
+            Some(Change::Merge { left, right }) if left.id == first.id => first.absorb(right, opened, edit).await?,
+            _ => first.publish(opened, edit).await?,
+        }
         Ok(())
     }
 }
@@ -169,10 +251,11 @@ fn encode_memtable(frozen: &Frozen, options: WriterOptions) -> Option<EncodedLay
 
 /// Puts an encoded layer under a new name and opens it.
 pub async fn put_layer(tablet: &Tablet, encoded: EncodedLayer, level: u32) -> Result<Arc<Layer>, ObjectError> {
-    let (generation, sequence) = tablet.next_layer_id().await;
+    let id = tablet.next_layer_id().await;
     let meta = LayerMeta {
-        generation,
-        sequence,
+        home: id.home,
+        generation: id.generation,
+        sequence: id.sequence,
         level,
         bytes: encoded.bytes.len() as u64,
         index_offset: encoded.index_offset,
@@ -183,7 +266,7 @@ pub async fn put_layer(tablet: &Tablet, encoded: EncodedLayer, level: u32) -> Re
         versions: encoded.versions,
         tombstones: encoded.tombstones,
     };
-    let path = meta.path(tablet.id);
+    let path = meta.path();
     tablet.source.objects.put(&path, encoded.bytes.into()).await?;
     tracing::info!(object = %path, bytes = meta.bytes, versions = meta.versions, level, "wrote a layer");
     Ok(Arc::new(Layer::written(tablet.source.clone(), meta, encoded.index)))

@@ -27,33 +27,31 @@ mod service;
 mod tablet;
 
 use cache::BlockCache;
+use common::cluster_map::{ClusterMap, MapChange};
 use common::id::{Lsn, TabletId};
+use common::key::Key;
 use common::service::page::PageError;
-use common::service::wal::CounterBump;
+use common::service::wal::{CommitError, CounterBump};
 use common::service::{PageService, WalService};
 use compact::run::{CompactRequest, Compactor};
 pub use config::{CacheConfig, Config, DiskCacheConfig};
 use flush::Flusher;
-use futures::{StreamExt, TryStreamExt};
 use ingest::receiver::Receiver;
-use layer::reader::{Layer, LayerSource, ReadError};
-use manifest::{Manifest, ManifestError, ManifestStore};
+use layer::reader::{LayerSource, ReadError};
+use manifest::ManifestError;
 use metrics::Metrics;
 use object_store::ObjectStore;
 use objects::Objects;
 use service::Service;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use tablet::{LayerSet, Tablet};
+use tablet::balance::BalanceOptions;
+use tablet::balancer::{self, Balancer};
+pub use tablet::recover::StoredState;
+use tablet::{Tablets, recover};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// The one tablet there is today: all keys.
-pub const TABLET: TabletId = TabletId(1);
-
-/// Indexes of layers that are read at the same time at start.
-const OPENS_MAX: usize = 16;
 /// Flush requests that wait; each is answered by the next flush.
 const FLUSH_REQUESTS_MAX: usize = 64;
 
@@ -67,6 +65,12 @@ pub enum StartError {
     Manifest(#[from] ManifestError),
     #[error(transparent)]
     Layer(#[from] ReadError),
+    #[error(transparent)]
+    Store(#[from] objects::ObjectError),
+    #[error(
+        "the manifests of tablet {0} are missing from the store, though the first tablet's manifest names it. Restore the objects below tablets/{0}/ from a copy or a backup"
+    )]
+    MissingTablet(TabletId),
 }
 
 impl StartError {
@@ -74,7 +78,9 @@ impl StartError {
     pub fn is_damage(&self) -> bool {
         matches!(
             self,
-            StartError::Manifest(ManifestError::Corrupt { .. }) | StartError::Layer(ReadError::Corrupt { .. })
+            StartError::Manifest(ManifestError::Corrupt { .. })
+                | StartError::Layer(ReadError::Corrupt { .. })
+                | StartError::MissingTablet(_)
         )
     }
 }
@@ -83,7 +89,8 @@ impl StartError {
 /// written yet.
 pub struct PageServer {
     service: Arc<Service>,
-    tablet: Arc<Tablet>,
+    tablets: Arc<Tablets>,
+    wal: Arc<dyn WalService>,
     compactions: mpsc::Sender<CompactRequest>,
     receiver_stop: CancellationToken,
     stop: CancellationToken,
@@ -91,35 +98,22 @@ pub struct PageServer {
     tasks: Vec<JoinHandle<()>>,
 }
 
-/// What the object store holds, for a log that is started afresh beside it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct StoredState {
-    /// Transactions up to here are in layers: a new log must continue above.
-    pub durable: Lsn,
-    /// Wall clock of the batch that `durable` came with: a new log's clock must not be behind.
-    pub time_us: u64,
-    /// AUTO_INCREMENT counters at `durable`.
-    pub counters: Vec<CounterBump>,
-}
-
-/// Reads what the newest manifest on `store` says; nothing is changed.
+/// See [`tablet::recover`]: reads what the newest manifests on `store` say; nothing is changed.
 pub async fn stored_state(store: Arc<dyn ObjectStore>) -> Result<StoredState, StartError> {
-    let newest = ManifestStore::new(Objects::new(store), TABLET).newest().await?;
-    let Some(manifest) = newest else { return Ok(StoredState::default()) };
-    let bump = |(counter, next)| CounterBump { counter, next, reset: true };
-    Ok(StoredState {
-        durable: manifest.durable,
-        time_us: manifest.durable_time_us,
-        counters: manifest.counters.into_iter().map(bump).collect(),
-    })
+    recover::stored_state(Objects::new(store)).await
 }
 
-/// The durable LSN of the newest manifest on `store`; zero for an empty store.
+/// For a store whose log is gone: leaves every tablet at the last complete cut, and says what a new log must know.
+pub async fn recover(store: Arc<dyn ObjectStore>) -> Result<StoredState, StartError> {
+    recover::recover(&Objects::new(store)).await
+}
+
+/// The LSN up to which the newest manifests on `store` are complete; zero for an empty store.
 pub async fn durable_lsn_of(store: Arc<dyn ObjectStore>) -> Result<Lsn, StartError> {
     Ok(stored_state(store).await?.durable)
 }
 
-/// Takes the tablet over (its former owner is fenced out), opens its layers, and follows the log.
+/// Takes the tablets over (their former owner is fenced out), opens their layers, and follows the log.
 pub async fn start(
     config: Config,
     wal: Arc<dyn WalService>,
@@ -129,73 +123,58 @@ pub async fn start(
     let config = Arc::new(config);
     let metrics = Arc::new(Metrics::new());
     let cache = Arc::new(BlockCache::open(&config.cache, metrics.clone()).await.map_err(StartError::Cache)?);
-    let objects = Objects::new(store);
-    let source = LayerSource { tablet: TABLET, objects: objects.clone(), cache, metrics };
-    let manifests = ManifestStore::new(objects, TABLET);
-    let manifest = take_over(&manifests, TABLET).await?;
-    let layers = open_layers(&source, &manifest).await?;
-    tracing::info!(
-        generation = manifest.generation, durable = %manifest.durable, layers = manifest.layers.len(), "opened the tablet"
-    );
-    let tablet = Arc::new(Tablet::new(source, manifests, manifest, layers));
-    Ok(PageServer::run(config, wal, tablet))
-}
-
-/// Publishes a manifest of a new generation on top of the newest, until no rival comes between.
-async fn take_over(manifests: &ManifestStore, tablet: TabletId) -> Result<Manifest, ManifestError> {
-    let owner = u128::from(RandomState::new().hash_one(0)) << 64 | u128::from(RandomState::new().hash_one(1));
-    let mut attempts = 0;
-    loop {
-        let newest = manifests.newest().await?.unwrap_or_else(|| Manifest::empty(tablet, owner));
-        match manifests.publish(newest.taken_over(owner)).await {
-            Err(ManifestError::Fenced { .. }) if attempts < 10 => attempts += 1,
-            outcome => return outcome,
-        }
-    }
-}
-
-async fn open_layers(source: &LayerSource, manifest: &Manifest) -> Result<LayerSet, ReadError> {
-    let opens = manifest.layers.iter().map(|meta| Layer::open(source.clone(), meta.clone()));
-    let opened: Vec<Arc<Layer>> =
-        futures::stream::iter(opens).buffer_unordered(OPENS_MAX).map_ok(Arc::new).try_collect().await?;
-    Ok(LayerSet::arrange(manifest, opened.into_iter()).expect("every layer of the manifest was opened"))
+    let source = LayerSource { objects: Objects::new(store), cache, metrics };
+    let tablets = Arc::new(tablet::open::open(source).await?);
+    Ok(PageServer::run(config, wal, tablets))
 }
 
 impl PageServer {
-    fn run(config: Arc<Config>, wal: Arc<dyn WalService>, tablet: Arc<Tablet>) -> PageServer {
+    fn run(config: Arc<Config>, wal: Arc<dyn WalService>, tablets: Arc<Tablets>) -> PageServer {
         let (receiver_stop, stop) = (CancellationToken::new(), CancellationToken::new());
         let (flush_wanted, flushed) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let compaction_wanted = Arc::new(Notify::new());
         let (flushes, requests) = mpsc::channel(FLUSH_REQUESTS_MAX);
         let receiver = Receiver {
-            tablet: tablet.clone(),
+            tablets: tablets.clone(),
             wal: wal.clone(),
             flush_wanted: flush_wanted.clone(),
+            compaction_wanted: compaction_wanted.clone(),
             flushed: flushed.clone(),
             memtable_bytes_max: config.memtable_bytes_max,
             memtables_bytes_max: config.memtables_bytes_max,
         };
         let flusher = Flusher {
-            tablet: tablet.clone(),
-            wal,
+            tablets: tablets.clone(),
+            wal: wal.clone(),
             config: config.clone(),
             requests,
             flush_wanted,
             flushed,
             compaction_wanted: compaction_wanted.clone(),
         };
-        let service = Arc::new(Service { tablet: tablet.clone(), config, flushes });
+        let service = Arc::new(Service { tablets: tablets.clone(), config, flushes });
         let (compactions, requests) = mpsc::channel(FLUSH_REQUESTS_MAX);
         let compactor = Compactor {
-            tablet: tablet.clone(),
+            tablets: tablets.clone(),
             config: service.config.clone(),
             requests,
             compaction_wanted,
             reaper: Default::default(),
         };
-        let tasks = vec![tokio::spawn(flusher.run(stop.clone())), tokio::spawn(compactor.run(stop.clone()))];
+        let balancer = Balancer {
+            tablets: tablets.clone(),
+            wal: wal.clone(),
+            options: BalanceOptions::of(&service.config),
+            interval: service.config.balance_interval,
+            read_wait_max: service.config.read_wait_max,
+        };
+        let tasks = vec![
+            tokio::spawn(flusher.run(stop.clone())),
+            tokio::spawn(compactor.run(stop.clone())),
+            tokio::spawn(balancer.run(stop.clone())),
+        ];
         let receiver = Some(tokio::spawn(receiver.run(receiver_stop.clone())));
-        PageServer { service, tablet, compactions, receiver_stop, stop, receiver, tasks }
+        PageServer { service, tablets, wal, compactions, receiver_stop, stop, receiver, tasks }
     }
 
     pub fn service(&self) -> Arc<dyn PageService> {
@@ -217,13 +196,33 @@ impl PageServer {
 
     /// For `/metrics`.
     pub fn metrics(&self) -> prometheus::Registry {
-        self.tablet.source.metrics.registry.clone()
+        self.tablets.source.metrics.registry.clone()
     }
 
     /// AUTO_INCREMENT counters as far as the log was applied.
     pub fn counters(&self) -> Vec<CounterBump> {
-        let counters = self.tablet.counters().into_iter();
+        let counters = self.tablets.counters().into_iter();
         counters.map(|(counter, next)| CounterBump { counter, next, reset: true }).collect()
+    }
+
+    /// The map of tablets, as far as the log was applied.
+    pub fn map(&self) -> ClusterMap {
+        self.tablets.set().map.clone()
+    }
+
+    /// Asks the log to split or merge tablets; it happens by itself, too. Returns the LSN from which on it is so.
+    pub async fn change_map(&self, change: &MapChange) -> Result<Lsn, CommitError> {
+        balancer::propose(&self.tablets, &self.wal, change).await
+    }
+
+    /// Where a tablet would be split by size; `None` for a tablet that cannot be.
+    pub fn middle_of(&self, tablet: TabletId) -> Option<Key> {
+        balancer::middle_of_layers(self.tablets.set().by_id(tablet)?)
+    }
+
+    /// Whether a tablet shares no layer with others, and may be merged.
+    pub fn is_clean(&self, tablet: TabletId) -> bool {
+        self.tablets.set().by_id(tablet).is_some_and(|tablet| tablet.is_clean())
     }
 
     /// Stops following the log, flushes what was applied, and ends all tasks. The error is the flush's; what it did not
@@ -239,7 +238,7 @@ impl PageServer {
         for task in std::mem::take(&mut self.tasks) {
             let _ = task.await;
         }
-        self.tablet.source.cache.close().await;
+        self.tablets.source.cache.close().await;
         flushed
     }
 }

@@ -1,52 +1,81 @@
-//! The page service: checks a request, waits for its LSN, takes a snapshot, and reads.
+//! The page service: checks a request, waits for its LSN, takes snapshots of the tablets concerned, and reads.
 
 use crate::config::Config;
 use crate::flush::FlushRequest;
 use crate::read;
-use crate::tablet::{Snapshot, Tablet};
+use crate::tablet::{Snapshot, Tablets};
 use async_trait::async_trait;
 use common::id::Lsn;
 use common::key::{Key, KeyRange};
 use common::service::PageService;
 use common::service::page::{GetRequest, PageError, PageStatus, RangeEstimate, RowVersion, ScanBatch, ScanRequest};
 use futures::stream::BoxStream;
+use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 pub struct Service {
-    pub tablet: Arc<Tablet>,
+    pub tablets: Arc<Tablets>,
     pub config: Arc<Config>,
     pub flushes: mpsc::Sender<FlushRequest>,
 }
 
 impl Service {
-    /// A snapshot that has everything up to `lsn` and still keeps what is visible there.
-    async fn snapshot_at(&self, lsn: Lsn) -> Result<Arc<Snapshot>, PageError> {
-        self.tablet.check_owned()?;
-        self.tablet.wait_applied(lsn, self.config.read_wait_max).await?;
-        let snapshot = self.tablet.snapshot();
-        if lsn < snapshot.horizon {
-            return Err(PageError::TooOld { wanted: lsn, horizon: snapshot.horizon });
+    /// Everything up to `lsn` is in the snapshots that are taken after this.
+    async fn wait(&self, lsn: Lsn) -> Result<(), PageError> {
+        self.tablets.check_owned()?;
+        self.tablets.wait_applied(lsn, self.config.read_wait_max).await
+    }
+
+    /// What `keys` have at `lsn`, tombstones included, each with the snapshot that says so.
+    async fn look_up(&self, keys: &[Key], lsn: Lsn, check: bool) -> Result<Vec<Answer>, PageError> {
+        let parts = self.tablets.snapshots_of_keys(keys);
+        let metrics = &self.tablets.source.metrics;
+        if let [(snapshot, _)] = &parts[..] {
+            if check {
+                check_kept(snapshot, lsn)?;
+            }
+            let found = read::get::get(snapshot, metrics, keys, lsn).await?;
+            return Ok(found.into_iter().map(|version| (version, snapshot.tombstones_dropped)).collect());
         }
-        Ok(snapshot)
+        let mut answers: Vec<Answer> = vec![(None, Lsn::ZERO); keys.len()];
+        for (snapshot, places) in parts {
+            if check {
+                check_kept(&snapshot, lsn)?;
+            }
+            let wanted: Vec<Key> = places.iter().map(|place| keys[*place].clone()).collect();
+            let found = read::get::get(&snapshot, metrics, &wanted, lsn).await?;
+            for (place, version) in places.into_iter().zip(found) {
+                answers[place] = (version, snapshot.tombstones_dropped);
+            }
+        }
+        Ok(answers)
+    }
+}
+
+/// A version and, for keys without one, up to where they may have been written and deleted.
+type Answer = (Option<read::get::Found>, Lsn);
+
+fn check_kept(snapshot: &Snapshot, lsn: Lsn) -> Result<(), PageError> {
+    match snapshot.horizon {
+        horizon if lsn < horizon => Err(PageError::TooOld { wanted: lsn, horizon }),
+        _ => Ok(()),
     }
 }
 
 #[async_trait]
 impl PageService for Service {
     async fn get(&self, request: GetRequest) -> Result<Vec<Option<RowVersion>>, PageError> {
-        let snapshot = self.snapshot_at(request.lsn).await?;
-        let found = read::get::get(&snapshot, &self.tablet.source.metrics, &request.keys, request.lsn).await?;
-        Ok(read::get::rows(found))
+        self.wait(request.lsn).await?;
+        let found = self.look_up(&request.keys, request.lsn, true).await?;
+        Ok(read::get::rows(found.into_iter().map(|(version, _)| version).collect()))
     }
 
     async fn newest_versions(&self, keys: Vec<Key>) -> Result<Vec<Lsn>, PageError> {
-        self.tablet.check_owned()?;
-        let snapshot = self.tablet.snapshot();
-        let found = read::get::get(&snapshot, &self.tablet.source.metrics, &keys, Lsn::MAX).await?;
+        self.tablets.check_owned()?;
+        let found = self.look_up(&keys, Lsn::MAX, false).await?;
         // A tombstone that compaction dropped was no newer than this.
-        let never = snapshot.tombstones_dropped;
-        Ok(found.into_iter().map(|version| version.map_or(never, |(lsn, _)| lsn)).collect())
+        Ok(found.into_iter().map(|(version, never)| version.map_or(never, |(lsn, _)| lsn)).collect())
     }
 
     async fn scan(&self, request: ScanRequest) -> Result<BoxStream<'static, Result<ScanBatch, PageError>>, PageError> {
@@ -54,17 +83,28 @@ impl PageService for Service {
         if !ascending {
             return Err(PageError::BadRequest("the ranges of a scan must be disjoint and ascending".into()));
         }
-        let snapshot = self.snapshot_at(request.lsn).await?;
-        Ok(read::scan::scan(snapshot, self.tablet.source.metrics.clone(), request))
+        self.wait(request.lsn).await?;
+        let parts = self.tablets.snapshots_of_ranges(&request.ranges);
+        for (snapshot, _) in &parts {
+            check_kept(snapshot, request.lsn)?;
+        }
+        Ok(read::tablets::scan(parts, self.tablets.source.metrics.clone(), request))
     }
 
     async fn estimate(&self, range: KeyRange) -> Result<RangeEstimate, PageError> {
-        self.tablet.check_owned()?;
-        Ok(read::estimate::estimate(&self.tablet.snapshot(), &range))
+        self.tablets.check_owned()?;
+        let mut sum = RangeEstimate::default();
+        for (snapshot, ranges) in self.tablets.snapshots_of_ranges(&[range]) {
+            for range in ranges {
+                let part = read::estimate::estimate(&snapshot, &range);
+                sum = RangeEstimate { rows: sum.rows + part.rows, bytes: sum.bytes + part.bytes };
+            }
+        }
+        Ok(sum)
     }
 
     async fn flush(&self) -> Result<Lsn, PageError> {
-        self.tablet.check_owned()?;
+        self.tablets.check_owned()?;
         let (answer, answered) = oneshot::channel();
         let stopping = || PageError::Unavailable("the page server is stopping".into());
         self.flushes.send(answer).await.map_err(|_| stopping())?;
@@ -72,15 +112,20 @@ impl PageService for Service {
     }
 
     async fn status(&self) -> Result<PageStatus, PageError> {
-        let snapshot = self.tablet.snapshot();
+        let set = self.tablets.set();
+        // Tablets that came of a split share layers.
+        let mut layers = HashMap::new();
+        for tablet in &set.tablets {
+            layers.extend(tablet.snapshot().layers.iter().map(|layer| (layer.meta.id(), layer.meta.bytes)));
+        }
         Ok(PageStatus {
-            applied: self.tablet.applied(),
-            durable: self.tablet.durable(),
-            tablets: vec![self.tablet.id],
-            layers: snapshot.layers.iter().count() as u64,
-            layer_bytes: snapshot.layers.iter().map(|layer| layer.meta.bytes).sum(),
-            memtable_bytes: self.tablet.memtable_bytes().1 as u64,
-            cache_memory_bytes: self.tablet.source.cache.memory_bytes(),
+            applied: self.tablets.applied(),
+            durable: self.tablets.durable(),
+            tablets: set.map.tablets().collect(),
+            layers: layers.len() as u64,
+            layer_bytes: layers.values().sum(),
+            memtable_bytes: self.tablets.memtable_bytes().2 as u64,
+            cache_memory_bytes: self.tablets.source.cache.memory_bytes(),
         })
     }
 }

@@ -1,18 +1,21 @@
-//! Every read operation against a reference map, over random histories with flushes, compactions and restarts.
+//! Every read operation against a reference map, over random histories with flushes, compactions, restarts, splits and
+//! merges, crashes in the middle of each of them, and losses of the log.
 
 mod support;
 
 use bytes::Bytes;
+use common::cluster_map::{ClusterMap, MAP_KEY, MapChange};
 use common::id::{ColumnId, CounterId, Lsn};
 use common::key::{Key, KeyRange};
 use common::physical::PhysicalValue;
 use common::service::page::{ColumnBound, Direction, GetRequest, PageError, ScanRequest};
 use common::service::wal::CounterBump;
 use object_store::ObjectStore;
-use pageserver::PageServer;
+use pageserver::{PageServer, StoredState};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use support::faults::FaultyStore;
 use support::log::{LogHandle, MemoryLog};
 use support::model::{Model, check_scan};
@@ -31,6 +34,15 @@ enum Step {
     Restart,
     /// The process dies: nothing is flushed.
     Crash,
+    /// The process dies after so many changes of the store, in a flush or in compaction.
+    CrashInFlush(u8),
+    CrashInCompaction(u8),
+    /// The process dies in a flush, and the log is gone: what is left is the last complete cut.
+    LoseLog(u8),
+    /// The tablet that has this key is split there.
+    Split(u32),
+    /// The tablet that has this key is merged with its neighbour.
+    Merge(u32),
     Get {
         keys: Vec<u32>,
         back: u64,
@@ -65,6 +77,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => Just(Step::Compact),
         1 => Just(Step::Restart),
         1 => Just(Step::Crash),
+        2 => (0..16u8).prop_map(Step::CrashInFlush),
+        1 => (0..8u8).prop_map(Step::CrashInCompaction),
+        1 => (0..16u8).prop_map(Step::LoseLog),
+        3 => (0..KEYS).prop_map(Step::Split),
+        2 => (0..KEYS).prop_map(Step::Merge),
         4 => (prop::collection::vec(0..KEYS, 1..12), 0..80u64).prop_map(|(keys, back)| Step::Get { keys, back }),
         6 => scan.prop_map(|((from, to, more), backward, limit, output, bound, batch_rows, back)| {
             Step::Scan { from, to, more, backward, limit, output, bound, batch_rows, back }
@@ -78,7 +95,10 @@ struct World {
     store: Arc<FaultyStore>,
     server: Option<PageServer>,
     model: Model,
-    counters: BTreeMap<u64, u64>,
+    /// Values of the counter, by the LSN that set it.
+    counter: BTreeMap<u64, u64>,
+    /// The newest LSN there ever was, lost ones included.
+    highest: u64,
 }
 
 impl World {
@@ -95,7 +115,7 @@ impl World {
     /// Refusing an old snapshot is right only where retention allows it.
     fn check_refusal(&self, at: Lsn, error: PageError) {
         match error {
-            PageError::TooOld { .. } => assert!(at.0 + RETAINED <= self.log.newest().0, "refused too early: {at}"),
+            PageError::TooOld { .. } => assert!(at.0 + RETAINED <= self.highest, "refused too early: {at}"),
             error => panic!("{error}"),
         }
     }
@@ -108,8 +128,9 @@ impl World {
                 let changes: Vec<_> = changes.into_iter().collect();
                 let bump = CounterBump { counter: CounterId(3), next: self.log.newest().0, reset: false };
                 let lsn = self.log.commit(changes.clone(), vec![bump]);
-                self.counters.insert(3, bump.next);
+                self.counter.insert(lsn.0, bump.next);
                 self.model.commit(lsn, &changes);
+                self.highest = self.highest.max(lsn.0);
             }
             Step::Flush => {
                 self.wait_applied().await;
@@ -126,15 +147,51 @@ impl World {
                 let durable = self.server.take().unwrap().shutdown().await.unwrap();
                 assert_eq!(durable, self.log.newest());
                 let stored = pageserver::stored_state(self.store.clone()).await.unwrap();
-                assert_eq!(stored.durable, durable);
-                let counters: BTreeMap<u64, u64> =
-                    stored.counters.iter().map(|bump| (bump.counter.0, bump.next)).collect();
-                assert_eq!(counters, self.counters);
+                assert_eq!((stored.durable, stored.newest), (durable, durable));
+                self.check_stored(&stored);
                 self.start().await;
             }
             Step::Crash => {
-                drop(self.server.take());
+                self.die();
                 self.start().await;
+            }
+            Step::CrashInFlush(changes) => {
+                self.die_in_flush(*changes).await;
+                self.start().await;
+            }
+            Step::CrashInCompaction(changes) => {
+                self.store.changes_left.store(i64::from(*changes), Ordering::Relaxed);
+                // An error is what a crash comes to.
+                let _ = self.server().compact().await;
+                self.die();
+                self.start().await;
+            }
+            Step::LoseLog(changes) => {
+                self.die_in_flush(*changes).await;
+                let before = pageserver::stored_state(self.store.clone()).await.unwrap();
+                let stored = pageserver::recover(self.store.clone()).await.unwrap();
+                assert_eq!((stored.durable, stored.newest), (before.durable, before.durable));
+                assert_eq!(pageserver::stored_state(self.store.clone()).await.unwrap(), stored);
+                self.counter.retain(|lsn, _| *lsn <= stored.durable.0);
+                self.model.truncate(stored.durable);
+                self.check_stored(&stored);
+                self.log = MemoryLog::beginning_at(stored.durable, stored.map, MINUTE_US);
+                self.start().await;
+            }
+            Step::Split(number) => {
+                let (map, at) = (self.log.map(), key(*number));
+                self.change_map(MapChange::Split { tablet: map.tablet_of(&at), at });
+            }
+            Step::Merge(number) => {
+                let map = self.log.map();
+                let right = map.tablet_of(&key(*number));
+                let Some(left) = map.tablets().take_while(|tablet| *tablet != right).last() else { return };
+                // Tablets are merged when they share nothing.
+                self.wait_applied().await;
+                self.server().flush().await.unwrap();
+                self.server().compact().await.unwrap();
+                assert!(self.server().is_clean(left) && self.server().is_clean(right));
+                self.change_map(MapChange::Merge { left, right });
             }
             Step::Get { keys, back } => self.check_get(keys, *back).await,
             Step::Scan { from, to, more, backward, limit, output, bound, batch_rows, back } => {
@@ -167,6 +224,38 @@ impl World {
         }
     }
 
+    fn change_map(&mut self, change: MapChange) {
+        let Some(map) = self.log.map().changed(&change) else { return };
+        let changes = vec![(MAP_KEY, Some(map.encode()))];
+        let lsn = self.log.commit(changes.clone(), Vec::new());
+        self.model.commit(lsn, &changes);
+        self.highest = self.highest.max(lsn.0);
+    }
+
+    /// What the store says of counters and tablets is what was at its LSN.
+    fn check_stored(&self, stored: &StoredState) {
+        let counters: Vec<u64> = stored.counters.iter().map(|bump| bump.next).collect();
+        let wanted: Vec<u64> =
+            self.counter.range(..=stored.durable.0).next_back().map(|(_, next)| *next).into_iter().collect();
+        assert_eq!(counters, wanted);
+        let row = self.model.get(&MAP_KEY, stored.durable).map(|version| version.row);
+        let map = row.map_or_else(ClusterMap::default, |row| ClusterMap::decode(&row).unwrap());
+        assert!(stored.map.ranges().eq(map.ranges()), "{:?} is not {map:?}", stored.map);
+    }
+
+    async fn die_in_flush(&mut self, changes: u8) {
+        self.wait_applied().await;
+        self.store.changes_left.store(i64::from(changes), Ordering::Relaxed);
+        // An error is what a crash comes to.
+        let _ = self.server().flush().await;
+        self.die();
+    }
+
+    fn die(&mut self) {
+        drop(self.server.take());
+        self.store = self.store.successor();
+    }
+
     async fn wait_applied(&self) {
         let lsn = self.log.newest();
         self.server().service().get(GetRequest { lsn, keys: vec![] }).await.unwrap();
@@ -188,9 +277,9 @@ impl World {
         for (key, newest) in keys.iter().zip(newest) {
             match self.model.newest(key) {
                 // A dropped tombstone leaves an upper bound behind.
-                Some((lsn, false)) => assert!(newest >= lsn && newest <= self.log.newest()),
+                Some((lsn, false)) => assert!(newest >= lsn && newest <= self.log.newest(), "{newest} for {lsn}"),
                 Some((lsn, true)) => assert_eq!(newest, lsn),
-                None => assert!(newest.0 + RETAINED <= self.log.newest().0 || newest == Lsn::ZERO),
+                None => assert!(newest.0 + RETAINED <= self.highest || newest == Lsn::ZERO),
             }
         }
     }
@@ -205,14 +294,15 @@ fn run(steps: Vec<Step>, faults_per_mille: u64, seed: u64) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let store = FaultyStore::new(seed);
-        store.failures_per_mille.store(faults_per_mille, std::sync::atomic::Ordering::Relaxed);
-        store.truncations_per_mille.store(faults_per_mille, std::sync::atomic::Ordering::Relaxed);
+        store.failures_per_mille.store(faults_per_mille, Ordering::Relaxed);
+        store.truncations_per_mille.store(faults_per_mille, Ordering::Relaxed);
         let mut world = World {
             log: MemoryLog::new(MINUTE_US),
             store,
             server: None,
             model: Model::default(),
-            counters: BTreeMap::new(),
+            counter: BTreeMap::new(),
+            highest: 0,
         };
         world.start().await;
         for step in &steps {
@@ -220,6 +310,16 @@ fn run(steps: Vec<Step>, faults_per_mille: u64, seed: u64) {
         }
         let every: Vec<u32> = (0..KEYS).collect();
         world.check_get(&every, 0).await;
+        let request = ScanRequest {
+            lsn: world.log.newest(),
+            ranges: vec![KeyRange::all()],
+            direction: Direction::Forward,
+            limit: None,
+            output: output_of(0),
+            bounds: Vec::new(),
+            batch_rows: 7,
+        };
+        check_scan(&*world.server().service(), &world.model, &request).await.unwrap();
     });
 }
 
@@ -230,6 +330,11 @@ proptest! {
     fn reads_equal_the_reference(steps in steps()) {
         run(steps, 0, 0);
     }
+}
+
+proptest! {
+    // Fewer: most of their time is spent waiting before requests are tried again.
+    #![proptest_config(ProptestConfig { cases: 16, max_shrink_iters: 100, ..ProptestConfig::default() })]
 
     #[test]
     fn reads_equal_the_reference_on_a_failing_store(steps in steps(), seed: u64) {

@@ -1,5 +1,6 @@
 //! Settings of the wal role.
 
+use common::cluster_map::ClusterMap;
 use common::id::{CounterId, Lsn, NodeId};
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -58,6 +59,9 @@ pub struct WalConfig {
     /// For the same case: next values of counters, where known. Default: none.
     #[serde(default)]
     pub base_counters: Vec<(CounterId, u64)>,
+    /// For the same case: the tablets that the data lies in. Default: one for everything.
+    #[serde(default)]
+    pub base_map: ClusterMap,
 }
 
 mod defaults {
@@ -124,6 +128,7 @@ impl WalConfig {
             election_timeout: defaults::election_timeout(),
             base_lsn: Lsn::ZERO,
             base_counters: Vec::new(),
+            base_map: ClusterMap::default(),
         }
     }
 

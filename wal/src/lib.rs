@@ -34,7 +34,6 @@ pub use config::WalConfig;
 pub use raft::{PeerError, PeerTransport, RaftStartError};
 
 use bytes::Bytes;
-use common::cluster_map::ClusterMap;
 use common::service::{PageService, WalService};
 use driver::{Driver, PageServiceSlot};
 use metrics::WalMetrics;
@@ -139,7 +138,6 @@ async fn start_on(disk: Arc<dyn Disk>, config: WalConfig, environment: WalEnviro
         source: source.clone(),
         metrics: metrics.clone(),
         clock: environment.clock,
-        map: ClusterMap::default(),
         pages: pages.clone(),
         events: events_receiver,
         events_back: events.downgrade(),

@@ -8,8 +8,9 @@
 
 use crate::raft::{Applied, AppliedMark, Command, CommandKind};
 use crate::segment::SegmentLog;
+use common::cluster_map::MAP_KEY;
 use common::id::{Lsn, TabletId};
-use common::service::wal::{Batch, StreamItem, SubscribeRequest, Transaction, WalError};
+use common::service::wal::{Batch, Mutation, StreamItem, SubscribeRequest, Transaction, WalError};
 use futures::stream::{self, BoxStream};
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -178,18 +179,22 @@ impl Subscriber {
 
 /// The part of a batch from `from` on that touches `tablets` (all if empty); `None` if that is nothing.
 fn filter(batch: &Arc<Batch>, from: Lsn, tablets: &HashSet<TabletId>) -> Option<Arc<Batch>> {
-    let wanted = |tablet: &TabletId| tablets.is_empty() || tablets.contains(tablet);
+    // Whatever tablets a subscriber follows, it has to know when the map changes.
+    let wanted = |(tablet, mutation): &(TabletId, Mutation)| {
+        tablets.is_empty() || tablets.contains(tablet) || mutation.key == MAP_KEY
+    };
     let whole = batch.first_lsn >= from
         && (tablets.is_empty()
-            || batch.transactions.iter().all(|transaction| {
-                !transaction.mutations.is_empty() && transaction.mutations.iter().all(|(tablet, _)| wanted(tablet))
-            }));
+            || batch
+                .transactions
+                .iter()
+                .all(|transaction| !transaction.mutations.is_empty() && transaction.mutations.iter().all(wanted)));
     if whole {
         return Some(batch.clone());
     }
     let mut transactions = Vec::new();
     for transaction in batch.transactions.iter().filter(|transaction| transaction.lsn >= from) {
-        let mutations: Vec<_> = transaction.mutations.iter().filter(|(tablet, _)| wanted(tablet)).cloned().collect();
+        let mutations: Vec<_> = transaction.mutations.iter().filter(|mutation| wanted(mutation)).cloned().collect();
         if !mutations.is_empty() || tablets.is_empty() {
             transactions.push(Transaction { mutations, ..transaction.clone() });
         }

@@ -6,6 +6,7 @@
 use crate::config::Config;
 use crate::manifest::{LayerMeta, Manifest};
 use common::id::Lsn;
+use common::key::KeyRange;
 
 #[derive(Debug, Clone, Copy)]
 pub struct ChooseOptions {
@@ -38,9 +39,19 @@ pub struct Plan {
     pub drop_tombstones: bool,
 }
 
-/// A plan whose inputs are merged completely, or `None` if all is well. `horizon`: see `retention`.
-pub fn choose(manifest: &Manifest, options: &ChooseOptions, horizon: Lsn) -> Option<Plan> {
-    merge_level0(manifest, options).or_else(|| push_down(manifest, options)).or_else(|| drop_deleted(manifest, horizon))
+/// A plan whose inputs are merged completely, or `None` if all is well. `horizon`: see `retention`. `range`: the keys of
+/// the tablet; a layer that it shares with others may have more.
+pub fn choose(manifest: &Manifest, options: &ChooseOptions, horizon: Lsn, range: &KeyRange) -> Option<Plan> {
+    merge_level0(manifest, options)
+        .or_else(|| push_down(manifest, options))
+        .or_else(|| drop_deleted(manifest, horizon))
+        .or_else(|| narrow(manifest, range))
+}
+
+/// A layer with keys of other tablets, which goes when all that share it have rewritten it.
+fn narrow(manifest: &Manifest, range: &KeyRange) -> Option<Plan> {
+    let wide = manifest.layers.iter().find(|layer| !layer.is_within(range))?;
+    Some(plan(manifest, vec![wide.clone()], wide.level, false))
 }
 
 fn merge_level0(manifest: &Manifest, options: &ChooseOptions) -> Option<Plan> {
@@ -67,7 +78,14 @@ fn merge_level0(manifest: &Manifest, options: &ChooseOptions) -> Option<Plan> {
             together += layer.bytes;
             joins
         });
-        let newest: Vec<LayerMeta> = alike.map(|layer| (*layer).clone()).collect();
+        let mut newest: Vec<LayerMeta> = alike.map(|layer| (*layer).clone()).collect();
+        // Those of tablets that were merged may be of one time: they go together.
+        let oldest = |newest: &[LayerMeta]| newest.iter().map(|layer| layer.lsn_min).min();
+        while let Some(next) = level0.get(newest.len())
+            && Some(next.lsn_max) >= oldest(&newest)
+        {
+            newest.push((*next).clone());
+        }
         // Neighbours in LSN, so that what comes out fits between those that stay.
         if newest.len() > 1 && newest.len() * 2 >= options.level0_layers {
             return Some(plan(manifest, newest, 0, false));
@@ -138,7 +156,7 @@ mod tests {
     #[test]
     fn a_merge_takes_what_lies_between_its_inputs() {
         let lines = ["0 x-z 5-5 30", "0 a-b 4-4 30", "0 a-c 3-3 30", "1 a-a 1-1 10", "1 m-n 2-2 10"];
-        let plan = choose(&manifest(&lines), &OPTIONS, Lsn::ZERO).unwrap();
+        let plan = choose(&manifest(&lines), &OPTIONS, Lsn::ZERO, &KeyRange::all()).unwrap();
         assert_eq!((plan.level, plan.inputs.len()), (1, 5));
     }
 
@@ -150,6 +168,7 @@ mod tests {
             let (first, last) = words[1].split_once('-').unwrap();
             let (lsn_min, lsn_max) = words[2].split_once('-').unwrap();
             let mut layer = LayerMeta {
+                home: TabletId(1),
                 generation: 1,
                 sequence,
                 level: words[0].parse().unwrap(),
@@ -171,7 +190,7 @@ mod tests {
     }
 
     fn chosen(lines: &[&str]) -> String {
-        match choose(&manifest(lines), &OPTIONS, Lsn(50)) {
+        match choose(&manifest(lines), &OPTIONS, Lsn(50), &KeyRange::all()) {
             None => "nothing".into(),
             Some(plan) => {
                 let inputs: Vec<String> = plan.inputs.iter().map(|layer| layer.sequence.to_string()).collect();
@@ -207,5 +226,23 @@ mod tests {
         for (lines, expected) in cases {
             assert_eq!(chosen(lines), *expected, "{lines:?}");
         }
+    }
+
+    #[test]
+    fn a_layer_that_is_shared_is_narrowed_last() {
+        let range = KeyRange { start: "a".into(), end: "n".into() };
+        let lines = ["0 a-z 20-29 5", "1 a-c 1-9 10", "1 d-p 1-9 10"];
+        let narrowed = choose(&manifest(&lines), &OPTIONS, Lsn::ZERO, &range).unwrap();
+        assert_eq!((narrowed.level, narrowed.inputs[0].sequence), (0, 1));
+        let narrowed = choose(&manifest(&lines[1..]), &OPTIONS, Lsn::ZERO, &range).unwrap();
+        assert_eq!((narrowed.level, narrowed.inputs[0].sequence), (1, 2));
+        assert_eq!(choose(&manifest(&lines[1..2]), &OPTIONS, Lsn::ZERO, &range), None);
+    }
+
+    #[test]
+    fn flushed_layers_of_one_time_go_together() {
+        // 2 and 3 were flushed by two tablets at one cut.
+        let lines = ["0 a-z 30-39 10", "0 a-c 20-28 10", "0 x-z 20-27 90", "0 a-b 10-19 90", "1 a-z 1-9 900"];
+        assert_eq!(chosen(&lines), "merge 1 2 3 into 0");
     }
 }

@@ -1,7 +1,7 @@
 //! Deletes layer objects some time after the last manifest and the last reader have let go of them.
 
 use crate::layer::Layer;
-use crate::tablet::Tablet;
+use crate::layer::reader::LayerSource;
 use object_store::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,13 @@ pub struct Reaper {
 
 impl Reaper {
     pub fn bury(&mut self, layers: &[Arc<Layer>]) {
-        self.layers.extend(layers.iter().map(|layer| (Instant::now(), layer.path().clone())));
+        for layer in layers {
+            // Tablets that share a layer let go of it one after the other; it is dead after the last one.
+            match self.layers.iter_mut().find(|(_, object)| Arc::ptr_eq(object, layer.path())) {
+                Some((since, _)) => *since = Instant::now(),
+                None => self.layers.push((Instant::now(), layer.path().clone())),
+            }
+        }
     }
 
     pub fn bury_leftovers(&mut self, objects: Vec<Path>) {
@@ -25,7 +31,7 @@ impl Reaper {
     }
 
     /// Deletes what has waited for `delete_after` and is not being read.
-    pub async fn reap(&mut self, tablet: &Tablet, delete_after: Duration) {
+    pub async fn reap(&mut self, source: &LayerSource, delete_after: Duration) {
         let due = |since: &Instant| since.elapsed() >= delete_after;
         let mut objects = Vec::new();
         // The reaper's own reference is the last one: no snapshot has the layer, and none can come to have it.
@@ -43,8 +49,8 @@ impl Reaper {
             !due(since)
         });
         for object in objects {
-            match tablet.source.objects.delete(&object).await {
-                Ok(()) => tablet.source.metrics.objects_deleted.inc(),
+            match source.objects.delete(&object).await {
+                Ok(()) => source.metrics.objects_deleted.inc(),
                 // The next owner finds it among the leftovers.
                 Err(error) => tracing::warn!(%error, "an object that is no longer needed could not be deleted"),
             }

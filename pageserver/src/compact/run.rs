@@ -10,9 +10,10 @@ use crate::flush::{FlushError, put_layer, writer_options};
 use crate::layer::reader::{Layer, ReadError};
 use crate::layer::writer::LayerWriter;
 use crate::layer::{Block, Compression, Version};
-use crate::tablet::Tablet;
+use crate::manifest::LayerId;
+use crate::tablet::{Tablet, Tablets};
 use common::id::Lsn;
-use common::key::Key;
+use common::key::{Key, KeyRange};
 use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -39,7 +40,7 @@ pub enum CompactError {
 }
 
 pub struct Compactor {
-    pub tablet: Arc<Tablet>,
+    pub tablets: Arc<Tablets>,
     pub config: Arc<Config>,
     pub requests: mpsc::Receiver<CompactRequest>,
     pub compaction_wanted: Arc<Notify>,
@@ -49,7 +50,7 @@ pub struct Compactor {
 impl Compactor {
     /// Runs until `stop`. A compaction that is cut off leaves objects that the next owner deletes.
     pub async fn run(mut self, stop: CancellationToken) {
-        match self.tablet.leftover_layers().await {
+        match super::leftovers::find(&self.tablets).await {
             Ok(leftovers) => self.reaper.bury_leftovers(leftovers),
             Err(error) => tracing::warn!(%error, "objects left by earlier owners were not looked for"),
         }
@@ -78,33 +79,59 @@ impl Compactor {
     }
 
     async fn compact_all(&mut self) -> Result<(), CompactError> {
-        loop {
-            if self.tablet.check_owned().is_err() {
-                return Ok(());
+        let mut changed = true;
+        while changed {
+            changed = false;
+            for tablet in &self.tablets.set().tablets {
+                if self.tablets.check_owned().is_err() {
+                    return Ok(());
+                }
+                changed |= self.compact_once(tablet).await?;
             }
-            self.reaper.reap(&self.tablet, self.config.delete_after).await;
-            let horizon = self.tablet.retention_horizon(self.config.retention).max(self.tablet.snapshot().horizon);
-            let manifest = self.tablet.manifest().await;
-            let Some(plan) = choose(&manifest, &ChooseOptions::of(&self.config), horizon) else { return Ok(()) };
-            self.compact(&plan, horizon).await?;
         }
+        self.reaper.reap(&self.tablets.source, self.config.delete_after).await;
+        Ok(())
     }
 
-    async fn compact(&mut self, plan: &Plan, horizon: Lsn) -> Result<(), CompactError> {
-        let removed: Vec<(u64, u64)> = plan.inputs.iter().map(|input| input.id()).collect();
+    /// Does what is most worth doing for a tablet; false if nothing is.
+    async fn compact_once(&mut self, tablet: &Arc<Tablet>) -> Result<bool, CompactError> {
+        // While a split or merge is on its way to the store, the store's tablets are not those in memory.
+        if !tablet.is_settled() {
+            return Ok(false);
+        }
+        self.reaper.reap(&self.tablets.source, self.config.delete_after).await;
+        // What is newer than the last complete cut stays apart, so that it could be taken back.
+        let (cut, mut manifest) = (self.tablets.durable(), tablet.manifest().await);
+        manifest.layers.retain(|layer| layer.lsn_max <= cut);
+        let horizon = self.tablets.retention_horizon(self.config.retention).max(tablet.snapshot().horizon);
+        let range = tablet.snapshot().range.clone();
+        let Some(plan) = choose(&manifest, &ChooseOptions::of(&self.config), horizon, &range) else { return Ok(false) };
+        self.compact(tablet, &plan, horizon, &range).await?;
+        tablet.prune_manifests(self.config.manifests_kept).await;
+        Ok(true)
+    }
+
+    async fn compact(
+        &mut self,
+        tablet: &Arc<Tablet>,
+        plan: &Plan,
+        horizon: Lsn,
+        range: &KeyRange,
+    ) -> Result<(), CompactError> {
+        let removed: Vec<LayerId> = plan.inputs.iter().map(|input| input.id()).collect();
         if plan.move_only {
             let mut moved = plan.inputs.clone();
             moved.iter_mut().for_each(|layer| layer.level = plan.level);
-            let published = self.tablet.publish(Vec::new(), |manifest| manifest.with_layers(&removed, moved)).await;
+            let published = tablet.publish(Vec::new(), |manifest| manifest.with_layers(&removed, moved)).await;
             return Ok(published.map_err(FlushError::from)?);
         }
-        let snapshot = self.tablet.snapshot();
+        let snapshot = tablet.snapshot();
         let inputs: Vec<Arc<Layer>> =
             snapshot.layers.iter().filter(|layer| removed.contains(&layer.meta.id())).cloned().collect();
         assert_eq!(inputs.len(), plan.inputs.len(), "only compaction removes layers");
         drop(snapshot);
-        let mut merge = Merge::new(&inputs);
-        let mut output = Output { tablet: &self.tablet, level: plan.level, layers: Vec::new() };
+        let mut merge = Merge::new(&inputs, range);
+        let mut output = Output { tablet, level: plan.level, layers: Vec::new() };
         let mut writer = LayerWriter::new(writer_options(&self.config, COMPRESSION));
         let (mut tombstones_dropped, mut keys, mut horizon) = (Lsn::ZERO, 0, horizon);
         while let Some(mut versions) = merge.next_key().await? {
@@ -128,14 +155,14 @@ impl Compactor {
         output.put(writer).await?;
         let opened = output.layers;
         let added = opened.iter().map(|layer| layer.meta.clone()).collect();
-        let published = self.tablet.publish(opened, |manifest| {
+        let published = tablet.publish(opened, |manifest| {
             let mut next = manifest.with_layers(&removed, added);
             next.horizon = next.horizon.max(horizon);
             next.tombstones_dropped = next.tombstones_dropped.max(tombstones_dropped);
             next
         });
         published.await.map_err(FlushError::from)?;
-        self.tablet.source.metrics.compactions.inc();
+        tablet.source.metrics.compactions.inc();
         drop(merge);
         self.reaper.bury(&inputs);
         Ok(())
@@ -143,7 +170,7 @@ impl Compactor {
 }
 
 struct Output<'a> {
-    tablet: &'a Tablet,
+    tablet: &'a Arc<Tablet>,
     level: u32,
     layers: Vec<Arc<Layer>>,
 }
@@ -159,9 +186,10 @@ impl Output<'_> {
     }
 }
 
-/// All versions of the inputs, key by key.
+/// All versions of the inputs within a range, key by key.
 struct Merge {
     runs: Vec<Run>,
+    range: KeyRange,
 }
 
 /// Layers that follow each other by key.
@@ -180,7 +208,7 @@ struct Current {
 }
 
 impl Merge {
-    fn new(inputs: &[Arc<Layer>]) -> Merge {
+    fn new(inputs: &[Arc<Layer>], range: &KeyRange) -> Merge {
         let mut runs: Vec<(u32, VecDeque<Arc<Layer>>)> = Vec::new();
         // Inputs come in the order of the layer set: by level, and by key within the deeper ones.
         for layer in inputs {
@@ -191,13 +219,13 @@ impl Merge {
             }
         }
         let run = |(_, layers)| Run { layers, next_block: 0, current: None };
-        Merge { runs: runs.into_iter().map(run).collect() }
+        Merge { runs: runs.into_iter().map(run).collect(), range: range.clone() }
     }
 
     /// The versions of the next key, newest first.
     async fn next_key(&mut self) -> Result<Option<Vec<Version>>, ReadError> {
         for run in &mut self.runs {
-            run.fill().await?;
+            run.fill(&self.range).await?;
         }
         let Some(key) = self.runs.iter().filter_map(Run::key).min().cloned() else { return Ok(None) };
         let mut versions = Vec::new();
@@ -211,7 +239,7 @@ impl Merge {
 }
 
 impl Run {
-    async fn fill(&mut self) -> Result<(), ReadError> {
+    async fn fill(&mut self, range: &KeyRange) -> Result<(), ReadError> {
         while self.current.as_ref().is_none_or(|current| current.at >= current.keys.len()) {
             self.current = None;
             let Some(layer) = self.layers.front().cloned() else { return Ok(()) };
@@ -222,9 +250,19 @@ impl Run {
             }
             let number = self.next_block;
             self.next_block += 1;
+            let entry = &layer.index.blocks[number];
+            if entry.last < range.start || (!range.end.is_empty() && entry.first >= range.end) {
+                continue;
+            }
+            let within = range.contains(&entry.first) && range.contains(&entry.last);
             let block = layer.block_for_compaction(number).await?;
-            let keys = block.keys().decode();
-            self.current = Some(Current { layer, number, block, keys, at: 0 });
+            let mut keys = block.keys().decode();
+            let mut at = 0;
+            if !within {
+                at = keys.partition_point(|key| *key < range.start);
+                keys.truncate(keys.partition_point(|key| range.end.is_empty() || *key < range.end));
+            }
+            self.current = Some(Current { layer, number, block, keys, at });
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! What an item of the stream means for a tablet that has applied the log up to some LSN. No I/O, no state.
 
-use common::id::Lsn;
+use common::cluster_map::ClusterMapError;
+use common::id::{Lsn, TabletId};
 use common::service::wal::{Batch, StreamItem, Transaction};
 
 #[derive(Debug, PartialEq, Eq)]
@@ -20,6 +21,17 @@ pub enum StreamError {
     Gap { applied: Lsn, first: Lsn },
     #[error("transactions of the batch at lsn {first} are out of order")]
     Disorder { first: Lsn },
+    #[error(
+        "lsn {lsn} has a key that is not in tablet {tablet} by the map here: this log and this store do not belong together"
+    )]
+    OtherMap { lsn: Lsn, tablet: TabletId },
+    #[error("the map of tablets at lsn {lsn}: {error}")]
+    BadMap { lsn: Lsn, error: ClusterMapError },
+    #[error("the map of tablets at lsn {lsn} is not one split or merge away from the one before it")]
+    NoStep { lsn: Lsn },
+    /// Compaction will see to it; then the stream can go on.
+    #[error("tablets that merge at lsn {lsn} still share layers with others")]
+    NotClean { lsn: Lsn },
 }
 
 pub fn step(applied: Lsn, item: &StreamItem) -> Result<Step<'_>, StreamError> {

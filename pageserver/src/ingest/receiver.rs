@@ -2,10 +2,12 @@
 //!
 //! When memtables are full, it stops taking batches until a flush has made room; the log keeps them meanwhile.
 
-use super::apply::{self, Step};
-use crate::tablet::Tablet;
+use super::apply::{self, Step, StreamError};
+use crate::tablet::Tablets;
+use common::cluster_map::MAP_KEY;
+use common::id::Lsn;
 use common::service::WalService;
-use common::service::wal::{SubscribeRequest, WalError};
+use common::service::wal::{SubscribeRequest, Transaction, WalError};
 use futures::StreamExt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +18,12 @@ const BACKOFF_MIN: Duration = Duration::from_millis(10);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
 pub struct Receiver {
-    pub tablet: Arc<Tablet>,
+    pub tablets: Arc<Tablets>,
     pub wal: Arc<dyn WalService>,
     /// Told when the active memtable has reached its size.
     pub flush_wanted: Arc<Notify>,
+    /// Told when compaction has to come before the next transaction.
+    pub compaction_wanted: Arc<Notify>,
     /// Tells when a flush has made room.
     pub flushed: Arc<Notify>,
     pub memtable_bytes_max: usize,
@@ -31,12 +35,12 @@ impl Receiver {
     pub async fn run(self, stop: CancellationToken) {
         let mut backoff = BACKOFF_MIN;
         loop {
-            let before = self.tablet.applied();
+            let before = self.tablets.applied();
             let ended = tokio::select! {
                 () = stop.cancelled() => return,
                 ended = self.follow() => ended,
             };
-            if self.tablet.applied() > before {
+            if self.tablets.applied() > before {
                 backoff = BACKOFF_MIN;
             }
             match ended {
@@ -57,7 +61,7 @@ impl Receiver {
 
     /// One subscription, until it fails.
     async fn follow(&self) -> WalError {
-        let request = SubscribeRequest { from: self.tablet.applied().next(), tablets: Vec::new() };
+        let request = SubscribeRequest { from: self.tablets.applied().next(), tablets: Vec::new() };
         let mut stream = match self.wal.subscribe(request).await {
             Ok(stream) => stream,
             Err(error) => return error,
@@ -67,12 +71,14 @@ impl Receiver {
                 Ok(item) => item,
                 Err(error) => return error,
             };
-            match apply::step(self.tablet.applied(), &item) {
+            match apply::step(self.tablets.applied(), &item) {
                 Ok(Step::Apply { transactions, time_us, up_to }) => {
-                    transactions.iter().for_each(|transaction| self.tablet.apply(transaction, time_us));
-                    self.tablet.applied_up_to(up_to);
+                    if let Err(error) = self.apply(transactions, time_us) {
+                        return WalError::Unavailable(error.to_string());
+                    }
+                    self.tablets.applied_up_to(up_to);
                 }
-                Ok(Step::Skip { up_to }) => self.tablet.applied_up_to(up_to),
+                Ok(Step::Skip { up_to }) => self.tablets.applied_up_to(up_to),
                 Ok(Step::Nothing) => {}
                 Err(error) => return WalError::Unavailable(error.to_string()),
             }
@@ -81,10 +87,28 @@ impl Receiver {
         WalError::Unavailable("the stream ended".into())
     }
 
+    fn apply(&self, transactions: &[Transaction], time_us: u64) -> Result<(), StreamError> {
+        for transaction in transactions {
+            if let Err(error) = self.tablets.apply(transaction, time_us) {
+                // What came before it is applied; the next subscription begins with it.
+                self.tablets.applied_up_to(Lsn(transaction.lsn.0 - 1));
+                if matches!(error, StreamError::NotClean { .. }) {
+                    self.compaction_wanted.notify_one();
+                }
+                return Err(error);
+            }
+            // A change of the map is on the store with the next cut; until then its tablets are not compacted.
+            if transaction.mutations.iter().any(|(_, mutation)| mutation.key == MAP_KEY) {
+                self.flush_wanted.notify_one();
+            }
+        }
+        Ok(())
+    }
+
     async fn make_room(&self) {
         loop {
-            let (active, all) = self.tablet.memtable_bytes();
-            if active < self.memtable_bytes_max {
+            let (largest, active, all) = self.tablets.memtable_bytes();
+            if largest < self.memtable_bytes_max && active < self.memtables_bytes_max / 2 {
                 return;
             }
             self.flush_wanted.notify_one();

@@ -11,7 +11,6 @@ use crate::cache::{BlockCache, BlockKey, FetchError};
 use crate::manifest::LayerMeta;
 use crate::metrics::Metrics;
 use crate::objects::{ObjectError, Objects};
-use common::id::TabletId;
 use common::service::page::PageError;
 use object_store::path::Path;
 use std::sync::Arc;
@@ -19,7 +18,6 @@ use std::sync::Arc;
 /// What readers of layers need around them.
 #[derive(Clone)]
 pub struct LayerSource {
-    pub tablet: TabletId,
     pub objects: Objects,
     pub cache: Arc<BlockCache>,
     pub metrics: Arc<Metrics>,
@@ -67,7 +65,7 @@ fn missing(text: String) -> PageError {
 impl Layer {
     /// A layer that this process has just written, with its index at hand.
     pub fn written(source: LayerSource, meta: LayerMeta, index: Index) -> Layer {
-        Layer { path: Arc::new(meta.path(source.tablet)), meta, index: Arc::new(index), source }
+        Layer { path: Arc::new(meta.path()), meta, index: Arc::new(index), source }
     }
 
     /// The same object, at another level.
@@ -77,7 +75,7 @@ impl Layer {
 
     /// Reads the index; the blocks are read as they are needed.
     pub async fn open(source: LayerSource, meta: LayerMeta) -> Result<Layer, ReadError> {
-        let path = Arc::new(meta.path(source.tablet));
+        let path = Arc::new(meta.path());
         let mut last_error = None;
         // A body damaged on its way is cured by asking again; a damaged object is not.
         for _ in 0..2 {
@@ -93,7 +91,7 @@ impl Layer {
 
     fn key(&self, number: usize) -> BlockKey {
         BlockKey {
-            tablet: self.source.tablet.0,
+            tablet: self.meta.home.0,
             generation: self.meta.generation,
             sequence: self.meta.sequence,
             block: number as u32,

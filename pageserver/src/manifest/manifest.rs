@@ -2,12 +2,14 @@
 
 use crate::layer::block::crc32c;
 use crate::layer::column::{Cursor, FormatError};
+use common::cluster_map::ClusterMap;
 use common::id::{CounterId, Lsn, TabletId};
 use common::key::{Key, KeyRange};
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
-const MAGIC: &[u8; 8] = b"DRUMMAN\x01";
+const MAGIC: &[u8; 7] = b"DRUMMAN";
+const FORMAT: u8 = 2;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -31,10 +33,23 @@ pub struct Manifest {
     pub counters: Vec<(CounterId, u64)>,
     /// Level 0 first, newest first within it; then by level and key.
     pub layers: Vec<LayerMeta>,
+    /// In the first tablet's manifests: the map at `durable`. Up to there all tablets of that map are in layers, and they
+    /// have manifests. `None`: the first tablet alone.
+    pub map: Option<ClusterMap>,
+}
+
+/// What names a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LayerId {
+    /// The tablet that wrote it, and below whose name the object lies. After a split others have it too.
+    pub home: TabletId,
+    pub generation: u64,
+    pub sequence: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LayerMeta {
+    pub home: TabletId,
     pub generation: u64,
     pub sequence: u64,
     /// 0: flushed, may overlap others of level 0. From 1 on, layers of a level have disjoint key ranges.
@@ -50,14 +65,34 @@ pub struct LayerMeta {
     pub tombstones: u64,
 }
 
-impl LayerMeta {
-    pub fn path(&self, tablet: TabletId) -> Path {
-        Path::from(format!("tablets/{tablet}/layers/{:010}-{:010}.layer", self.generation, self.sequence))
+impl LayerId {
+    pub fn path(&self) -> Path {
+        Path::from(format!("tablets/{}/layers/{:010}-{:010}.layer", self.home, self.generation, self.sequence))
     }
 
-    /// What names the layer within its tablet.
-    pub fn id(&self) -> (u64, u64) {
-        (self.generation, self.sequence)
+    /// The layer that an object of this name is; `None` for other objects.
+    pub fn of_path(path: &Path) -> Option<LayerId> {
+        let text = path.as_ref().strip_prefix("tablets/")?.strip_suffix(".layer")?;
+        let (home, name) = text.split_once("/layers/")?;
+        let (generation, sequence) = name.split_once('-')?;
+        let home = TabletId(home.parse().ok()?);
+        let id = LayerId { home, generation: generation.parse().ok()?, sequence: sequence.parse().ok()? };
+        (id.path() == *path).then_some(id)
+    }
+}
+
+impl LayerMeta {
+    pub fn path(&self) -> Path {
+        self.id().path()
+    }
+
+    pub fn id(&self) -> LayerId {
+        LayerId { home: self.home, generation: self.generation, sequence: self.sequence }
+    }
+
+    /// Whether it has no key beyond `range`.
+    pub fn is_within(&self, range: &KeyRange) -> bool {
+        range.contains(&self.first) && range.contains(&self.last)
     }
 
     pub fn overlaps(&self, other: &LayerMeta) -> bool {
@@ -83,6 +118,7 @@ impl Manifest {
             next_sequence: 1,
             counters: Vec::new(),
             layers: Vec::new(),
+            map: None,
         }
     }
 
@@ -91,8 +127,13 @@ impl Manifest {
         Manifest { number: self.number + 1, generation: self.generation + 1, owner, next_sequence: 1, ..self.clone() }
     }
 
+    /// The same for a tablet beside the first one, whose generation it takes: no tablet is ahead of the first.
+    pub fn taken_over_with(&self, owner: u128, generation: u64) -> Manifest {
+        Manifest { generation: generation.max(self.generation + 1), ..self.taken_over(owner) }
+    }
+
     /// The next manifest of the same owner, with `removed` layers replaced by `added`.
-    pub fn with_layers(&self, removed: &[(u64, u64)], added: Vec<LayerMeta>) -> Manifest {
+    pub fn with_layers(&self, removed: &[LayerId], added: Vec<LayerMeta>) -> Manifest {
         let mut layers = self.layers.clone();
         layers.retain(|layer| !removed.contains(&layer.id()));
         layers.extend(added);
@@ -121,16 +162,93 @@ impl Manifest {
             if pair[0].level == pair[1].level && pair[0].level > 0 && pair[0].last >= pair[1].first {
                 return Err(FormatError("layers of one level overlap"));
             }
-            if pair[1].level == 0 && pair[0].lsn_min <= pair[1].lsn_max {
-                return Err(FormatError("flushed layers overlap in LSN"));
+            if pair[1].level == 0 && pair[0].lsn_max < pair[1].lsn_max {
+                return Err(FormatError("flushed layers are out of order"));
+            }
+        }
+        let level0 = self.layers.iter().take_while(|layer| layer.level == 0).count();
+        for (at, newer) in self.layers[..level0].iter().enumerate() {
+            // Those of tablets that were merged may be of one time, but not of the same keys.
+            let clash = |older: &LayerMeta| older.lsn_max >= newer.lsn_min && older.overlaps(newer);
+            if self.layers[at + 1..level0].iter().any(clash) {
+                return Err(FormatError("flushed layers overlap in LSN and keys"));
             }
         }
         Ok(())
     }
 }
 
+/// The format before tablets were split: every layer is at home.
+mod version1 {
+    use super::{CounterId, Deserialize, Key, Lsn, TabletId};
+
+    #[derive(Deserialize)]
+    pub struct Manifest {
+        tablet: TabletId,
+        number: u64,
+        generation: u64,
+        owner: u128,
+        durable: Lsn,
+        durable_time_us: u64,
+        horizon: Lsn,
+        tombstones_dropped: Lsn,
+        next_sequence: u64,
+        counters: Vec<(CounterId, u64)>,
+        layers: Vec<LayerMeta>,
+    }
+
+    #[derive(Deserialize)]
+    struct LayerMeta {
+        generation: u64,
+        sequence: u64,
+        level: u32,
+        bytes: u64,
+        index_offset: u64,
+        first: Key,
+        last: Key,
+        lsn_min: Lsn,
+        lsn_max: Lsn,
+        versions: u64,
+        tombstones: u64,
+    }
+
+    impl From<Manifest> for super::Manifest {
+        fn from(old: Manifest) -> super::Manifest {
+            let layer = |layer: LayerMeta| super::LayerMeta {
+                home: old.tablet,
+                generation: layer.generation,
+                sequence: layer.sequence,
+                level: layer.level,
+                bytes: layer.bytes,
+                index_offset: layer.index_offset,
+                first: layer.first,
+                last: layer.last,
+                lsn_min: layer.lsn_min,
+                lsn_max: layer.lsn_max,
+                versions: layer.versions,
+                tombstones: layer.tombstones,
+            };
+            super::Manifest {
+                tablet: old.tablet,
+                number: old.number,
+                generation: old.generation,
+                owner: old.owner,
+                durable: old.durable,
+                durable_time_us: old.durable_time_us,
+                horizon: old.horizon,
+                tombstones_dropped: old.tombstones_dropped,
+                next_sequence: old.next_sequence,
+                counters: old.counters,
+                layers: old.layers.into_iter().map(layer).collect(),
+                map: None,
+            }
+        }
+    }
+}
+
 pub fn encode(manifest: &Manifest) -> Vec<u8> {
     let mut out = MAGIC.to_vec();
+    out.push(FORMAT);
     out.extend(postcard::to_stdvec(manifest).expect("a manifest serializes"));
     let crc = crc32c(&out);
     out.extend(crc.to_le_bytes());
@@ -144,10 +262,14 @@ pub fn decode(bytes: &[u8]) -> Result<Manifest, FormatError> {
     }
     let mut cursor = Cursor::new(body);
     if cursor.take(MAGIC.len())? != MAGIC {
-        return Err(FormatError("not a manifest, or of a format that this version does not know"));
+        return Err(FormatError("not a manifest"));
     }
-    let manifest: Manifest =
-        postcard::from_bytes(cursor.rest()).map_err(|_| FormatError("the manifest does not decode"))?;
+    let malformed = |_| FormatError("the manifest does not decode");
+    let manifest: Manifest = match cursor.u8()? {
+        1 => postcard::from_bytes::<version1::Manifest>(cursor.rest()).map_err(malformed)?.into(),
+        FORMAT => postcard::from_bytes(cursor.rest()).map_err(malformed)?,
+        _ => return Err(FormatError("a manifest format that this version does not know")),
+    };
     manifest.check()?;
     Ok(manifest)
 }

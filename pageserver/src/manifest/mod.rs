@@ -8,5 +8,5 @@
 mod manifest;
 pub mod store;
 
-pub use manifest::{LayerMeta, Manifest, decode, encode};
+pub use manifest::{LayerId, LayerMeta, Manifest, decode, encode};
 pub use store::{ManifestError, ManifestStore};

@@ -118,15 +118,12 @@ impl ManifestStore {
         Ok(())
     }
 
-    /// Layer objects that exist, with their (generation, sequence).
-    pub async fn layer_objects(&self) -> Result<Vec<((u64, u64), Path)>, ObjectError> {
-        let directory = Path::from(format!("tablets/{}/layers", self.tablet));
-        let id = |path: &Path| -> Option<(u64, u64)> {
-            let (generation, sequence) = path.filename()?.strip_suffix(".layer")?.split_once('-')?;
-            Some((generation.parse().ok()?, sequence.parse().ok()?))
-        };
-        let objects = self.objects.list(&directory).await?;
-        Ok(objects.into_iter().filter_map(|meta| Some((id(&meta.location)?, meta.location))).collect())
+    /// Deletes the manifests of a tablet that is no more, up to the last one of its last owner.
+    pub async fn delete_up_to(&self, last: u64) -> Result<(), ObjectError> {
+        for number in self.numbers().await?.into_iter().filter(|number| *number <= last) {
+            self.objects.delete(&self.path(number)).await?;
+        }
+        Ok(())
     }
 }
 

@@ -16,7 +16,7 @@ use std::sync::Arc;
 const FETCHES_MAX: usize = 32;
 
 /// A version that was found: `None` for a tombstone.
-type Found = (Lsn, Option<Bytes>);
+pub type Found = (Lsn, Option<Bytes>);
 
 enum Lookup {
     Done(Option<Found>),

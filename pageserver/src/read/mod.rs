@@ -6,4 +6,5 @@ pub mod estimate;
 pub mod get;
 pub mod scan;
 mod source;
+pub mod tablets;
 mod unit;

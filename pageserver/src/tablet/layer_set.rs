@@ -1,14 +1,15 @@
 //! The open layers of a tablet, in the order in which readers ask them.
 
 use crate::layer::Layer;
-use crate::manifest::Manifest;
+use crate::manifest::{LayerId, Manifest};
 use common::key::KeyRange;
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 #[derive(Clone, Default)]
 pub struct LayerSet {
-    /// Flushed layers, newest first; they may overlap.
+    /// Flushed layers, newest first; those that overlap in keys do not overlap in LSN.
     pub level0: Vec<Arc<Layer>>,
     /// Levels 1 and up: in each, layers ascend by key and do not overlap.
     pub levels: Vec<Vec<Arc<Layer>>>,
@@ -17,7 +18,7 @@ pub struct LayerSet {
 impl LayerSet {
     /// Arranges the layers that `manifest` names; `None` if one of them is not among `open`.
     pub fn arrange(manifest: &Manifest, open: impl Iterator<Item = Arc<Layer>>) -> Option<LayerSet> {
-        let open: HashMap<(u64, u64), Arc<Layer>> = open.map(|layer| (layer.meta.id(), layer)).collect();
+        let open: HashMap<LayerId, Arc<Layer>> = open.map(|layer| (layer.meta.id(), layer)).collect();
         let mut set = LayerSet::default();
         for meta in &manifest.layers {
             let layer = open.get(&meta.id())?.clone();
@@ -25,15 +26,40 @@ impl LayerSet {
             let layer = if layer.meta == *meta { layer } else { Arc::new(layer.with_meta(meta.clone())) };
             match meta.level as usize {
                 0 => set.level0.push(layer),
-                level => {
-                    if set.levels.len() < level {
-                        set.levels.resize_with(level, Vec::new);
-                    }
-                    set.levels[level - 1].push(layer);
-                }
+                level => set.level(level).push(layer),
             }
         }
         Some(set)
+    }
+
+    /// Layers of level `level`, which is at least 1.
+    fn level(&mut self, level: usize) -> &mut Vec<Arc<Layer>> {
+        if self.levels.len() < level {
+            self.levels.resize_with(level, Vec::new);
+        }
+        &mut self.levels[level - 1]
+    }
+
+    /// These layers and those of `other`, whose keys lie elsewhere.
+    pub fn union(mut self, other: &LayerSet) -> LayerSet {
+        let known: HashSet<LayerId> = self.iter().map(|layer| layer.meta.id()).collect();
+        let new = |layer: &&Arc<Layer>| !known.contains(&layer.meta.id());
+        self.level0.extend(other.level0.iter().filter(new).cloned());
+        self.level0.sort_by_key(|layer| Reverse(layer.meta.lsn_max));
+        for (level, layers) in other.levels.iter().enumerate() {
+            let level = self.level(level + 1);
+            level.extend(layers.iter().filter(new).cloned());
+            level.sort_by(|a, b| a.meta.first.cmp(&b.meta.first));
+        }
+        self
+    }
+
+    /// The layers that hold keys of `range`.
+    pub fn overlapping(&self, range: &KeyRange) -> LayerSet {
+        let kept = |layers: &Vec<Arc<Layer>>| {
+            layers.iter().filter(|layer| layer.meta.overlaps_range(range)).cloned().collect::<Vec<_>>()
+        };
+        LayerSet { level0: kept(&self.level0), levels: self.levels.iter().map(kept).collect() }
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Layer>> {

@@ -1,38 +1,48 @@
-//! A tablet: memtables and layers of one key range, behind a snapshot that is replaced whole.
+//! A tablet: memtables and layers of one key range, behind a snapshot that is replaced whole. A page server runs many.
 //!
 //! ```text
-//! log receiver ──apply──▶ active memtable ──freeze──▶ frozen memtables ──flush──▶ layers ──compact──▶ layers
+//! log receiver ──apply──▶ active memtable ──cut──▶ frozen memtables ──flush──▶ layers ──compact──▶ layers
 //!                                   readers: one Arc<Snapshot> holds all of it
 //! ```
+//!
+//! `set` holds the tablets of a page server and what they share, `change` splits and merges them, `open` and `recover`
+//! find them on the store, `balance` decides when to split and merge.
 //!
 //! Invariants
 //! - Every version of a key in a newer place (active, frozen, level 0, level 1, ...) has a greater LSN than all versions
 //!   of that key in older places. So the first place that has a version at or below the read LSN has the answer.
-//! - A snapshot is complete: a version moves from a frozen memtable to a layer in one replacement.
-//! - `applied` is raised after the changes are in the memtable.
+//! - A snapshot is complete for its range: a version moves from a frozen memtable to a layer in one replacement. It may
+//!   hold keys beyond its range, which belong to others and are stale; nobody reads them here.
 
+pub mod balance;
+pub mod balancer;
+mod change;
 mod layer_set;
+pub mod open;
 mod publish;
+pub mod recover;
 mod retention;
+pub mod set;
 
+use crate::layer::Layer;
 use crate::layer::reader::LayerSource;
-use crate::manifest::{Manifest, ManifestStore};
+use crate::manifest::{LayerId, Manifest, ManifestStore};
 use crate::memtable::Memtable;
-use common::id::{CounterId, Lsn, TabletId};
-use common::service::page::PageError;
-use common::service::wal::Transaction;
-use parking_lot::{Mutex, RwLock};
-use retention::TimeLine;
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use common::id::{Lsn, TabletId};
+use common::key::{Key, KeyRange};
+use parking_lot::RwLock;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
-use tokio::sync::watch;
 
+pub use change::Change;
 pub use layer_set::LayerSet;
+pub use set::{Cut, TabletSet, Tablets};
 
 /// What a reader holds while it reads.
+#[derive(Clone)]
 pub struct Snapshot {
+    /// The keys that it answers for.
+    pub range: KeyRange,
     pub active: Arc<Memtable>,
     /// Newest first.
     pub frozen: Vec<Arc<Frozen>>,
@@ -41,65 +51,69 @@ pub struct Snapshot {
     pub horizon: Lsn,
     /// A key that is nowhere may have been written and deleted up to here.
     pub tombstones_dropped: Lsn,
+    /// The tablet that was merged into this one, until this one's manifest names its layers.
+    guest: Option<Arc<Tablet>>,
 }
 
-/// A memtable that is being written to a layer, with what the manifest will say about it.
-pub struct Frozen {
-    pub table: Arc<Memtable>,
-    pub up_to: Lsn,
-    pub time_us: u64,
-    pub counters: Vec<(CounterId, u64)>,
-}
-
-pub struct Tablet {
-    pub id: TabletId,
-    pub source: LayerSource,
-    snapshot: RwLock<Arc<Snapshot>>,
-    applied: watch::Sender<Lsn>,
-    durable: AtomicU64,
-    /// Guards what the log receiver knows beyond the memtable; also taken to freeze, so that a freeze falls between
-    /// transactions.
-    head: Mutex<Head>,
-    /// The manifest in force. Held across a publication, so that edits follow each other.
-    manifest: tokio::sync::Mutex<Manifest>,
-    manifests: ManifestStore,
-    /// Why this process must not act as owner any more.
-    fenced: OnceLock<String>,
-}
-
-struct Head {
-    counters: BTreeMap<CounterId, u64>,
-    time_line: TimeLine,
-    time_us: u64,
-    /// Whether anything was applied since the last freeze.
-    dirty: bool,
-}
-
-impl Tablet {
-    pub fn new(source: LayerSource, manifests: ManifestStore, manifest: Manifest, layers: LayerSet) -> Tablet {
-        let snapshot = Snapshot {
+impl Snapshot {
+    /// What is on the store, with nothing in memory yet.
+    pub fn stored(range: KeyRange, layers: LayerSet, manifest: &Manifest) -> Snapshot {
+        Snapshot {
+            range,
             active: Arc::default(),
             frozen: Vec::new(),
             layers,
             horizon: manifest.horizon,
             tombstones_dropped: manifest.tombstones_dropped,
-        };
-        let head = Head {
-            counters: manifest.counters.iter().copied().collect(),
-            time_line: TimeLine::default(),
-            time_us: manifest.durable_time_us,
-            dirty: false,
-        };
+            guest: None,
+        }
+    }
+}
+
+/// A memtable that is being written to a layer.
+pub struct Frozen {
+    /// Whose changes they are.
+    pub tablet: TabletId,
+    pub table: Arc<Memtable>,
+    pub up_to: Lsn,
+}
+
+pub struct Tablet {
+    pub id: TabletId,
+    pub source: LayerSource,
+    owner: u128,
+    snapshot: RwLock<Arc<Snapshot>>,
+    durable: AtomicU64,
+    /// The manifest in force. Held across a publication, so that edits follow each other.
+    manifest: tokio::sync::Mutex<Manifest>,
+    manifests: ManifestStore,
+    /// Why this process must not act as owner any more; shared by all its tablets.
+    fenced: Arc<OnceLock<String>>,
+    /// Changes of the map that concern this tablet and are not on the store yet. Meanwhile it is not compacted.
+    changes_pending: AtomicUsize,
+    /// Bytes of changes applied since the process began.
+    written_bytes: AtomicU64,
+}
+
+impl Tablet {
+    pub fn new(
+        source: LayerSource,
+        manifests: ManifestStore,
+        manifest: Manifest,
+        snapshot: Snapshot,
+        fenced: Arc<OnceLock<String>>,
+    ) -> Tablet {
         Tablet {
-            id: source.tablet,
+            id: manifest.tablet,
             source,
+            owner: manifest.owner,
             snapshot: RwLock::new(Arc::new(snapshot)),
-            applied: watch::Sender::new(manifest.durable),
             durable: AtomicU64::new(manifest.durable.0),
-            head: Mutex::new(head),
             manifest: tokio::sync::Mutex::new(manifest),
             manifests,
-            fenced: OnceLock::new(),
+            fenced,
+            changes_pending: AtomicUsize::new(0),
+            written_bytes: AtomicU64::new(0),
         }
     }
 
@@ -112,96 +126,81 @@ impl Tablet {
         *snapshot = Arc::new(change(&snapshot));
     }
 
-    pub fn applied(&self) -> Lsn {
-        *self.applied.borrow()
-    }
-
+    /// What this tablet's own manifest says; the set's cut may be ahead of it.
     pub fn durable(&self) -> Lsn {
         Lsn(self.durable.load(Ordering::Acquire))
     }
 
-    /// Returns once `wanted` is applied, or says how far it came within `wait_max`.
-    pub async fn wait_applied(&self, wanted: Lsn, wait_max: Duration) -> Result<(), PageError> {
-        if self.applied() >= wanted {
-            return Ok(());
-        }
-        let mut applied = self.applied.subscribe();
-        let reached = applied.wait_for(|applied| *applied >= wanted);
-        match tokio::time::timeout(wait_max, reached).await {
-            Ok(Ok(_)) => Ok(()),
-            _ => Err(PageError::Behind { wanted, applied: self.applied() }),
-        }
-    }
-
-    /// Applies one transaction. Only the log receiver calls this, in the order of the log.
-    pub fn apply(&self, transaction: &Transaction, time_us: u64) {
-        let mut head = self.head.lock();
-        let table = self.snapshot.read().active.clone();
-        let changes = transaction.mutations.iter().filter(|(tablet, _)| *tablet == self.id);
-        table.apply(transaction.lsn, changes.map(|(_, mutation)| (&mutation.key, &mutation.row)));
-        for bump in &transaction.counters {
-            let next = head.counters.entry(bump.counter).or_insert(0);
-            *next = if bump.reset { bump.next } else { bump.next.max(*next) };
-        }
-        head.time_us = head.time_us.max(time_us);
-        head.time_line.note(time_us, transaction.lsn);
-        head.dirty = true;
-    }
-
-    /// Everything up to `lsn` is applied, or was not for this tablet.
-    pub fn applied_up_to(&self, lsn: Lsn) {
-        // Under the head's lock, so that a freeze never names an LSN that its memtable lacks.
-        let _head = self.head.lock();
-        self.applied.send_if_modified(|applied| {
-            let risen = lsn > *applied;
-            *applied = lsn.max(*applied);
-            risen
-        });
-    }
-
-    /// Bytes in the active memtable, and in all memtables together.
-    pub fn memtable_bytes(&self) -> (usize, usize) {
-        let snapshot = self.snapshot();
-        let active = snapshot.active.bytes();
-        (active, active + snapshot.frozen.iter().map(|frozen| frozen.table.bytes()).sum::<usize>())
-    }
-
-    /// Sets the active memtable aside for a flush, if anything was applied since the last time.
-    pub fn freeze(&self) {
-        let mut head = self.head.lock();
-        if !head.dirty {
+    /// Applies the changes of one transaction to keys of this tablet, unless its layers have them already.
+    fn apply<'a>(&self, lsn: Lsn, changes: impl Iterator<Item = (&'a Key, &'a Option<bytes::Bytes>)>) {
+        if lsn <= self.durable() {
             return;
         }
-        head.dirty = false;
-        let (up_to, time_us) = (self.applied(), head.time_us);
-        let counters = head.counters.iter().map(|(counter, next)| (*counter, *next)).collect();
-        self.replace(|before| {
-            let frozen = Arc::new(Frozen { table: before.active.clone(), up_to, time_us, counters });
-            Snapshot {
-                active: Arc::default(),
-                frozen: std::iter::once(frozen).chain(before.frozen.iter().cloned()).collect(),
-                layers: before.layers.clone(),
-                horizon: before.horizon,
-                tombstones_dropped: before.tombstones_dropped,
-            }
-        });
+        let table = self.snapshot.read().active.clone();
+        let before = table.bytes();
+        table.apply(lsn, changes);
+        self.written_bytes.fetch_add(table.bytes().saturating_sub(before) as u64, Ordering::Relaxed);
     }
 
-    /// The LSN below which versions may be dropped, for a retention of that length.
-    pub fn retention_horizon(&self, retention: Duration) -> Lsn {
-        let lsn = self.head.lock().time_line.horizon(retention);
-        lsn.min(self.durable())
+    pub fn written_bytes(&self) -> u64 {
+        self.written_bytes.load(Ordering::Relaxed)
     }
 
-    pub fn counters(&self) -> Vec<(CounterId, u64)> {
-        self.head.lock().counters.iter().map(|(counter, next)| (*counter, *next)).collect()
-    }
-
-    /// An error once another process has taken the tablet over.
-    pub fn check_owned(&self) -> Result<(), PageError> {
-        match self.fenced.get() {
-            None => Ok(()),
-            Some(why) => Err(PageError::Unavailable(why.clone())),
+    /// Sets the active memtable aside, if there is anything in it.
+    fn freeze(&self, up_to: Lsn) -> Option<Arc<Frozen>> {
+        let table = self.snapshot.read().active.clone();
+        if table.is_empty() {
+            return None;
         }
+        let frozen = Arc::new(Frozen { tablet: self.id, table, up_to });
+        self.replace(|before| Snapshot {
+            active: Arc::default(),
+            frozen: std::iter::once(frozen.clone()).chain(before.frozen.iter().cloned()).collect(),
+            ..before.clone()
+        });
+        Some(frozen)
+    }
+
+    /// Whether every change of the map that concerns this tablet is on the store.
+    pub fn is_settled(&self) -> bool {
+        self.changes_pending.load(Ordering::Acquire) == 0
+    }
+
+    /// Whether a tablet that was merged into this one is not in its manifest yet.
+    pub fn has_guest(&self) -> bool {
+        self.snapshot.read().guest.is_some()
+    }
+
+    /// Whether its layers hold keys of its range alone.
+    pub fn is_clean(&self) -> bool {
+        let snapshot = self.snapshot();
+        let within = |layer: &Arc<Layer>| layer.meta.is_within(&snapshot.range);
+        self.is_settled() && snapshot.layers.iter().all(within)
+    }
+
+    /// About how many bytes of layers hold keys of its range.
+    pub fn layer_bytes(&self) -> u64 {
+        let snapshot = self.snapshot();
+        let of_layer = |layer: &Arc<Layer>| {
+            if layer.meta.is_within(&snapshot.range) {
+                return layer.meta.bytes;
+            }
+            let blocks = layer.index.blocks.iter();
+            let within = blocks.filter(|block| snapshot.range.contains(&block.first));
+            within.map(|block| u64::from(block.length)).sum()
+        };
+        snapshot.layers.iter().map(of_layer).sum()
+    }
+
+    /// A name for a layer, given out once.
+    pub async fn next_layer_id(&self) -> LayerId {
+        let mut manifest = self.manifest.lock().await;
+        let sequence = manifest.next_sequence;
+        manifest.next_sequence += 1;
+        LayerId { home: self.id, generation: manifest.generation, sequence }
+    }
+
+    pub async fn manifest(&self) -> Manifest {
+        self.manifest.lock().await.clone()
     }
 }

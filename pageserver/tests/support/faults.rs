@@ -9,7 +9,7 @@ use object_store::path::Path;
 use object_store::*;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 #[derive(Debug)]
 pub struct FaultyStore {
@@ -18,6 +18,8 @@ pub struct FaultyStore {
     /// Of 1000 requests, so many fail before, and as many after they were carried out.
     pub failures_per_mille: AtomicU64,
     pub truncations_per_mille: AtomicU64,
+    /// After so many changes nothing changes any more, as if the process had died then; negative: no limit.
+    pub changes_left: AtomicI64,
 }
 
 impl FaultyStore {
@@ -27,6 +29,20 @@ impl FaultyStore {
             state: AtomicU64::new(seed),
             failures_per_mille: AtomicU64::new(0),
             truncations_per_mille: AtomicU64::new(0),
+            changes_left: AtomicI64::new(-1),
+        })
+    }
+
+    /// The same objects, for the process after one that died: what that one may still do changes nothing any more.
+    pub fn successor(&self) -> Arc<FaultyStore> {
+        self.changes_left.store(0, Ordering::Relaxed);
+        let next = |counter: &AtomicU64| AtomicU64::new(counter.load(Ordering::Relaxed));
+        Arc::new(FaultyStore {
+            inner: self.inner.clone(),
+            state: next(&self.state),
+            failures_per_mille: next(&self.failures_per_mille),
+            truncations_per_mille: next(&self.truncations_per_mille),
+            changes_left: AtomicI64::new(-1),
         })
     }
 
@@ -41,6 +57,15 @@ impl FaultyStore {
             return Err(Error::Generic { store: "faulty", source: "injected failure".into() });
         }
         Ok(())
+    }
+
+    /// Whether a change may be made.
+    fn may_change(&self, object: &Path) -> Result<()> {
+        let count = |left: i64| (left > 0).then_some(left - 1);
+        match self.changes_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count) {
+            Err(0) => Err(Error::PermissionDenied { path: object.to_string(), source: "the process is dead".into() }),
+            _ => Ok(()),
+        }
     }
 
     /// Every object with its content.
@@ -73,6 +98,7 @@ impl fmt::Display for FaultyStore {
 #[async_trait]
 impl ObjectStore for FaultyStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        self.may_change(location)?;
         self.fail()?;
         let result = self.inner.put_opts(location, payload, opts).await?;
         self.fail()?;
@@ -97,6 +123,10 @@ impl ObjectStore for FaultyStore {
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        if self.changes_left.load(Ordering::Relaxed) == 0 {
+            let dead = |path: Path| Error::PermissionDenied { path: path.into(), source: "the process is dead".into() };
+            return locations.map(move |path| Err(dead(path?))).boxed();
+        }
         self.inner.delete_stream(locations)
     }
 

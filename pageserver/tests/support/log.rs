@@ -2,38 +2,61 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use common::cluster_map::{ClusterMap, MAP_KEY};
 use common::id::{CommitId, LogPos, Lsn, NodeId, TabletId, Term, TxnId};
 use common::key::Key;
 use common::service::WalService;
 use common::service::wal::*;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 
 pub struct MemoryLog {
     batches: Mutex<Vec<Arc<Batch>>>,
     newest: watch::Sender<Lsn>,
-    reported: Mutex<Lsn>,
+    reported: Mutex<HashMap<TabletId, Lsn>>,
+    /// The map, and the LSN of its transaction.
+    map: Mutex<(ClusterMap, Lsn)>,
     /// What one transaction takes by the clock of the batches.
     pub time_step_us: u64,
 }
 
 impl MemoryLog {
     pub fn new(time_step_us: u64) -> Arc<MemoryLog> {
+        MemoryLog::beginning_at(Lsn::ZERO, ClusterMap::default(), time_step_us)
+    }
+
+    /// A log that is made beside a store which holds everything up to `base`.
+    pub fn beginning_at(base: Lsn, map: ClusterMap, time_step_us: u64) -> Arc<MemoryLog> {
         Arc::new(MemoryLog {
             batches: Mutex::new(Vec::new()),
-            newest: watch::Sender::new(Lsn::ZERO),
-            reported: Mutex::new(Lsn::ZERO),
+            newest: watch::Sender::new(base),
+            reported: Mutex::default(),
+            map: Mutex::new((map, Lsn::ZERO)),
             time_step_us,
         })
+    }
+
+    pub fn map(&self) -> ClusterMap {
+        self.map.lock().unwrap().0.clone()
     }
 
     /// One transaction, as a batch of its own.
     pub fn commit(&self, changes: Vec<(Key, Option<Bytes>)>, counters: Vec<CounterBump>) -> Lsn {
         let mut batches = self.batches.lock().unwrap();
         let lsn = self.newest.borrow().next();
-        let mutations = changes.into_iter().map(|(key, row)| (TabletId(1), Mutation { key, row })).collect();
+        let map = self.map();
+        let tagged = |(key, row): (Key, Option<Bytes>)| {
+            if key == MAP_KEY {
+                let next = ClusterMap::decode(row.as_ref().unwrap()).unwrap();
+                assert!(map.change_to(&next).is_some(), "a map one step away");
+                *self.map.lock().unwrap() = (next, lsn);
+            }
+            (map.tablet_of(&key), Mutation { key, row })
+        };
+        let mutations = changes.into_iter().map(tagged).collect();
         let transaction = Transaction { lsn, commit_id: CommitId(u128::from(lsn.0)), mutations, counters };
         batches.push(Arc::new(Batch {
             first_lsn: lsn,
@@ -49,9 +72,10 @@ impl MemoryLog {
         *self.newest.borrow()
     }
 
-    /// The durable LSN that was reported last.
+    /// What all tablets of the map were reported to have in layers.
     pub fn reported(&self) -> Lsn {
-        *self.reported.lock().unwrap()
+        let reported = self.reported.lock().unwrap();
+        self.map().tablets().map(|tablet| reported.get(&tablet).copied().unwrap_or_default()).min().unwrap()
     }
 
     /// Forgets what layers hold, as a real log does.
@@ -90,8 +114,15 @@ impl WalService for LogHandle {
         Ok(())
     }
 
-    async fn commit(&self, _: CommitRequest) -> Result<CommitReply, CommitError> {
-        Err(CommitError::Refused("tests append directly".into()))
+    /// Changes of the map alone; the rest is appended directly.
+    async fn commit(&self, request: CommitRequest) -> Result<CommitReply, CommitError> {
+        let [write] = &request.writes[..] else { return Err(CommitError::Refused("tests append directly".into())) };
+        let newest = self.map.lock().unwrap().1;
+        if write.mutation.key != MAP_KEY || newest > write.observed {
+            return Err(CommitError::Conflict { key: write.mutation.key.clone(), newest });
+        }
+        let lsn = self.0.commit(vec![(MAP_KEY, write.mutation.row.clone())], Vec::new());
+        Ok(CommitReply { lsn })
     }
 
     async fn outcome(&self, _: CommitId) -> Result<Option<Lsn>, WalError> {
@@ -122,8 +153,8 @@ impl WalService for LogHandle {
         Ok(items.boxed())
     }
 
-    async fn report_durable(&self, _: TabletId, lsn: Lsn) -> Result<(), WalError> {
-        *self.reported.lock().unwrap() = lsn;
+    async fn report_durable(&self, tablet: TabletId, lsn: Lsn) -> Result<(), WalError> {
+        self.reported.lock().unwrap().insert(tablet, lsn);
         Ok(())
     }
 

@@ -30,7 +30,10 @@ pub fn small_config() -> Config {
         delete_after: Duration::ZERO,
         compaction_interval: Duration::from_secs(3600),
         manifests_kept: 2,
+        tablet_bytes_min: 0,
+        balance_interval: Duration::from_secs(3600),
         cache: CacheConfig { memory_bytes: 1 << 20, disk: None },
+        ..Config::default()
     }
 }
 

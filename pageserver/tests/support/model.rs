@@ -24,6 +24,14 @@ impl Model {
         }
     }
 
+    /// Forgets what is above `lsn`: it was lost with the log.
+    pub fn truncate(&mut self, lsn: Lsn) {
+        for versions in self.versions.values_mut() {
+            versions.retain(|version| version.0 <= lsn);
+        }
+        self.versions.retain(|_, versions| !versions.is_empty());
+    }
+
     pub fn get(&self, key: &Key, lsn: Lsn) -> Option<RowVersion> {
         let version = self.versions.get(key)?.iter().rev().find(|version| version.0 <= lsn)?;
         Some(RowVersion { lsn: version.0, row: version.1.clone()? })

@@ -9,7 +9,6 @@ use crate::raft::{Applied, Command, CommandKind, ProposeError, RaftNode};
 use crate::segment::SegmentLog;
 use crate::sequencer::{ConflictWindow, Decision, Sequencer, SequencerLimits};
 use crate::stream::read_backwards;
-use common::cluster_map::ClusterMap;
 use common::id::{CommitId, Lsn, NodeId, TabletId, Term, TxnId};
 use common::service::wal::{
     AllocateRequest, Batch, CommitError, CommitReply, CommitRequest, LockError, LockReply, LockRequest, LockWait,
@@ -54,7 +53,6 @@ pub struct Leading {
     /// Newest trim that was proposed.
     trim: Lsn,
     trim_wanted: Option<Lsn>,
-    map: ClusterMap,
     applied: Arc<Applied>,
     log: SegmentLog,
     metrics: Arc<WalMetrics>,
@@ -78,7 +76,11 @@ impl Driver {
             }
         }
         if self.source.applied.history().last_lsn < self.config.base_lsn {
-            let base = CommandKind::Base { lsn: self.config.base_lsn, counters: self.config.base_counters.clone() };
+            let base = CommandKind::Base {
+                lsn: self.config.base_lsn,
+                counters: self.config.base_counters.clone(),
+                map: self.config.base_map.clone(),
+            };
             let command = Command::new(&base).map_err(|error| unavailable(error.to_string()))?;
             self.raft.propose(command, term).await.await.map_err(|error| unavailable(error.to_string()))?;
         }
@@ -96,7 +98,7 @@ impl Driver {
         };
         Ok(Leading {
             term,
-            sequencer: Sequencer::new(&history, window, self.map.clone(), limits),
+            sequencer: Sequencer::new(&history, window, limits),
             locks: LockTable::new(self.config.locks_max),
             proposals: FuturesOrdered::new(),
             batches_in_flight: 0,
@@ -108,7 +110,6 @@ impl Driver {
             durable: HashMap::new(),
             trim: mark.trim,
             trim_wanted: None,
-            map: self.map.clone(),
             applied: self.source.applied.clone(),
             log: self.source.log.clone(),
             metrics: self.metrics.clone(),
@@ -287,7 +288,7 @@ impl Leading {
     pub fn report_durable(&mut self, tablet: TabletId, lsn: Lsn) {
         let durable = self.durable.entry(tablet).or_default();
         *durable = (*durable).max(lsn);
-        let all = self.map.tablets().map(|tablet| self.durable.get(&tablet).copied().unwrap_or_default());
+        let all = self.sequencer.map().tablets().map(|tablet| self.durable.get(&tablet).copied().unwrap_or_default());
         let smallest = all.min().unwrap_or_default().min(self.applied.mark().lsn);
         // A trim is an entry of its own: propose it only where it lets a segment go.
         if smallest > self.trim && self.log.purgeable_up_to_lsn(smallest.0).is_some() {

@@ -19,7 +19,6 @@ use crate::lock_table::RequestId;
 use crate::metrics::WalMetrics;
 use crate::raft::{Leadership, RaftNode};
 use crate::stream::StreamSource;
-use common::cluster_map::ClusterMap;
 use common::id::{CommitId, Lsn, TabletId, TxnId};
 use common::service::PageService;
 use common::service::wal::{
@@ -65,7 +64,6 @@ pub struct Driver {
     pub source: StreamSource,
     pub metrics: Arc<WalMetrics>,
     pub clock: WallClock,
-    pub map: ClusterMap,
     pub pages: PageServiceSlot,
     pub events: mpsc::Receiver<Event>,
     /// For tasks that come back with an answer.

@@ -1,6 +1,7 @@
 //! Command: what a normal log entry says, encoded once, by the leader. The layout is in `docs/formats.md`.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use common::cluster_map::ClusterMap;
 use common::id::{CounterId, Lsn};
 use common::service::wal::Batch;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -14,7 +15,7 @@ pub enum CommandKind {
     /// Transactions.
     Batch(Batch),
     /// LSNs up to here are taken: the log begins beside a store that holds older data.
-    Base { lsn: Lsn, counters: Vec<(CounterId, u64)> },
+    Base { lsn: Lsn, counters: Vec<(CounterId, u64)>, map: ClusterMap },
     /// All up to here is in layers; each node may drop the log up to there.
     Trim { lsn: Lsn },
 }
@@ -43,7 +44,8 @@ impl Command {
         let mut body = encoded.writer();
         match kind {
             CommandKind::Batch(batch) => postcard::to_io(batch, &mut body),
-            CommandKind::Base { lsn, counters } => postcard::to_io(&(lsn, counters), &mut body),
+            // The map came later, and stands behind what there was before.
+            CommandKind::Base { lsn, counters, map } => postcard::to_io(&((lsn, counters), map), &mut body),
             CommandKind::Trim { lsn } => postcard::to_io(lsn, &mut body),
         }
         .map_err(|_| CommandError("it could not be encoded"))?;
@@ -79,8 +81,12 @@ impl Command {
                 Ok(CommandKind::Batch(batch))
             }
             2 => {
-                let (lsn, counters) = postcard::from_bytes(body).map_err(malformed)?;
-                Ok(CommandKind::Base { lsn, counters })
+                let ((lsn, counters), rest) = postcard::take_from_bytes(body).map_err(malformed)?;
+                let map = match rest {
+                    [] => ClusterMap::default(),
+                    map => postcard::from_bytes(map).map_err(malformed)?,
+                };
+                Ok(CommandKind::Base { lsn, counters, map })
             }
             _ => Ok(CommandKind::Trim { lsn: postcard::from_bytes(body).map_err(malformed)? }),
         }
@@ -108,5 +114,23 @@ impl Serialize for Command {
 impl<'de> Deserialize<'de> for Command {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Command, D::Error> {
         Command::from_encoded(Bytes::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_without_a_map_is_read() {
+        let (lsn, counters) = (Lsn(7), vec![(CounterId(1), 2)]);
+        // As it was written before there were maps.
+        let mut old = vec![2];
+        old.extend(lsn.0.to_le_bytes());
+        old.extend(lsn.0.to_le_bytes());
+        old.extend(postcard::to_stdvec(&(lsn, &counters)).expect("it serializes"));
+        let base = CommandKind::Base { lsn, counters, map: ClusterMap::default() };
+        assert_eq!(Command::from_encoded(old.into()).and_then(|command| command.decode()), Ok(base.clone()));
+        assert_eq!(Command::new(&base).and_then(|command| command.decode()), Ok(base));
     }
 }

@@ -4,6 +4,7 @@ use super::SnapshotMeta;
 use crate::segment::Disk;
 use crate::sequencer::{Counters, History, Outcomes};
 use bytes::Bytes;
+use common::cluster_map::ClusterMap;
 use common::id::{CommitId, CounterId, Lsn};
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -24,6 +25,9 @@ pub struct SnapshotState {
     pub trim: Lsn,
     counters: Vec<(CounterId, u64)>,
     outcomes: Vec<(CommitId, Lsn)>,
+    /// Encoded behind the rest: snapshots of earlier versions end before it.
+    #[serde(skip)]
+    map: ClusterMap,
 }
 
 impl SnapshotState {
@@ -35,6 +39,7 @@ impl SnapshotState {
             trim,
             counters: history.counters.values(),
             outcomes: history.outcomes.iter().collect(),
+            map: history.map.clone(),
         }
     }
 
@@ -49,15 +54,23 @@ impl SnapshotState {
             base_lsn: self.base_lsn,
             counters: Counters::from_values(self.counters.iter().copied()),
             outcomes,
+            map: self.map.clone(),
         }
     }
 
     pub fn encode(&self) -> io::Result<Bytes> {
-        Ok(postcard::to_stdvec(self).map_err(io::Error::other)?.into())
+        let mut bytes = postcard::to_stdvec(self).map_err(io::Error::other)?;
+        bytes.extend(postcard::to_stdvec(&self.map).map_err(io::Error::other)?);
+        Ok(bytes.into())
     }
 
     pub fn decode(bytes: &[u8]) -> io::Result<SnapshotState> {
-        postcard::from_bytes(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))
+        let malformed = |error: postcard::Error| io::Error::new(io::ErrorKind::InvalidData, error.to_string());
+        let (mut state, rest) = postcard::take_from_bytes::<SnapshotState>(bytes).map_err(malformed)?;
+        if !rest.is_empty() {
+            state.map = postcard::from_bytes(rest).map_err(malformed)?;
+        }
+        Ok(state)
     }
 }
 
@@ -101,4 +114,27 @@ pub fn load(disk: &Arc<dyn Disk>) -> io::Result<Option<(SnapshotMeta, Bytes)>> {
         return Err(damaged("it does not match its checksum"));
     }
     postcard::from_bytes(body).map(Some).map_err(|_| damaged("it cannot be read"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use common::cluster_map::MapChange;
+    use common::id::TabletId;
+
+    #[test]
+    fn snapshots_without_a_map_are_read() {
+        let mut history = History::new(10);
+        history.last_lsn = Lsn(9);
+        history.counters = Counters::from_values([(CounterId(1), 2)]);
+        // As they were written before there were maps.
+        let old = postcard::to_stdvec(&SnapshotState::new(&history, Lsn(4))).expect("a snapshot serializes");
+        let read = SnapshotState::decode(&old).expect("an old snapshot");
+        assert_eq!((read.history(10), read.trim), (history.clone(), Lsn(4)));
+        let split = MapChange::Split { tablet: TabletId(1), at: Bytes::from_static(b"m") };
+        history.map = ClusterMap::default().changed(&split).expect("a split");
+        let new = SnapshotState::new(&history, Lsn(4)).encode().expect("a snapshot serializes");
+        let read = SnapshotState::decode(&new).expect("a snapshot");
+        assert_eq!(read.history(10), history);
+    }
 }

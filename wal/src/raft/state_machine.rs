@@ -47,11 +47,12 @@ impl StateMachine {
                         mark.lsn = batch.last_lsn;
                         self.applied.push_batch(batch, command.encoded().len());
                     }
-                    CommandKind::Base { lsn, counters } => {
+                    CommandKind::Base { lsn, counters, map } => {
                         let mut history = self.applied.history();
                         history.base_lsn = history.base_lsn.max(lsn);
                         history.last_lsn = history.last_lsn.max(lsn);
                         history.counters = Counters::from_values(counters);
+                        history.map = map;
                         mark.lsn = history.last_lsn;
                     }
                     CommandKind::Trim { lsn } => mark.trim = mark.trim.max(lsn),

@@ -3,7 +3,7 @@
 use super::conflict_window::{ConflictWindow, Newest};
 use super::counters::Counters;
 use super::history::{History, Outcomes};
-use common::cluster_map::ClusterMap;
+use common::cluster_map::{ClusterMap, MAP_KEY};
 use common::id::{CommitId, CounterId, Lsn};
 use common::key::Key;
 use common::service::wal::{Batch, CommitRequest, Transaction};
@@ -67,10 +67,10 @@ pub struct Sequencer {
 
 impl Sequencer {
     /// Goes on where `history` ends. `window` has to know every write above its floor, up to the end of `history`.
-    pub fn new(history: &History, window: ConflictWindow, map: ClusterMap, limits: SequencerLimits) -> Sequencer {
+    pub fn new(history: &History, window: ConflictWindow, limits: SequencerLimits) -> Sequencer {
         Sequencer {
             limits,
-            map,
+            map: history.map.clone(),
             window,
             last_lsn: history.last_lsn,
             time_us: history.time_us,
@@ -108,12 +108,19 @@ impl Sequencer {
         if request.writes.is_empty() && request.counters.is_empty() {
             return Decision::NothingToWrite;
         }
+        let new_map = match self.new_map(request) {
+            Ok(map) => map,
+            Err(reason) => return Decision::Refused(reason),
+        };
         let lsn = self.last_lsn.next();
         self.last_lsn = lsn;
         let mut mutations = Vec::with_capacity(request.writes.len());
         for write in &request.writes {
             self.window.insert(&write.mutation.key, lsn);
             mutations.push((self.map.tablet_of(&write.mutation.key), write.mutation.clone()));
+        }
+        if let Some(map) = new_map {
+            self.map = map;
         }
         for bump in &request.counters {
             self.counters.bump(bump);
@@ -123,6 +130,22 @@ impl Sequencer {
         let (commit_id, counters) = (request.commit_id, request.counters.clone());
         self.forming.push_back((Transaction { lsn, commit_id, mutations, counters }, bytes));
         Decision::Accepted(lsn)
+    }
+
+    /// The map that a request changes to, if it does: one step from the map in force.
+    fn new_map(&self, request: &CommitRequest) -> Result<Option<ClusterMap>, String> {
+        let Some(write) = request.writes.iter().find(|write| write.mutation.key == MAP_KEY) else { return Ok(None) };
+        let row = write.mutation.row.as_deref().unwrap_or_default();
+        let map = ClusterMap::decode(row).map_err(|error| format!("the cluster map: {error}"))?;
+        match self.map.change_to(&map) {
+            Some(_) => Ok(Some(map)),
+            None => Err("the cluster map is not one split or merge away from the one in force".to_string()),
+        }
+    }
+
+    /// The map by which the next transaction is tagged.
+    pub fn map(&self) -> &ClusterMap {
+        &self.map
     }
 
     /// `None`: no newer version of any key exists.

@@ -2,8 +2,9 @@
 //! same entries; it is what a Raft snapshot holds.
 
 use super::counters::Counters;
+use common::cluster_map::{ClusterMap, MAP_KEY};
 use common::id::{CommitId, Lsn};
-use common::service::wal::Batch;
+use common::service::wal::{Batch, Transaction};
 use std::collections::{HashMap, VecDeque};
 
 /// LSNs of recent commits by their ids, a bounded number of them.
@@ -50,6 +51,15 @@ pub struct History {
     pub base_lsn: Lsn,
     pub counters: Counters,
     pub outcomes: Outcomes,
+    /// The cluster map after the newest batch.
+    pub map: ClusterMap,
+}
+
+/// The map that a transaction changes to, if it does.
+pub fn new_map(transaction: &Transaction) -> Option<Result<ClusterMap, String>> {
+    let (_, mutation) = transaction.mutations.iter().find(|(_, mutation)| mutation.key == MAP_KEY)?;
+    let row = mutation.row.as_deref().unwrap_or_default();
+    Some(ClusterMap::decode(row).map_err(|error| format!("the cluster map of LSN {}: {error}", transaction.lsn)))
 }
 
 impl History {
@@ -60,6 +70,7 @@ impl History {
             base_lsn: Lsn::ZERO,
             counters: Counters::default(),
             outcomes: Outcomes::new(outcomes_max),
+            map: ClusterMap::default(),
         }
     }
 
@@ -75,6 +86,9 @@ impl History {
             self.outcomes.insert(transaction.commit_id, transaction.lsn);
             for bump in &transaction.counters {
                 self.counters.bump(bump);
+            }
+            if let Some(map) = new_map(transaction) {
+                self.map = map?;
             }
         }
         self.last_lsn = batch.last_lsn;

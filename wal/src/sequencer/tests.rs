@@ -2,8 +2,8 @@
 
 use super::{ConflictWindow, Decision, History, Sequencer, SequencerLimits, VersionsAt};
 use bytes::Bytes;
-use common::cluster_map::ClusterMap;
-use common::id::{CommitId, CounterId, Lsn, TxnId};
+use common::cluster_map::{ClusterMap, MAP_KEY, MapChange};
+use common::id::{CommitId, CounterId, Lsn, TabletId, TxnId};
 use common::service::wal::{Batch, CommitRequest, CounterBump, Mutation, Observed, Write};
 use proptest::prelude::*;
 use std::collections::HashMap;
@@ -12,7 +12,7 @@ const LIMITS: SequencerLimits =
     SequencerLimits { batch_bytes_max: 300, transaction_bytes_max: 10_000, outcomes_max: 1000 };
 
 fn sequencer(history: &History, keys_max: usize) -> Sequencer {
-    Sequencer::new(history, ConflictWindow::new(keys_max, history.last_lsn), ClusterMap::default(), LIMITS)
+    Sequencer::new(history, ConflictWindow::new(keys_max, history.last_lsn), LIMITS)
 }
 
 fn key(number: u8) -> Bytes {
@@ -163,7 +163,7 @@ proptest! {
                             window.insert(&mutation.key, transaction.lsn);
                         }
                     }
-                    sequencer = Sequencer::new(&history, window, ClusterMap::default(), LIMITS);
+                    sequencer = Sequencer::new(&history, window, LIMITS);
                 }
             }
         }
@@ -217,4 +217,40 @@ fn transactions_above_the_limit_are_refused() {
     large.writes[0].mutation.row = Some(Bytes::from(vec![0; 10_001]));
     assert!(matches!(sequencer.commit(&large, None), Decision::Refused(reason) if reason.contains("10000")));
     assert_eq!(sequencer.commit(&request(1, &[(1, Lsn(0))], &[]), None), Decision::Accepted(Lsn(1)));
+}
+
+fn map_request(id: u128, map: &ClusterMap, observed: Lsn) -> CommitRequest {
+    let mut request = request(id, &[], &[]);
+    request.writes = vec![Write { mutation: Mutation { key: MAP_KEY, row: Some(map.encode()) }, observed }];
+    request
+}
+
+#[test]
+fn each_transaction_is_tagged_by_the_map_at_its_lsn() {
+    let mut history = History::new(10);
+    let mut leader = sequencer(&history, 10);
+    let split = MapChange::Split { tablet: TabletId(1), at: key(5) };
+    let halves = ClusterMap::default().changed(&split).expect("a split");
+    leader.commit(&request(1, &[(7, Lsn(0))], &[]), None);
+    assert_eq!(leader.commit(&map_request(2, &halves, Lsn(1)), None), Decision::Accepted(Lsn(2)));
+    leader.commit(&request(3, &[(7, Lsn(1)), (3, Lsn(0))], &[]), None);
+    // A rival that read the map before, and one that skips a step.
+    let conflict = leader.commit(&map_request(4, &halves, Lsn(1)), None);
+    assert_eq!(conflict, Decision::Conflict { key: MAP_KEY, newest: Lsn(2) });
+    assert!(matches!(leader.commit(&map_request(5, &ClusterMap::default(), Lsn(2)), None), Decision::Refused(_)));
+    let mut garbled = map_request(6, &halves, Lsn(2));
+    garbled.writes[0].mutation.row = Some(Bytes::from_static(b"Mxx"));
+    assert!(matches!(leader.commit(&garbled, None), Decision::Refused(_)));
+    let mut tags = Vec::new();
+    while let Some(batch) = leader.take_batch(1) {
+        history.apply(&batch).expect("batches follow each other");
+        let of_batch = batch.transactions.iter().flat_map(|transaction| &transaction.mutations);
+        tags.extend(of_batch.map(|(tablet, mutation)| (mutation.key.clone(), tablet.0)));
+    }
+    assert_eq!(tags, [(key(7), 1), (MAP_KEY, 1), (key(7), 2), (key(3), 1)]);
+    assert_eq!(history.map, halves);
+    // The next leader tags by it, too.
+    let mut next = sequencer(&history, 10);
+    next.commit(&request(7, &[(9, Lsn(3))], &[]), None);
+    assert_eq!(next.take_batch(1).expect("a batch").transactions[0].mutations[0].0, TabletId(2));
 }

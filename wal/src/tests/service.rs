@@ -1,8 +1,9 @@
 use super::support::*;
+use common::cluster_map::{ClusterMap, MAP_KEY, MapChange};
 use common::id::{CommitId, CounterId, Lsn, TabletId, TxnId};
 use common::service::wal::{
-    AllocateRequest, CommitError, CounterBump, LockError, LockMode, LockRequest, LockWait, Observed, SubscribeRequest,
-    WalError,
+    AllocateRequest, CommitError, CounterBump, LockError, LockMode, LockRequest, LockWait, Mutation, Observed,
+    StreamItem, SubscribeRequest, WalError, Write,
 };
 use futures::StreamExt;
 use std::time::Duration;
@@ -223,6 +224,30 @@ async fn streams_filter_by_tablet_and_end_with_the_node() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_map_reaches_every_subscriber_and_outlives_restarts() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let node = start_at(directory.path()).await;
+    let service = node.service();
+    let split = MapChange::Split { tablet: TabletId(1), at: key("m") };
+    let halves = ClusterMap::default().changed(&split).expect("a split");
+    let write = Write { mutation: Mutation { key: MAP_KEY, row: Some(halves.encode()) }, observed: Lsn(0) };
+    service.commit(commit_of(1, vec![write])).await.expect("the map changes");
+    service.commit(put(2, "a", "1", Lsn(0))).await.expect("commit");
+    let request = SubscribeRequest { from: Lsn(1), tablets: vec![TabletId(2)] };
+    let mut upper = service.subscribe(request).await.expect("subscribes");
+    let first = upper.next().await.expect("an item").expect("the log can be read");
+    let StreamItem::Batch(batch) = first else { panic!("{first:?} instead of the map's transaction") };
+    assert_eq!(batch.transactions[0].mutations[0].1.key, MAP_KEY);
+    node.shutdown().await;
+    let node = start_at(directory.path()).await;
+    let service = node.service();
+    service.commit(put(3, "z", "1", Lsn(2))).await.expect("commit");
+    let batches = collect(&service, Lsn(3), Lsn(3)).await;
+    assert_eq!(batches[0].transactions[0].mutations[0].0, TabletId(2));
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn trim_deletes_segments_and_keeps_what_is_newer() {
     let directory = tempfile::tempdir().expect("temporary directory");
     let small = |config: &mut crate::WalConfig| config.segment_bytes = 4 << 10;
@@ -261,6 +286,8 @@ async fn an_empty_log_beside_old_data_begins_behind_it() {
     let base = |config: &mut crate::WalConfig| {
         config.base_lsn = Lsn(500);
         config.base_counters = vec![(CounterId(4), 17)];
+        let split = MapChange::Split { tablet: TabletId(1), at: key("a") };
+        config.base_map = ClusterMap::default().changed(&split).expect("a split");
     };
     let node = start_with(directory.path(), base).await;
     let service = node.service();
@@ -272,7 +299,9 @@ async fn an_empty_log_beside_old_data_begins_behind_it() {
     assert_eq!(service.commit(put(1, "a", "1", Lsn(500))).await.expect("commit").lsn, Lsn(501));
     node.shutdown().await;
     let node = start_with(directory.path(), base).await;
-    assert_eq!(lsns(&collect(&node.service(), Lsn(501), Lsn(501)).await), [501]);
+    let batches = collect(&node.service(), Lsn(501), Lsn(501)).await;
+    assert_eq!(lsns(&batches), [501]);
+    assert_eq!(batches[0].transactions[0].mutations[0].0, TabletId(2));
     node.shutdown().await;
 }
 

@@ -1,0 +1,89 @@
+//! Finds the tablets on the store and takes them over, the first one first: whoever has it decides when a cut is complete,
+//! so the former owner is stopped before anything else is read.
+
+use super::{LayerSet, Snapshot, Tablet, TabletSet, Tablets};
+use crate::StartError;
+use crate::layer::reader::{Layer, LayerSource, ReadError};
+use crate::manifest::{LayerId, LayerMeta, Manifest, ManifestError, ManifestStore};
+use crate::objects::Objects;
+use common::cluster_map::FIRST_TABLET;
+use common::id::TabletId;
+use futures::{StreamExt, TryStreamExt};
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, OnceLock};
+
+/// Requests that are made at the same time at start.
+const REQUESTS_MAX: usize = 16;
+
+/// Tells this owner's manifests from those of any other.
+pub fn new_owner() -> u128 {
+    u128::from(RandomState::new().hash_one(0)) << 64 | u128::from(RandomState::new().hash_one(1))
+}
+
+/// Takes all tablets of the store over (former owners are fenced out) and opens their layers.
+pub async fn open(source: LayerSource) -> Result<Tablets, StartError> {
+    let owner = new_owner();
+    let first = take_over(&source.objects, FIRST_TABLET, owner, None).await?;
+    let map = first.map.clone().unwrap_or_default();
+    let others = map.tablets().skip(1).map(|id| take_over(&source.objects, id, owner, Some(first.generation)));
+    let others: Vec<Manifest> = futures::stream::iter(others).buffer_unordered(REQUESTS_MAX).try_collect().await?;
+    let (cut, time_us, counters) = (first.durable, first.durable_time_us, first.counters.clone());
+    let mut manifests: Vec<Manifest> = std::iter::once(first).chain(others).collect();
+    for manifest in &mut manifests {
+        // What a split has left to others.
+        let range = map.range_of(manifest.tablet).unwrap_or_else(common::key::KeyRange::all);
+        manifest.layers.retain(|layer| layer.overlaps_range(&range));
+    }
+    let layers = open_layers(&source, &manifests).await?;
+    let fenced = Arc::new(OnceLock::new());
+    let mut tablets = HashMap::new();
+    for manifest in manifests {
+        let named = manifest.layers.iter().filter_map(|meta| layers.get(&meta.id()).cloned());
+        let set = LayerSet::arrange(&manifest, named).expect("every layer of the manifests was opened");
+        let range = map.range_of(manifest.tablet).expect("the manifests are those of the map");
+        let snapshot = Snapshot::stored(range, set, &manifest);
+        let store = ManifestStore::new(source.objects.clone(), manifest.tablet);
+        let tablet = Tablet::new(source.clone(), store, manifest, snapshot, fenced.clone());
+        tablets.insert(tablet.id, Arc::new(tablet));
+    }
+    tracing::info!(tablets = tablets.len(), durable = %cut, layers = layers.len(), "opened the tablets");
+    let set = TabletSet::new(map, cut, tablets);
+    Ok(Tablets::new(source, set, cut, time_us, counters, fenced))
+}
+
+/// Publishes a manifest of a new generation on top of the newest, until no rival comes between. `generation`: of the first
+/// tablet, for all but itself, which is made where there is none.
+pub(super) async fn take_over(
+    objects: &Objects,
+    tablet: TabletId,
+    owner: u128,
+    generation: Option<u64>,
+) -> Result<Manifest, StartError> {
+    let manifests = ManifestStore::new(objects.clone(), tablet);
+    let mut attempts = 0;
+    loop {
+        let newest = match manifests.newest().await? {
+            Some(newest) => newest,
+            None if generation.is_none() => Manifest::empty(tablet, owner),
+            None => return Err(StartError::MissingTablet(tablet)),
+        };
+        let next = match generation {
+            None => newest.taken_over(owner),
+            Some(generation) => newest.taken_over_with(owner, generation),
+        };
+        match manifests.publish(next).await {
+            Err(ManifestError::Fenced { .. }) if attempts < 10 => attempts += 1,
+            outcome => return Ok(outcome?),
+        }
+    }
+}
+
+/// Every layer that the manifests name, opened once, also where several name it.
+async fn open_layers(source: &LayerSource, manifests: &[Manifest]) -> Result<HashMap<LayerId, Arc<Layer>>, ReadError> {
+    let metas: HashMap<LayerId, &LayerMeta> =
+        manifests.iter().flat_map(|manifest| &manifest.layers).map(|meta| (meta.id(), meta)).collect();
+    let opens: Vec<_> = metas.into_values().map(|meta| Layer::open(source.clone(), meta.clone())).collect();
+    let opened = futures::stream::iter(opens).buffer_unordered(REQUESTS_MAX);
+    opened.map_ok(|layer| (layer.meta.id(), Arc::new(layer))).try_collect().await
+}

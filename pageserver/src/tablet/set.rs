@@ -1,0 +1,329 @@
+//! The tablets of a page server, and what they share: how far the log is applied, counters, time, and the cuts on their
+//! way to the store.
+//!
+//! A cut is one LSN at which the memtables of all tablets are set aside together. Cuts are flushed in order, and each is
+//! complete when the manifest of the first tablet says so: that manifest names the map and an LSN up to which every
+//! tablet is in layers. So the store alone always holds one state of the whole database.
+//!
+//! Invariants
+//! - Readers take their snapshots while no map change can come between (`set` is locked), so that each key is in exactly
+//!   one of them.
+//! - `applied` is raised after the changes are in the memtables.
+
+use super::change::{self, Change};
+use super::retention::TimeLine;
+use super::{Frozen, Snapshot, Tablet};
+use crate::ingest::apply::StreamError;
+use crate::layer::reader::LayerSource;
+use common::cluster_map::{ClusterMap, MAP_KEY};
+use common::id::{CounterId, Lsn, TabletId};
+use common::key::{Key, KeyRange};
+use common::service::page::PageError;
+use common::service::wal::Transaction;
+use parking_lot::{Mutex, RwLock};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// The tablets by one map. Replaced whole.
+pub struct TabletSet {
+    pub map: ClusterMap,
+    /// The map's transaction, or an LSN by which it was in force.
+    pub map_lsn: Lsn,
+    /// In key order, as in the map.
+    pub tablets: Vec<Arc<Tablet>>,
+    ranges: Vec<KeyRange>,
+    places: HashMap<TabletId, usize>,
+}
+
+/// Where all tablets were set aside together.
+pub struct Cut {
+    pub up_to: Lsn,
+    pub time_us: u64,
+    pub counters: Vec<(CounterId, u64)>,
+    pub frozen: Vec<(Arc<Tablet>, Arc<Frozen>)>,
+    /// The tablets from here on.
+    pub set: Arc<TabletSet>,
+    /// How they came of those before.
+    pub change: Option<Change>,
+}
+
+pub struct Tablets {
+    pub source: LayerSource,
+    set: RwLock<Arc<TabletSet>>,
+    applied: watch::Sender<Lsn>,
+    /// Everything up to here is in layers, of all tablets.
+    cut: AtomicU64,
+    /// Guards what the log receiver knows beyond the memtables; also taken for a cut, so that it falls between
+    /// transactions.
+    head: Mutex<Head>,
+    fenced: Arc<OnceLock<String>>,
+}
+
+struct Head {
+    counters: BTreeMap<CounterId, u64>,
+    time_line: TimeLine,
+    time_us: u64,
+    /// Whether anything was applied since the last cut.
+    dirty: bool,
+    /// Oldest first.
+    cuts: VecDeque<Arc<Cut>>,
+}
+
+impl TabletSet {
+    /// `tablets` has one for each of the map.
+    pub fn new(map: ClusterMap, map_lsn: Lsn, mut tablets: HashMap<TabletId, Arc<Tablet>>) -> TabletSet {
+        let (ids, ranges): (Vec<TabletId>, Vec<KeyRange>) = map.ranges().unzip();
+        let take = |id: &TabletId| tablets.remove(id).expect("there is a tablet for each of the map");
+        let tablets = ids.iter().map(take).collect();
+        let places = ids.into_iter().zip(0..).collect();
+        TabletSet { map, map_lsn, tablets, ranges, places }
+    }
+
+    /// The tablet whose manifest completes a cut.
+    pub fn first(&self) -> &Arc<Tablet> {
+        &self.tablets[0]
+    }
+
+    fn place_of(&self, key: &[u8]) -> usize {
+        self.ranges.partition_point(|range| &range.start[..] <= key).saturating_sub(1)
+    }
+
+    pub fn by_id(&self, id: TabletId) -> Option<&Arc<Tablet>> {
+        Some(&self.tablets[*self.places.get(&id)?])
+    }
+}
+
+impl Tablets {
+    pub fn new(
+        source: LayerSource,
+        set: TabletSet,
+        cut: Lsn,
+        time_us: u64,
+        counters: Vec<(CounterId, u64)>,
+        fenced: Arc<OnceLock<String>>,
+    ) -> Tablets {
+        let head = Head {
+            counters: counters.into_iter().collect(),
+            time_line: TimeLine::default(),
+            time_us,
+            dirty: false,
+            cuts: VecDeque::new(),
+        };
+        Tablets {
+            source,
+            set: RwLock::new(Arc::new(set)),
+            applied: watch::Sender::new(cut),
+            cut: AtomicU64::new(cut.0),
+            head: Mutex::new(head),
+            fenced,
+        }
+    }
+
+    pub fn set(&self) -> Arc<TabletSet> {
+        self.set.read().clone()
+    }
+
+    pub fn applied(&self) -> Lsn {
+        *self.applied.borrow()
+    }
+
+    /// Everything up to here is in layers, of all tablets.
+    pub fn durable(&self) -> Lsn {
+        Lsn(self.cut.load(Ordering::Acquire))
+    }
+
+    /// Returns once `wanted` is applied, or says how far it came within `wait_max`.
+    pub async fn wait_applied(&self, wanted: Lsn, wait_max: Duration) -> Result<(), PageError> {
+        if self.applied() >= wanted {
+            return Ok(());
+        }
+        let mut applied = self.applied.subscribe();
+        let reached = applied.wait_for(|applied| *applied >= wanted);
+        match tokio::time::timeout(wait_max, reached).await {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err(PageError::Behind { wanted, applied: self.applied() }),
+        }
+    }
+
+    /// One snapshot for each tablet that has some of `keys`, with the places of those keys.
+    pub fn snapshots_of_keys(&self, keys: &[Key]) -> Vec<(Arc<Snapshot>, Vec<usize>)> {
+        let set = self.set.read();
+        let Some(first) = keys.first() else { return Vec::new() };
+        let only = set.place_of(first);
+        if keys[1..].iter().all(|key| set.ranges[only].contains(key)) {
+            return vec![(set.tablets[only].snapshot(), (0..keys.len()).collect())];
+        }
+        let mut by_tablet: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (place, key) in keys.iter().enumerate() {
+            by_tablet.entry(set.place_of(key)).or_default().push(place);
+        }
+        by_tablet.into_iter().map(|(at, places)| (set.tablets[at].snapshot(), places)).collect()
+    }
+
+    /// One snapshot for each tablet that `ranges` overlap, in key order, with the parts of the ranges that it has.
+    /// `ranges` ascend and are disjoint.
+    pub fn snapshots_of_ranges(&self, ranges: &[KeyRange]) -> Vec<(Arc<Snapshot>, Vec<KeyRange>)> {
+        let set = self.set.read();
+        let mut parts: Vec<(usize, Vec<KeyRange>)> = Vec::new();
+        for range in ranges.iter().filter(|range| !range.is_empty()) {
+            let overlapping = (set.place_of(&range.start)..set.ranges.len())
+                .take_while(|at| range.end.is_empty() || set.ranges[*at].start < range.end);
+            for at in overlapping {
+                let part = range.intersection(&set.ranges[at]);
+                match parts.last_mut() {
+                    Some((last, parts)) if *last == at => parts.push(part),
+                    _ => parts.push((at, vec![part])),
+                }
+            }
+        }
+        parts.into_iter().map(|(at, parts)| (set.tablets[at].snapshot(), parts)).collect()
+    }
+
+    /// Applies one transaction. Only the log receiver calls this, in the order of the log. An error leaves nothing of it
+    /// applied.
+    pub fn apply(&self, transaction: &Transaction, time_us: u64) -> Result<(), StreamError> {
+        let set = self.set();
+        let mut head = self.head.lock();
+        let mut concerned: Vec<TabletId> = Vec::new();
+        let mut map = None;
+        for (tablet, mutation) in &transaction.mutations {
+            let range = set.places.get(tablet).map(|place| &set.ranges[*place]);
+            if !range.is_some_and(|range| range.contains(&mutation.key)) {
+                return Err(StreamError::OtherMap { lsn: transaction.lsn, tablet: *tablet });
+            }
+            if concerned.last() != Some(tablet) && !concerned.contains(tablet) {
+                concerned.push(*tablet);
+            }
+            if mutation.key == MAP_KEY {
+                map = Some(change::read_map(&set, transaction.lsn, mutation.row.as_deref())?);
+            }
+        }
+        for id in concerned {
+            let changes = transaction.mutations.iter().filter(|(tablet, _)| *tablet == id);
+            let changes = changes.map(|(_, mutation)| (&mutation.key, &mutation.row));
+            if let Some(tablet) = set.by_id(id) {
+                tablet.apply(transaction.lsn, changes);
+            }
+        }
+        for bump in &transaction.counters {
+            let next = head.counters.entry(bump.counter).or_insert(0);
+            *next = if bump.reset { bump.next } else { bump.next.max(*next) };
+        }
+        head.time_us = head.time_us.max(time_us);
+        head.time_line.note(time_us, transaction.lsn);
+        head.dirty = true;
+        if let Some((map, step)) = map {
+            self.raise_applied(transaction.lsn);
+            let frozen = freeze_all(&set, transaction.lsn);
+            let mut current = self.set.write();
+            let (next, change) = change::change(&set, map, transaction.lsn, &step, &self.fenced);
+            let next = Arc::new(next);
+            head.push_cut(transaction.lsn, frozen, next.clone(), Some(change));
+            *current = next;
+        }
+        Ok(())
+    }
+
+    /// Everything up to `lsn` is applied, or was not for this page server.
+    pub fn applied_up_to(&self, lsn: Lsn) {
+        // Under the head's lock, so that a cut never names an LSN that a memtable lacks.
+        let _head = self.head.lock();
+        self.raise_applied(lsn);
+    }
+
+    fn raise_applied(&self, lsn: Lsn) {
+        self.applied.send_if_modified(|applied| {
+            let risen = lsn > *applied;
+            *applied = lsn.max(*applied);
+            risen
+        });
+    }
+
+    /// Bytes of the largest active memtable, of all active ones, and of all memtables together.
+    pub fn memtable_bytes(&self) -> (usize, usize, usize) {
+        let (mut largest, mut active, mut frozen) = (0, 0, 0);
+        // Tablets that came of a split share memtables.
+        let mut seen = HashSet::new();
+        for tablet in &self.set.read().tablets {
+            let snapshot = tablet.snapshot();
+            let bytes = snapshot.active.bytes();
+            largest = largest.max(bytes);
+            active += bytes;
+            let new = snapshot.frozen.iter().filter(|frozen| seen.insert(Arc::as_ptr(&frozen.table)));
+            frozen += new.map(|frozen| frozen.table.bytes()).sum::<usize>();
+        }
+        (largest, active, active + frozen)
+    }
+
+    /// Sets all active memtables aside for a flush, if anything was applied since the last time.
+    pub fn cut(&self) {
+        let mut head = self.head.lock();
+        if head.dirty {
+            let (set, up_to) = (self.set(), self.applied());
+            let frozen = freeze_all(&set, up_to);
+            head.push_cut(up_to, frozen, set, None);
+        }
+    }
+
+    /// The cut to flush next.
+    pub fn oldest_cut(&self) -> Option<Arc<Cut>> {
+        self.head.lock().cuts.front().cloned()
+    }
+
+    /// The oldest cut is on the store.
+    pub fn cut_flushed(&self, cut: &Arc<Cut>) {
+        let mut head = self.head.lock();
+        let oldest = head.cuts.pop_front();
+        assert!(oldest.is_some_and(|oldest| Arc::ptr_eq(&oldest, cut)), "cuts are flushed in order");
+        self.cut.store(cut.up_to.0, Ordering::Release);
+    }
+
+    /// Nothing was applied between the last cut and `up_to`, and the first tablet's manifest says so.
+    pub fn durable_up_to(&self, up_to: Lsn) {
+        self.cut.fetch_max(up_to.0, Ordering::AcqRel);
+    }
+
+    /// Time of the newest batch that was applied.
+    pub fn time_us(&self) -> u64 {
+        self.head.lock().time_us
+    }
+
+    /// The LSN below which versions may be dropped, for a retention of that length.
+    pub fn retention_horizon(&self, retention: Duration) -> Lsn {
+        let lsn = self.head.lock().time_line.horizon(retention);
+        lsn.min(self.durable())
+    }
+
+    pub fn counters(&self) -> Vec<(CounterId, u64)> {
+        self.head.lock().counters.iter().map(|(counter, next)| (*counter, *next)).collect()
+    }
+
+    /// An error once another process has taken a tablet over.
+    pub fn check_owned(&self) -> Result<(), PageError> {
+        match self.fenced.get() {
+            None => Ok(()),
+            Some(why) => Err(PageError::Unavailable(why.clone())),
+        }
+    }
+}
+
+fn freeze_all(set: &TabletSet, up_to: Lsn) -> Vec<(Arc<Tablet>, Arc<Frozen>)> {
+    set.tablets.iter().filter_map(|tablet| Some((tablet.clone(), tablet.freeze(up_to)?))).collect()
+}
+
+impl Head {
+    fn push_cut(
+        &mut self,
+        up_to: Lsn,
+        frozen: Vec<(Arc<Tablet>, Arc<Frozen>)>,
+        set: Arc<TabletSet>,
+        change: Option<Change>,
+    ) {
+        self.dirty = false;
+        let counters = self.counters.iter().map(|(counter, next)| (*counter, *next)).collect();
+        self.cuts.push_back(Arc::new(Cut { up_to, time_us: self.time_us, counters, frozen, set, change }));
+    }
+}
