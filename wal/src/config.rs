@@ -15,8 +15,8 @@ pub struct WalConfig {
     pub node: NodeId,
     /// Every member of a new cluster, this node included. Read when the cluster is made, by the smallest id.
     pub members: Vec<NodeId>,
-    /// Size of a segment file, reserved when it is begun. Smaller frees disk space earlier after a trim; larger means
-    /// fewer pauses to begin one. Default: 64 MiB.
+    /// Size of a segment file, reserved before it is begun. Smaller frees disk space earlier after a trim; larger means
+    /// fewer files. Default: 64 MiB.
     #[serde(default = "defaults::segment_bytes")]
     pub segment_bytes: u64,
     /// Newest entries kept in memory, so that followers and subscribers need not read the disk. Default: 32 MiB.

@@ -23,6 +23,8 @@ pub struct SegmentOptions {
     pub cache_bytes_max: usize,
     /// How long an append may wait for others to share its sync.
     pub group_commit_wait: Duration,
+    /// On a full disk, wait for space instead of failing.
+    pub wait_for_space: bool,
 }
 
 /// The log cannot be written any more; the process has to be restarted once the cause is gone.
@@ -55,6 +57,8 @@ struct Queue {
 /// A committed position that no other write takes along is written after this much silence. It also protects the
 /// last group: recovery sees by it that the group was synced.
 const IDLE_BEFORE_LAZY_WRITE: Duration = Duration::from_millis(100);
+/// Between two looks at a full disk.
+const FULL_DISK_RETRY: Duration = Duration::from_millis(200);
 /// Bytes of entries in one write, about.
 const GROUP_BYTES_MAX: usize = 16 << 20;
 
@@ -90,6 +94,19 @@ impl Shared {
 
     pub fn observe_sync(&self, elapsed: Duration, bytes: usize) {
         self.metrics.observe_sync(elapsed, bytes);
+    }
+
+    /// Waits a moment. False: the writer has to end.
+    pub fn wait_before_retry(&self) -> bool {
+        let deadline = Instant::now() + FULL_DISK_RETRY;
+        let mut queue = lock(&self.queue);
+        while let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            if queue.closed || queue.killed {
+                return false;
+            }
+            queue = self.queued.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        !(queue.closed || queue.killed)
     }
 
     /// Everything that waits, up to a limit; blocks until there is something. `None`: the writer has to end.

@@ -46,6 +46,8 @@ struct MemoryFile {
 struct Faults {
     syncs_fail: AtomicBool,
     full: AtomicBool,
+    /// Files that were not made for want of space.
+    refused: AtomicU64,
     syncs: AtomicU64,
 }
 
@@ -71,6 +73,16 @@ impl MemoryDisk {
     /// No space for further files.
     pub fn fill_up(&self) {
         self.faults.full.store(true, Ordering::SeqCst);
+    }
+
+    /// There is space again.
+    pub fn make_room(&self) {
+        self.faults.full.store(false, Ordering::SeqCst);
+    }
+
+    /// How often there was no space for a file.
+    pub fn refused(&self) -> u64 {
+        self.faults.refused.load(Ordering::SeqCst)
     }
 
     pub fn syncs(&self) -> u64 {
@@ -154,6 +166,7 @@ impl Disk for MemoryDisk {
 
     fn create(&self, name: &str, size_bytes: u64) -> io::Result<Arc<dyn DiskFile>> {
         if self.faults.full.load(Ordering::SeqCst) {
+            self.faults.refused.fetch_add(1, Ordering::SeqCst);
             return Err(io::Error::new(io::ErrorKind::StorageFull, "no space left on device"));
         }
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);

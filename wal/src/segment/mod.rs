@@ -22,6 +22,7 @@ pub mod memory_disk;
 mod reader;
 mod record;
 mod recovery;
+mod spare;
 #[cfg(test)]
 mod tests;
 mod writer;

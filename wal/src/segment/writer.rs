@@ -3,14 +3,18 @@
 //! It takes everything that waits, writes it as one group and syncs once; meanwhile the next group gathers. After an
 //! error it never writes again: what a failed fdatasync left on disk is unknown, so all that follows is refused.
 
-use super::disk::Disk;
+use super::disk::{Disk, DiskFile};
 use super::index::SegmentInfo;
 use super::log::{Shared, WriteRequest};
 use super::record::{self, LogEntry, Meta, Place, RecordKind, SEGMENT_HEADER_BYTES};
 use super::recovery::{WritePosition, segment_name};
+use super::spare::Spare;
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
+
+/// How far blocks are written ahead of the records. Larger means fewer syncs that change metadata, and more zeros.
+const WRITE_AHEAD_BYTES: u64 = 256 << 10;
 
 pub struct Writer {
     disk: Arc<dyn Disk>,
@@ -19,6 +23,9 @@ pub struct Writer {
     next_segment: u64,
     /// Encoded records from `group_start` of the current segment on, not written yet.
     buffer: Vec<u8>,
+    spare: Spare,
+    /// The current segment's blocks are written up to here: a sync of records within them changes no metadata.
+    written_up_to: u64,
     /// Where the records of the buffer are, to be published once they are on disk.
     unpublished: Vec<Unpublished>,
 }
@@ -30,7 +37,18 @@ enum Unpublished {
 
 impl Writer {
     pub fn new(disk: Arc<dyn Disk>, shared: Arc<Shared>, current: Option<WritePosition>, next_segment: u64) -> Writer {
-        Writer { disk, shared, current, next_segment, buffer: Vec::new(), unpublished: Vec::new() }
+        let spare = Spare::new(disk.clone(), shared.options.segment_bytes);
+        let written_up_to = current.as_ref().map_or(0, |current| current.offset);
+        Writer {
+            disk,
+            shared,
+            current,
+            next_segment,
+            buffer: Vec::new(),
+            spare,
+            written_up_to,
+            unpublished: Vec::new(),
+        }
     }
 
     /// Runs until the log is closed or killed.
@@ -46,7 +64,11 @@ impl Writer {
                     done(result.clone());
                 }
             }
+            if self.current.as_ref().is_some_and(|current| current.offset > current.size_bytes / 2) {
+                self.spare.prepare();
+            }
         }
+        self.spare.finish();
     }
 
     fn write_group(&mut self, group: &[WriteRequest]) -> io::Result<()> {
@@ -110,7 +132,17 @@ impl Writer {
         if self.buffer.is_empty() {
             return Ok(());
         }
+        let record_bytes = self.buffer.len();
+        let end = current.offset + record_bytes as u64;
+        if end > self.written_up_to {
+            // Zeros behind the records: the file system notes once for many records that these blocks are in use, and
+            // not at each sync.
+            let written_up_to = (end + WRITE_AHEAD_BYTES).min(current.size_bytes).max(end);
+            self.buffer.resize(record_bytes + (written_up_to - end) as usize, 0);
+            self.written_up_to = written_up_to;
+        }
         current.file.write_all_at(&self.buffer, current.offset)?;
+        self.buffer.truncate(record_bytes);
         let started = Instant::now();
         current.file.sync_data()?;
         self.shared.observe_sync(started.elapsed(), self.buffer.len());
@@ -155,16 +187,11 @@ impl Writer {
         }
         let number = self.next_segment;
         let name = segment_name(number);
-        let file = self.disk.create(&name, size_bytes).map_err(|error| {
-            let path = self.disk.path_of(&name);
-            io::Error::new(
-                error.kind(),
-                format!(
-                    "reserve {size_bytes} bytes for log segment {}: {error}; free space, then restart",
-                    path.display()
-                ),
-            )
-        })?;
+        let file = match self.spare.take(&name, size_bytes) {
+            Some(file) => file,
+            None => self.create(&name, size_bytes)?,
+        };
+        self.written_up_to = 0;
         file.write_all_at(&record::encode_segment_header(number), 0)?;
         let mut first_record = Vec::new();
         let offset = SEGMENT_HEADER_BYTES as u64;
@@ -181,6 +208,33 @@ impl Writer {
         self.current =
             Some(WritePosition { file, segment: number, offset: offset + first_record.len() as u64, size_bytes });
         Ok(())
+    }
+
+    /// A new file. On a full disk a node that is alone waits for space, as whoever waits for its commits does; a member of
+    /// several gives up, so that another can lead.
+    fn create(&self, name: &str, size_bytes: u64) -> io::Result<Arc<dyn DiskFile>> {
+        let mut told = false;
+        loop {
+            let error = match self.disk.create(name, size_bytes) {
+                Ok(file) => return Ok(file),
+                Err(error) => error,
+            };
+            let path = self.disk.path_of(name);
+            if error.kind() != io::ErrorKind::StorageFull || !self.shared.options.wait_for_space {
+                let text = format!(
+                    "reserve {size_bytes} bytes for log segment {}: {error}; free space, then restart",
+                    path.display()
+                );
+                return Err(io::Error::new(error.kind(), text));
+            }
+            if !told {
+                tracing::error!(path = %path.display(), size_bytes, "no space for the next log segment; commits wait until there is");
+                told = true;
+            }
+            if !self.shared.wait_before_retry() {
+                return Err(error);
+            }
+        }
     }
 
     fn delete_unneeded_segments(&mut self) -> io::Result<()> {
