@@ -1,7 +1,7 @@
 //! The core without I/O: check and assign commits, take and release locks.
 
 use bytes::Bytes;
-use common::id::{CommitId, Lsn, TxnId};
+use common::id::{CommitId, Lsn, Term, TxnId};
 use common::service::wal::{CommitRequest, LockMode, LockWait, Mutation, Write};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use std::time::Duration;
@@ -30,6 +30,7 @@ fn transactions(first: u64) -> Vec<CommitRequest> {
                 })
                 .collect(),
             checks: Vec::new(),
+            depends_on: None,
             counters: Vec::new(),
         })
         .collect()
@@ -43,7 +44,7 @@ fn sequencer(criterion: &mut Criterion) {
     let limits = SequencerLimits { batch_bytes_max: 4 << 20, transaction_bytes_max: 1 << 20, outcomes_max: 256 << 10 };
     group.bench_function("lock and commit 4 keys", |bencher| {
         let window = ConflictWindow::new(1_000_000, Lsn::ZERO);
-        let mut sequencer = Sequencer::new(&History::new(256 << 10), window, limits);
+        let mut sequencer = Sequencer::new(Term(1), &History::new(256 << 10), window, limits);
         let mut locks = LockTable::new(1_000_000);
         let mut next = 1;
         bencher.iter_batched(
@@ -55,7 +56,7 @@ fn sequencer(criterion: &mut Criterion) {
                 for request in &requests {
                     let keys = request.writes.iter().map(|write| (write.mutation.key.clone(), LockMode::Exclusive));
                     let id = RequestId(request.txn.0 as u64);
-                    locks.acquire(id, request.txn, keys.collect(), LockWait::NoWait);
+                    locks.acquire(id, request.txn, keys.collect(), Vec::new(), LockWait::NoWait);
                     assert!(matches!(sequencer.commit(request, None), Decision::Accepted(_)));
                     locks.release(request.txn);
                 }
@@ -73,7 +74,13 @@ fn sequencer(criterion: &mut Criterion) {
             let mut locks = LockTable::new(1_000_000);
             let wait = LockWait::Timeout(Duration::from_secs(50));
             for txn in 0..TRANSACTIONS {
-                locks.acquire(RequestId(txn), TxnId(txn.into()), vec![(hot.clone(), LockMode::Exclusive)], wait);
+                locks.acquire(
+                    RequestId(txn),
+                    TxnId(txn.into()),
+                    vec![(hot.clone(), LockMode::Exclusive)],
+                    Vec::new(),
+                    wait,
+                );
             }
             for txn in 0..TRANSACTIONS {
                 locks.release(TxnId(txn.into()));

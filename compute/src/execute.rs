@@ -13,4 +13,4 @@ pub mod row;
 pub mod show;
 pub mod write;
 
-pub use context::{BindExpressions, QuerySettings, Services, Settings, StatementContext};
+pub use context::{BindExpressions, QuerySettings, ScanLocker, Services, Settings, StatementContext};

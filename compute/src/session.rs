@@ -9,6 +9,7 @@
 
 mod binding;
 mod engine;
+mod named_locks;
 mod prepared;
 pub mod result;
 mod run;
@@ -16,10 +17,12 @@ mod set;
 mod show;
 mod source;
 mod sql_mode;
+mod table_locks;
 mod transaction;
 pub mod variables;
 
 pub use engine::Engine;
+pub use named_locks::NamedLocks;
 pub use prepared::PreparedInfo;
 
 use crate::execute::Settings;
@@ -27,6 +30,7 @@ use crate::execute::row::Cancel;
 use crate::session::engine::SessionHandle;
 use crate::session::prepared::PreparedStatement;
 use crate::session::source::Source;
+use crate::session::table_locks::TableLocks;
 use crate::session::variables::Values;
 use crate::sql::parse;
 use crate::sql::plan::Isolation;
@@ -67,6 +71,10 @@ pub struct Session {
     client_found_rows: bool,
     /// Of the statement whose rows are being sent.
     sending: Option<Sending>,
+    /// GET_LOCK.
+    named_locks: Arc<NamedLocks>,
+    /// LOCK TABLES.
+    table_locks: Option<TableLocks>,
 }
 
 /// Whom the client is taken for.
@@ -95,6 +103,7 @@ impl Session {
         let account = Account::new(&user, &host);
         let handle = engine.register(id, user, host);
         let variables = engine.globals();
+        let named_locks = Arc::new(NamedLocks::new(engine.services.remote.clone(), id));
         Session {
             engine,
             handle,
@@ -114,18 +123,22 @@ impl Session {
             found_rows: 0,
             client_found_rows: false,
             sending: None,
+            named_locks,
+            table_locks: None,
         }
     }
 
     /// Ends the session: what is not committed is rolled back.
     pub async fn close(mut self) {
         self.roll_back().await;
+        self.release_session_locks().await;
         self.engine.forget(self.handle.id);
     }
 
     /// COM_RESET_CONNECTION: as after connecting, but for user and database.
     pub async fn reset(&mut self) {
         self.roll_back().await;
+        self.release_session_locks().await;
         self.variables = self.engine.globals();
         self.user_variables = UserVariables::default();
         self.next_isolation = None;
@@ -137,6 +150,14 @@ impl Session {
         self.row_count = -1;
         self.found_rows = 0;
         self.sending = None;
+    }
+
+    /// LOCK TABLES and GET_LOCK end with the session.
+    async fn release_session_locks(&mut self) {
+        self.unlock_tables().await;
+        if let Err(error) = self.named_locks.release_all().await {
+            tracing::warn!(%error, "named locks of a session could not be freed");
+        }
     }
 
     /// Where the statements of a text stand, for clients that send several at once.

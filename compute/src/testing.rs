@@ -96,12 +96,25 @@ impl WalService for FakeCluster {
 
     async fn lock(&self, request: LockRequest) -> Result<LockReply, LockError> {
         let granted = self.locks.lock(&request).await?;
-        Ok(LockReply { lsn: self.newest(), granted })
+        Ok(LockReply::durable(self.newest(), granted))
     }
 
     async fn unlock(&self, txn: TxnId) -> Result<(), WalError> {
         self.locks.unlock(txn);
         Ok(())
+    }
+
+    async fn unlock_keys(&self, txn: TxnId, keys: Vec<Key>) -> Result<(), WalError> {
+        self.locks.unlock_keys(txn, &keys);
+        Ok(())
+    }
+
+    async fn locks(&self) -> Result<Vec<LockInfo>, WalError> {
+        Ok(self.locks.report())
+    }
+
+    async fn wait_durable(&self, version: Undurable) -> Result<bool, WalError> {
+        Ok(version.lsn <= self.newest())
     }
 
     async fn commit(&self, request: CommitRequest) -> Result<CommitReply, CommitError> {

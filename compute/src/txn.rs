@@ -15,8 +15,8 @@ pub mod snapshot;
 pub mod transaction;
 
 pub use commit::{CommitFailure, commit, roll_back};
-pub use locking::Locker;
-pub use read_view::{ReadView, ViewScan, WriteBuffer};
+pub use locking::{Grant, Interrupt, Locker, OwnTables};
+pub use read_view::{Known, ReadView, ViewScan, WriteBuffer};
 pub use transaction::Transaction;
 
 use common::service::{PageService, WalService};

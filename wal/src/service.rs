@@ -7,10 +7,11 @@ use crate::raft::{Leadership, ProposeError, RaftNode};
 use crate::stream::{self, StreamSource};
 use async_trait::async_trait;
 use common::id::{CommitId, LogPos, Lsn, NodeId, TabletId, TxnId};
+use common::key::Key;
 use common::service::WalService;
 use common::service::wal::{
-    AllocateRequest, CommitError, CommitReply, CommitRequest, LockError, LockReply, LockRequest, StreamItem,
-    SubscribeRequest, WalError, WalStatus,
+    AllocateRequest, CommitError, CommitReply, CommitRequest, LockError, LockInfo, LockReply, LockRequest, StreamItem,
+    SubscribeRequest, Undurable, WalError, WalStatus,
 };
 use futures::stream::BoxStream;
 use std::sync::Arc;
@@ -101,6 +102,34 @@ impl WalService for Service {
 
     async fn unlock(&self, txn: TxnId) -> Result<(), WalError> {
         self.ask(|reply| Event::Unlock { txn, reply }).await
+    }
+
+    async fn unlock_keys(&self, txn: TxnId, keys: Vec<Key>) -> Result<(), WalError> {
+        self.ask(|reply| Event::UnlockKeys { txn, keys, reply }).await
+    }
+
+    async fn locks(&self) -> Result<Vec<LockInfo>, WalError> {
+        self.ask(|reply| Event::Locks { reply }).await?
+    }
+
+    async fn wait_durable(&self, version: Undurable) -> Result<bool, WalError> {
+        if self.check_serving()? != version.term.0 {
+            return Ok(false);
+        }
+        let mut marks = self.source.applied.watch();
+        let mut serving = self.serving_term.clone();
+        tokio::select! {
+            biased;
+            mark = marks.wait_for(|mark| mark.lsn >= version.lsn) => match mark {
+                // An entry of a later term may have given the same LSN to something else.
+                Ok(mark) => Ok(mark.term == version.term.0),
+                Err(_) => Err(self.unavailable()),
+            },
+            changed = serving.wait_for(|term| *term != version.term.0) => match changed {
+                Ok(_) => Ok(false),
+                Err(_) => Err(self.unavailable()),
+            },
+        }
     }
 
     async fn commit(&self, request: CommitRequest) -> Result<CommitReply, CommitError> {

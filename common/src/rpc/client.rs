@@ -12,8 +12,8 @@ use crate::service::page::{
     GetRequest, PageError, PageService, PageStatus, RangeEstimate, RowVersion, ScanBatch, ScanRequest,
 };
 use crate::service::wal::{
-    AllocateRequest, CommitError, CommitReply, CommitRequest, LockError, LockReply, LockRequest, LockWait, StreamItem,
-    SubscribeRequest, WalError, WalService, WalStatus,
+    AllocateRequest, CommitError, CommitReply, CommitRequest, LockError, LockInfo, LockReply, LockRequest, LockWait,
+    StreamItem, SubscribeRequest, Undurable, WalError, WalService, WalStatus,
 };
 use async_trait::async_trait;
 use bytes::{Buf, Bytes};
@@ -84,6 +84,18 @@ impl WalService for WalClient {
 
     async fn unlock(&self, txn: TxnId) -> Result<(), WalError> {
         self.call(Request::Unlock(txn)).await
+    }
+
+    async fn unlock_keys(&self, txn: TxnId, keys: Vec<Key>) -> Result<(), WalError> {
+        self.call(Request::UnlockKeys { txn, keys }).await
+    }
+
+    async fn locks(&self) -> Result<Vec<LockInfo>, WalError> {
+        self.call(Request::Locks).await
+    }
+
+    async fn wait_durable(&self, version: Undurable) -> Result<bool, WalError> {
+        self.call(Request::WaitDurable(version)).await
     }
 
     async fn commit(&self, request: CommitRequest) -> Result<CommitReply, CommitError> {

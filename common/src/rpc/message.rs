@@ -3,7 +3,7 @@
 use crate::id::{CommitId, Lsn, TabletId, TxnId};
 use crate::key::{Key, KeyRange};
 use crate::service::page::{GetRequest, ScanRequest};
-use crate::service::wal::{AllocateRequest, CommitRequest, LockRequest, SubscribeRequest};
+use crate::service::wal::{AllocateRequest, CommitRequest, LockRequest, SubscribeRequest, Undurable};
 use serde::{Deserialize, Serialize};
 
 /// A call with one answer. Variants are numbered by their order: new ones go to the end.
@@ -22,6 +22,9 @@ pub(super) enum Request {
     Estimate(KeyRange),
     Flush,
     PageStatus,
+    UnlockKeys { txn: TxnId, keys: Vec<Key> },
+    Locks,
+    WaitDurable(Undurable),
 }
 
 /// A call answered by a stream of items.

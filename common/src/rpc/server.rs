@@ -277,12 +277,18 @@ async fn answer(id: u64, request: &[u8], services: &Services) -> Result<Bytes, F
         | Request::Outcome(_)
         | Request::Allocate(_)
         | Request::ReportDurable { .. }
+        | Request::UnlockKeys { .. }
+        | Request::Locks
+        | Request::WaitDurable(_)
         | Request::WalStatus => {
             let Some(wal) = &services.wal else { return refusal(id, Status::NoSuchService) };
             match request {
                 Request::ReadLsn => done(id, wal.read_lsn().await),
                 Request::Lock(request) => done(id, wal.lock(request).await),
                 Request::Unlock(txn) => done(id, wal.unlock(txn).await),
+                Request::UnlockKeys { txn, keys } => done(id, wal.unlock_keys(txn, keys).await),
+                Request::Locks => done(id, wal.locks().await),
+                Request::WaitDurable(version) => done(id, wal.wait_durable(version).await),
                 Request::Commit(request) => done(id, wal.commit(request).await),
                 Request::Outcome(commit) => done(id, wal.outcome(commit).await),
                 Request::Allocate(request) => done(id, wal.allocate(request).await),

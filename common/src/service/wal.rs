@@ -1,7 +1,7 @@
 //! What the wal role offers: locks, commits, read LSNs, counters, and the stream of committed transactions.
 
 use crate::id::{CommitId, CounterId, LogPos, Lsn, NodeId, TabletId, Term, TxnId};
-use crate::key::Key;
+use crate::key::{Key, KeyRange};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -14,8 +14,18 @@ pub trait WalService: Send + Sync {
     /// An LSN that is at least every commit acknowledged before this call, through whichever compute.
     async fn read_lsn(&self) -> Result<Lsn, WalError>;
 
-    /// Locks keys for a transaction, waiting as `request.wait` says. All or nothing, but for SKIP LOCKED.
+    /// Locks keys and ranges for a transaction, waiting as `request.wait` says. All or nothing, but for SKIP LOCKED.
     async fn lock(&self, request: LockRequest) -> Result<LockReply, LockError>;
+
+    /// Gives back single keys before the transaction ends. Keys it does not hold are fine.
+    async fn unlock_keys(&self, txn: TxnId, keys: Vec<Key>) -> Result<(), WalError>;
+
+    /// Every lock that is held or waited for. For people and IS_USED_LOCK; not cheap.
+    async fn locks(&self) -> Result<Vec<LockInfo>, WalError>;
+
+    /// Waits until what a lock reply gave ahead of its durability is durable. False: a leader change has undone it, and
+    /// whoever built on it has to start again.
+    async fn wait_durable(&self, version: Undurable) -> Result<bool, WalError>;
 
     /// Forgets every lock of a transaction that ends without a commit. Unknown transactions are fine.
     async fn unlock(&self, txn: TxnId) -> Result<(), WalError>;
@@ -75,6 +85,9 @@ pub struct CommitRequest {
     pub writes: Vec<Write>,
     /// Keys that were locked or relied on without being written: foreign key parents, tables' catalog entries.
     pub checks: Vec<Observed>,
+    /// The newest version that this transaction read before it was durable, or a range that it locked. Refused as a
+    /// conflict by every leader but that of this term: the version may be gone, the range is no longer locked.
+    pub depends_on: Option<Undurable>,
     pub counters: Vec<CounterBump>,
 }
 
@@ -88,6 +101,13 @@ pub struct CounterBump {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommitReply {
+    pub lsn: Lsn,
+}
+
+/// A version that has its LSN and is not durable yet: another leader than that of `term` may not have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undurable {
+    pub term: Term,
     pub lsn: Lsn,
 }
 
@@ -108,15 +128,64 @@ pub enum LockWait {
 pub struct LockRequest {
     pub txn: TxnId,
     pub keys: Vec<(Key, LockMode)>,
+    /// Each within one index. A range stands for every key in it, those that do not exist yet included. Taken after the
+    /// keys. Not with SKIP LOCKED.
+    pub ranges: Vec<(KeyRange, LockMode)>,
     pub wait: LockWait,
+}
+
+impl LockRequest {
+    pub fn keys(txn: TxnId, keys: Vec<(Key, LockMode)>, wait: LockWait) -> LockRequest {
+        LockRequest { txn, keys, ranges: Vec::new(), wait }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockReply {
-    /// Reading at this LSN shows the newest committed version of every key granted.
+    /// Reading at this LSN shows the newest committed version of every key and range granted, but for those in `newest`.
     pub lsn: Lsn,
     /// One for each key of the request; all true but for SKIP LOCKED.
     pub granted: Vec<bool>,
+    /// Keys whose newest version has its place in the order but is not durable yet. What is read here must not be shown
+    /// before it is, and the commit has to name it in `depends_on`.
+    pub newest: Vec<NewestVersion>,
+    /// Of the leader that granted.
+    pub term: Term,
+    /// The newest commit that this grant comes after and that is not durable yet, if there is one: it held what is locked
+    /// now. Everything that the transaction reads from now on has to be read there or later.
+    pub undurable: Option<Lsn>,
+}
+
+impl LockReply {
+    /// One that holds whoever leads.
+    pub fn durable(lsn: Lsn, granted: Vec<bool>) -> LockReply {
+        LockReply { lsn, granted, newest: Vec::new(), term: Term::default(), undurable: None }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewestVersion {
+    /// Position in the request's keys.
+    pub key: u32,
+    pub lsn: Lsn,
+    /// `None` for a tombstone.
+    pub row: Option<Bytes>,
+}
+
+/// One lock, as people see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockInfo {
+    pub txn: TxnId,
+    pub target: LockTarget,
+    pub mode: LockMode,
+    /// Transactions that it waits for; `None` for a lock that is held.
+    pub waits_for: Option<Vec<TxnId>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum LockTarget {
+    Key(Key),
+    Range(KeyRange),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,6 +6,7 @@
 mod constraints;
 mod definitions;
 mod keywords;
+mod locks;
 mod schema_tables;
 mod server_tables;
 
@@ -121,6 +122,8 @@ impl VirtualContext {
                     None => server_tables::information_schema(name, catalog, self),
                 },
             },
+            ("performance_schema", "data_locks") => locks::data_locks(catalog, self).await?,
+            ("performance_schema", "data_lock_waits") => locks::data_lock_waits(self).await?,
             ("performance_schema", name) => server_tables::performance_schema(name, self),
             ("mysql", name) => server_tables::mysql(name, self),
             _ => Vec::new(),

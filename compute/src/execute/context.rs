@@ -3,13 +3,15 @@
 use crate::catalog::virtual_tables::VirtualContext;
 use crate::catalog::{Catalog, CatalogCache, TableDef, storage};
 use crate::execute::expressions::{ExpressionCache, TableExpressions};
+use crate::execute::row::waiting::WaitingFunctions;
 use crate::execute::row::{Cancel, Locked, QueryContext};
 use crate::sql::plan::ScanLock;
-use crate::txn::snapshot::{newest_lsn, newest_view, plain_view};
-use crate::txn::{Locker, ReadView, Remote, Transaction};
+use crate::txn::locking::{definition_changed, wait_durable};
+use crate::txn::snapshot::{newest_lsn_after, newest_view, plain_view};
+use crate::txn::{Locker, OwnTables, ReadView, Remote, Transaction};
 use async_trait::async_trait;
 use common::id::Lsn;
-use common::key::Key;
+use common::key::{Key, KeyRange};
 use common::service::wal::{LockMode, LockWait};
 use expr::error::{Warning, WarningLevel};
 use expr::eval::{Effects, EvalContext};
@@ -59,6 +61,7 @@ pub struct QuerySettings {
     pub cancel: Arc<Cancel>,
     pub recursion_depth_max: u64,
     pub found_rows: Arc<AtomicU64>,
+    pub waiting: Arc<dyn WaitingFunctions>,
 }
 
 /// Binds the expressions that definitions hold as text. The session supplies it: nothing here imports the binder.
@@ -78,6 +81,8 @@ pub struct StatementContext<'a> {
     pub settings: Settings,
     pub queries: QuerySettings,
     pub binder: Arc<dyn BindExpressions>,
+    /// What the session has locked by LOCK TABLES.
+    pub own_tables: Arc<OwnTables>,
 }
 
 impl StatementContext<'_> {
@@ -97,8 +102,8 @@ impl StatementContext<'_> {
         self.transaction.view(&self.services.remote.pages, lsn)
     }
 
-    /// Before a statement writes to tables: holds their definitions still until the transaction ends, and answers with
-    /// the LSN at which the newest committed rows are read. Error 1412 if a definition is not the one that the
+    /// Before a statement writes to tables: has their definitions held still, from the first lock of the statement until
+    /// the transaction ends, and answers with the LSN at which the newest committed rows are read. Error 1412 if a definition is not the one that the
     /// statement was bound to; bound again, the statement may run again.
     pub async fn begin_write(&mut self, tables: &[&TableDef]) -> Result<Lsn, SqlError> {
         if self.transaction.is_read_only() {
@@ -110,17 +115,16 @@ impl StatementContext<'_> {
         let key = |table: &&TableDef| (storage::table_key(&table.database, &table.name), LockMode::Shared);
         let keys: Vec<_> = tables.iter().map(key).collect();
         let locker = self.locker();
-        let lsn = if locker.holds_all(&keys) {
-            newest_lsn(&self.services.remote).await?
-        } else {
-            locker.lock(keys, None).await?.lsn
-        };
+        if !locker.holds_all(&keys) {
+            locker.defer(keys);
+        }
+        let lsn = newest_lsn_after(&self.transaction.locks(), &self.services.remote).await?;
         self.transaction.settle_snapshot(lsn);
         let newest = self.services.catalog.newest();
         for table in tables {
             let current = newest.table(&table.database, &table.name);
             if table.version != Lsn::ZERO && current.is_none_or(|current| current.version != table.version) {
-                return Err(SqlError::new(ErrorCode(1412), "Table definition has changed, please retry transaction"));
+                return Err(definition_changed());
             }
             self.rely_on(table);
         }
@@ -141,15 +145,22 @@ impl StatementContext<'_> {
             txn: self.transaction.id(),
             wait: LockWait::Timeout(self.settings.lock_wait_timeout),
             locks: self.transaction.locks(),
+            own: self.own_tables.clone(),
+            interrupt: self.queries.cancel.interrupt(),
         }
     }
 
     /// For queries of this statement that read `view`; scans with a lock take it for the transaction.
     pub fn query_context(&self, view: ReadView) -> QueryContext {
-        let QuerySettings { virtual_tables, memory_limit_bytes, cancel, recursion_depth_max, found_rows } =
+        let QuerySettings { virtual_tables, memory_limit_bytes, cancel, recursion_depth_max, found_rows, waiting } =
             self.queries.clone();
         QueryContext {
-            locker: Some(Arc::new(StatementLocker { locker: self.locker(), view: view.clone() })),
+            locker: Some(Arc::new(ScanLocker {
+                locker: self.locker(),
+                view: view.clone(),
+                locks_ranges: self.transaction.locks_ranges(),
+                shows: false,
+            })),
             view,
             eval: self.eval.clone(),
             catalog: self.catalog.clone(),
@@ -158,6 +169,7 @@ impl StatementContext<'_> {
             cancel,
             recursion_depth_max,
             found_rows,
+            waiting,
         }
     }
 
@@ -175,20 +187,39 @@ impl StatementContext<'_> {
 }
 
 /// Locks of a statement's scans. Own writes are those from before the statement.
-struct StatementLocker {
-    locker: Locker,
-    view: ReadView,
+pub struct ScanLocker {
+    pub locker: Locker,
+    pub view: ReadView,
+    pub locks_ranges: bool,
+    /// What is read goes to the client before the transaction ends, so it has to be durable.
+    pub shows: bool,
 }
 
 #[async_trait]
-impl crate::execute::row::Locker for StatementLocker {
+impl crate::execute::row::Locker for ScanLocker {
     async fn newest(&self) -> Result<ReadView, SqlError> {
-        Ok(self.view.at(newest_lsn(&self.locker.remote).await?))
+        Ok(self.view.at(newest_lsn_after(&self.locker.locks, &self.locker.remote).await?))
     }
 
-    async fn lock(&self, keys: Vec<Key>, lock: ScanLock) -> Result<Locked, SqlError> {
+    async fn lock(&self, keys: Vec<Key>, ranges: Vec<KeyRange>, lock: ScanLock) -> Result<Locked, SqlError> {
         let keys = keys.into_iter().map(|key| (key, lock.mode)).collect();
-        let reply = self.locker.lock(keys, lock.wait).await?;
-        Ok(Locked { view: self.view.at(reply.lsn), granted: reply.granted })
+        let ranges = ranges.into_iter().map(|range| (range, lock.mode)).collect();
+        let grant = self.locker.lock_all(keys, ranges, lock.wait).await?;
+        if self.shows {
+            wait_durable(&self.locker.locks, &self.locker.remote).await?;
+        }
+        Ok(Locked { view: self.view.at_grant(&grant), granted: grant.granted })
+    }
+
+    async fn unlock(&self, keys: Vec<Key>) -> Result<(), SqlError> {
+        self.locker.unlock(keys).await
+    }
+
+    fn holds(&self, key: &Key) -> bool {
+        self.locker.holds(key)
+    }
+
+    fn locks_ranges(&self) -> bool {
+        self.locks_ranges
     }
 }

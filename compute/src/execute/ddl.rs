@@ -21,7 +21,9 @@ use crate::catalog::{Catalog, TableDef, storage};
 use crate::execute::StatementContext;
 use crate::session::result::Done;
 use crate::sql::plan::{Ddl, ObjectName};
+use crate::txn::locking::wait_durable;
 use crate::txn::service_error::{wal_error, with_backoff};
+use crate::txn::snapshot::newest_lsn;
 use common::id::TableId;
 use common::key::Key;
 use common::service::wal::{AllocateRequest, CounterBump, LockMode};
@@ -62,8 +64,11 @@ async fn dispatch(ddl: &Ddl, context: &mut StatementContext<'_>) -> Result<Done,
 /// Locks definitions for a change and answers with a catalog that has their newest versions.
 async fn lock_names(keys: Vec<Key>, context: &mut StatementContext<'_>) -> Result<Arc<Catalog>, SqlError> {
     let keys = keys.into_iter().map(|key| (key, LockMode::Exclusive)).collect();
-    let reply = context.locker().lock(keys, None).await?;
-    context.catalog = context.services.catalog.snapshot_at_least(reply.lsn).await?;
+    let grant = context.locker().lock_all(keys, Vec::new(), None).await?;
+    // A definition that was committed a moment ago is not durable yet; the catalog shows it when it is.
+    wait_durable(&context.transaction.locks(), &context.services.remote).await?;
+    let lsn = newest_lsn(&context.services.remote).await?.max(grant.lsn);
+    context.catalog = context.services.catalog.snapshot_at_least(lsn).await?;
     Ok(context.catalog.clone())
 }
 

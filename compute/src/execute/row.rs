@@ -25,6 +25,7 @@ pub mod shape;
 mod sort;
 mod subquery;
 mod truth;
+pub mod waiting;
 pub mod walk;
 mod window;
 

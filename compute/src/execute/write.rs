@@ -23,7 +23,7 @@ mod update;
 
 use crate::execute::StatementContext;
 use crate::session::result::Done;
-use crate::sql::plan::Statement;
+use crate::sql::plan::{InsertSource, ScanLock, Statement, walk};
 use expr::error::WarningLevel;
 use expr::{ErrorCode, SqlError};
 
@@ -34,6 +34,8 @@ pub const CHUNK_ROWS: usize = 1000;
 pub async fn execute(statement: &Statement, context: &mut StatementContext<'_>) -> Result<Done, SqlError> {
     let mark = context.transaction.mark();
     context.eval.strict_write = context.eval.sql_mode.is_strict();
+    let locked = context.transaction.locks_ranges().then(|| with_locked_sources(statement)).flatten();
+    let statement = locked.as_ref().unwrap_or(statement);
     let result = match statement {
         Statement::Insert(insert) => {
             context.eval.ignore = insert.ignore;
@@ -53,6 +55,34 @@ pub async fn execute(statement: &Statement, context: &mut StatementContext<'_>) 
         context.transaction.undo_to(mark);
     }
     result
+}
+
+/// The statement with shared locks on everything that it reads besides its targets: INSERT ... SELECT, subqueries.
+/// `None` if it reads nothing else.
+fn with_locked_sources(statement: &Statement) -> Option<Statement> {
+    let mut statement = match statement {
+        Statement::Insert(insert)
+            if matches!(insert.source, InsertSource::Query(_)) || !insert.subqueries.is_empty() =>
+        {
+            statement.clone()
+        }
+        Statement::Update(update) if !update.subqueries.is_empty() => statement.clone(),
+        Statement::Delete(delete) if !delete.subqueries.is_empty() => statement.clone(),
+        _ => return None,
+    };
+    let subqueries = match &mut statement {
+        Statement::Insert(insert) => {
+            if let InsertSource::Query(query) = &mut insert.source {
+                walk::lock_query(query, ScanLock::SHARED);
+            }
+            &mut insert.subqueries
+        }
+        Statement::Update(update) => &mut update.subqueries,
+        Statement::Delete(delete) => &mut delete.subqueries,
+        _ => return None,
+    };
+    subqueries.iter_mut().for_each(|subquery| walk::lock_query(&mut subquery.query, ScanLock::SHARED));
+    Some(statement)
 }
 
 /// True for errors after which the whole transaction is over: the lock table has forgotten it.

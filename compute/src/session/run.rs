@@ -6,12 +6,13 @@ use super::{Sending, Session};
 use crate::catalog::Catalog;
 use crate::execute::choose;
 use crate::execute::row::walk;
-use crate::execute::row::{Locked, Locker as RowLocker, QueryContext};
-use crate::execute::{QuerySettings, StatementContext, ddl, write};
+use crate::execute::row::{Locker as RowLocker, QueryContext};
+use crate::execute::{QuerySettings, ScanLocker, StatementContext, ddl, write};
 use crate::sql::parse::ast::{self, Kind};
-use crate::sql::plan::{Isolation, Query, Statement};
+use crate::sql::plan::{Isolation, Query, Scan, ScanLock, Statement};
 use crate::txn::retry::may_run_again;
 use crate::txn::{CommitFailure, snapshot};
+use common::service::wal::LockMode;
 use expr::error::{Warning, WarningLevel};
 use expr::eval::{EvalContext, eval};
 use expr::value::{Row, Value};
@@ -55,7 +56,10 @@ impl Session {
             match failure {
                 Failure::Commit(reason) if may_run_again(&reason, explicit, false, runs) => {}
                 Failure::Statement(error)
-                    if error.code == TABLE_CHANGED && !explicit && runs < crate::txn::retry::RUNS_MAX => {}
+                    if error.code == TABLE_CHANGED
+                        && (!explicit
+                            || matches!(statement.kind, Kind::Insert(_) | Kind::Update(_) | Kind::Delete(_)))
+                        && runs < crate::txn::retry::RUNS_MAX => {}
                 Failure::Commit(reason) => return Err(reason.into_sql_error()),
                 Failure::Statement(error) => return Err(error),
             }
@@ -79,6 +83,7 @@ impl Session {
             _ => self.newest_catalog().await?,
         };
         let plan = self.plan(source, &catalog)?;
+        self.check_table_locks(&plan)?;
         let context = self.eval_context(parameters);
         match plan {
             Plan::Query(query) => Ok(self.select(query, catalog, context).await?),
@@ -105,12 +110,15 @@ impl Session {
         let done = match outcome {
             Ok(done) => done,
             Err(error) => {
+                let error =
+                    self.shown::<Done>(Err(error)).await.err().unwrap_or_else(crate::txn::service_error::deadlock);
                 if write::ends_transaction(&error) || !self.in_transaction() {
                     self.roll_back().await;
                 }
                 return Err(error.into());
             }
         };
+        let done = if self.in_transaction() { self.shown(Ok(done)).await? } else { done };
         self.commit_if_alone().await?;
         self.row_count = done.affected_rows as i64;
         if done.last_insert_id != 0 {
@@ -159,6 +167,7 @@ impl Session {
         let queries = self.query_settings(Arc::default());
         let binder = self.definition_binder(catalog.clone());
         let services = self.engine.services.clone();
+        let own_tables = self.own_tables();
         let mut context = StatementContext {
             services: &services,
             transaction: self.transaction(),
@@ -167,6 +176,7 @@ impl Session {
             settings,
             queries,
             binder,
+            own_tables,
         };
         let outcome = run(&mut context).await;
         self.keep(&effects);
@@ -180,16 +190,22 @@ impl Session {
             cancel: self.handle.cancel.clone(),
             recursion_depth_max: self.variables.effective().cte_max_recursion_depth,
             found_rows,
+            waiting: self.named_locks.clone(),
         }
     }
 
     /// SELECT and what else gives rows of a plan.
     async fn select(
         &mut self,
-        query: Arc<Query>,
+        mut query: Arc<Query>,
         catalog: Arc<Catalog>,
         context: EvalContext,
     ) -> Result<StatementResult, Failure> {
+        // A reading statement that is a transaction by itself is serializable as it is.
+        let transaction = self.transaction();
+        if transaction.isolation() == Isolation::Serializable && transaction.is_explicit() {
+            crate::sql::plan::walk::lock_query(Arc::make_mut(&mut query), ScanLock::SHARED);
+        }
         let found_rows = Arc::new(AtomicU64::new(0));
         let fields = query.fields.clone();
         let into = query.into_variables.clone();
@@ -224,34 +240,39 @@ impl Session {
         let remote = self.engine.services.remote.clone();
         let settings = self.query_settings(found_rows);
         let wait = self.settings().lock_wait_timeout;
-        let locks = query.root.locks();
+        let locks = query.root.locks() || query.subqueries.iter().any(|subquery| subquery.query.root.locks());
+        let mut locks_exclusively = false;
+        walk::visit_scans(&query.root, &mut |scan| {
+            locks_exclusively |= scan.lock.is_some_and(|lock| lock.mode == LockMode::Exclusive);
+        });
+        let own = self.own_tables();
         let transaction = self.transaction();
-        if locks && transaction.is_read_only() {
+        if locks_exclusively && transaction.is_read_only() {
             let text = "Cannot execute statement in a READ ONLY transaction.";
             return Err(SqlError::new(ErrorCode::CANT_EXECUTE_IN_READ_ONLY_TRANSACTION, text));
         }
-        let view = if locks {
-            snapshot::newest_view(transaction, &remote).await?
-        } else {
-            snapshot::plain_view(transaction, &remote).await?
-        };
+        let view = snapshot::plain_view(transaction, &remote).await?;
         // A table that was made anew since the snapshot has its rows under another id: MySQL refuses the old snapshot too.
         let mut remade = false;
-        walk::visit_scans(&query.root, &mut |scan| remade |= scan.table.version > view.lsn);
+        let too_new = |scan: &Scan| scan.lock.is_none() && scan.table.version > view.lsn;
+        walk::visit_scans(&query.root, &mut |scan| remade |= too_new(scan));
         for subquery in &query.subqueries {
-            walk::visit_scans(&subquery.query.root, &mut |scan| remade |= scan.table.version > view.lsn);
+            walk::visit_scans(&subquery.query.root, &mut |scan| remade |= too_new(scan));
         }
         if remade {
             return Err(SqlError::new(TABLE_CHANGED, "Table definition has changed, please retry transaction"));
         }
         let locker = locks.then(|| {
+            let locks_ranges = transaction.locks_ranges();
             let locker = crate::txn::Locker {
                 remote: remote.clone(),
                 txn: transaction.id(),
                 wait: common::service::wal::LockWait::Timeout(wait),
                 locks: transaction.locks(),
+                own,
+                interrupt: settings.cancel.interrupt(),
             };
-            Arc::new(SelectLocker { locker, view: view.clone() }) as Arc<dyn RowLocker>
+            Arc::new(ScanLocker { locker, view: view.clone(), locks_ranges, shows: true }) as Arc<dyn RowLocker>
         });
         Ok(QueryContext {
             view,
@@ -263,6 +284,7 @@ impl Session {
             cancel: settings.cancel,
             recursion_depth_max: settings.recursion_depth_max,
             found_rows: settings.found_rows,
+            waiting: settings.waiting,
         })
     }
 
@@ -314,14 +336,14 @@ impl Session {
             Statement::Use(name) => self.use_database(&name).await?,
             Statement::Begin { consistent_snapshot, read_only } => self.begin(consistent_snapshot, read_only).await?,
             Statement::Commit { chain, release } => {
-                let isolation = self.transaction.as_ref().map(crate::txn::Transaction::isolation);
+                let characteristics = self.characteristics();
                 self.commit().await?;
-                self.after_end(chain, release, isolation).await?;
+                self.after_end(chain, release, characteristics).await?;
             }
             Statement::Rollback { chain, release } => {
-                let isolation = self.transaction.as_ref().map(crate::txn::Transaction::isolation);
+                let characteristics = self.characteristics();
                 self.roll_back().await;
-                self.after_end(chain, release, isolation).await?;
+                self.after_end(chain, release, characteristics).await?;
             }
             Statement::Savepoint(name) => {
                 let transaction = self.transaction();
@@ -341,10 +363,13 @@ impl Session {
                 self.next_isolation = isolation.or(self.next_isolation);
                 self.next_read_only = read_only.or(self.next_read_only);
             }
-            // LOCK TABLES ends the open transaction. The locks themselves are not taken: transactions keep each other
-            // apart without them.
-            Statement::LockTables(_) => self.commit().await?,
-            Statement::UnlockTables => {}
+            Statement::LockTables(tables) => self.lock_tables(&tables, &catalog).await?,
+            Statement::UnlockTables => {
+                if self.table_locks.is_some() {
+                    self.commit().await?;
+                }
+                self.unlock_tables().await;
+            }
             Statement::Flush { tables } => {
                 self.commit().await?;
                 if tables {
@@ -396,11 +421,21 @@ impl Session {
         names.iter().map(|name| variables.get(&name.to_lowercase()).cloned().unwrap_or_default()).collect()
     }
 
-    /// AND CHAIN and RELEASE.
-    async fn after_end(&mut self, chain: bool, release: bool, isolation: Option<Isolation>) -> Result<(), SqlError> {
+    /// Isolation and READ ONLY of the open transaction.
+    fn characteristics(&self) -> Option<(Isolation, bool)> {
+        self.transaction.as_ref().map(|transaction| (transaction.isolation(), transaction.is_read_only()))
+    }
+
+    /// AND CHAIN, which keeps the characteristics, and RELEASE.
+    async fn after_end(
+        &mut self,
+        chain: bool,
+        release: bool,
+        characteristics: Option<(Isolation, bool)>,
+    ) -> Result<(), SqlError> {
         if chain {
-            self.next_isolation = isolation;
-            self.begin(false, None).await?;
+            self.next_isolation = characteristics.map(|(isolation, _)| isolation);
+            self.begin(false, characteristics.map(|(_, read_only)| read_only)).await?;
         }
         if release {
             self.handle.killed.cancel();
@@ -501,23 +536,4 @@ fn into_variables(batches: Vec<Vec<Row>>, names: &[String], effects: &expr::eval
         variables.insert(name.to_lowercase(), value);
     }
     Ok(1)
-}
-
-/// Locks of SELECT ... FOR UPDATE and FOR SHARE.
-struct SelectLocker {
-    locker: crate::txn::Locker,
-    view: crate::txn::ReadView,
-}
-
-#[async_trait::async_trait]
-impl RowLocker for SelectLocker {
-    async fn newest(&self) -> Result<crate::txn::ReadView, SqlError> {
-        Ok(self.view.at(snapshot::newest_lsn(&self.locker.remote).await?))
-    }
-
-    async fn lock(&self, keys: Vec<common::key::Key>, lock: crate::sql::plan::ScanLock) -> Result<Locked, SqlError> {
-        let keys = keys.into_iter().map(|key| (key, lock.mode)).collect();
-        let reply = self.locker.lock(keys, lock.wait).await?;
-        Ok(Locked { view: self.view.at(reply.lsn), granted: reply.granted })
-    }
 }

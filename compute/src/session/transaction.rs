@@ -1,9 +1,10 @@
 //! Transactions of a session: begun by BEGIN, by autocommit=0, or for one statement.
 
 use super::Session;
+use super::named_locks::txn_of;
 use crate::catalog::Catalog;
 use crate::txn::{self, CommitFailure, Transaction, snapshot};
-use common::id::{Lsn, TxnId};
+use common::id::Lsn;
 use expr::SqlError;
 use std::sync::Arc;
 
@@ -22,13 +23,14 @@ impl Session {
         let next_read_only = self.next_read_only.take();
         let read_only =
             read_only.or(next_read_only).unwrap_or_else(|| self.variables.effective().transaction_read_only);
-        let id = TxnId((self.engine.services.remote.new_id)());
+        let id = txn_of(&self.engine.services.remote, self.handle.id);
         Transaction::new(id, isolation, read_only, explicit)
     }
 
     /// BEGIN, which ends what was open before.
     pub(super) async fn begin(&mut self, consistent_snapshot: bool, read_only: Option<bool>) -> Result<(), SqlError> {
         self.commit().await?;
+        self.unlock_tables().await;
         let mut transaction = self.new_transaction(true, read_only);
         if consistent_snapshot {
             snapshot::plain_view(&mut transaction, &self.engine.services.remote).await?;
@@ -48,6 +50,19 @@ impl Session {
             Some(transaction) => txn::commit(transaction, &self.engine.services.remote).await,
             None => Ok(None),
         }
+    }
+
+    /// What a statement has to tell, once everything that it read under locks is durable. Where that never will be, the
+    /// transaction has to run again: error 1213.
+    pub(super) async fn shown<T>(&mut self, outcome: Result<T, SqlError>) -> Result<T, SqlError> {
+        if let Some(transaction) = &self.transaction {
+            let lost = txn::locking::wait_durable(&transaction.locks(), &self.engine.services.remote).await.err();
+            if let Some(error) = lost {
+                self.roll_back().await;
+                return Err(error);
+            }
+        }
+        outcome
     }
 
     pub(super) async fn roll_back(&mut self) {

@@ -1,8 +1,8 @@
 //! Locks by key, with waiting, deadlocks and timeouts.
 
 use common::id::TxnId;
-use common::key::Key;
-use common::service::wal::{LockError, LockMode, LockRequest, LockWait};
+use common::key::{Key, KeyRange};
+use common::service::wal::{LockError, LockInfo, LockMode, LockRequest, LockTarget, LockWait};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use tokio::sync::Notify;
@@ -13,9 +13,14 @@ pub struct LockTable {
     freed: Notify,
 }
 
+fn excludes(one: LockMode, other: LockMode) -> bool {
+    one == LockMode::Exclusive || other == LockMode::Exclusive
+}
+
 #[derive(Default)]
 struct State {
     held: HashMap<Key, HashMap<TxnId, LockMode>>,
+    ranges: Vec<(TxnId, KeyRange, LockMode)>,
     /// Who waits for whom.
     waits: HashMap<TxnId, Vec<TxnId>>,
 }
@@ -27,7 +32,22 @@ impl State {
             self.held.get(key).into_iter().flatten().filter(|(other, held)| {
                 **other != txn && (mode == LockMode::Exclusive || **held == LockMode::Exclusive)
             });
-        others.map(|(other, _)| *other).collect()
+        let ranges = self
+            .ranges
+            .iter()
+            .filter(|(other, range, held)| *other != txn && range.contains(key) && excludes(*held, mode));
+        others.map(|(other, _)| *other).chain(ranges.map(|(other, ..)| *other)).collect()
+    }
+
+    fn range_blockers(&self, txn: TxnId, range: &KeyRange, mode: LockMode) -> Vec<TxnId> {
+        let keys = self.held.iter().filter(|(key, _)| range.contains(key)).flat_map(|(_, holders)| holders);
+        let keys = keys.map(|(other, held)| (*other, *held));
+        let ranges =
+            self.ranges.iter().filter(|(_, held, _)| held.overlaps(range)).map(|(other, _, mode)| (*other, *mode));
+        keys.chain(ranges)
+            .filter(|(other, held)| *other != txn && excludes(*held, mode))
+            .map(|(other, _)| other)
+            .collect()
     }
 
     fn grant(&mut self, txn: TxnId, key: &Key, mode: LockMode) {
@@ -55,7 +75,7 @@ impl State {
 
 impl LockTable {
     pub async fn lock(&self, request: &LockRequest) -> Result<Vec<bool>, LockError> {
-        let LockRequest { txn, keys, wait } = request;
+        let LockRequest { txn, keys, ranges, wait } = request;
         match wait {
             LockWait::SkipLocked => {
                 let mut state = self.state.lock();
@@ -69,7 +89,7 @@ impl LockTable {
                 Ok(keys.iter().map(grant).collect())
             }
             LockWait::NoWait => {
-                if self.try_all(*txn, keys)? {
+                if self.try_all(*txn, keys, ranges)? {
                     Ok(vec![true; keys.len()])
                 } else {
                     Err(LockError::NotAvailable)
@@ -79,7 +99,7 @@ impl LockTable {
                 let waiting = async {
                     loop {
                         let freed = self.freed.notified();
-                        if self.try_all(*txn, keys)? {
+                        if self.try_all(*txn, keys, ranges)? {
                             return Ok(vec![true; keys.len()]);
                         }
                         freed.await;
@@ -95,18 +115,47 @@ impl LockTable {
         }
     }
 
-    fn try_all(&self, txn: TxnId, keys: &[(Key, LockMode)]) -> Result<bool, LockError> {
+    fn try_all(
+        &self,
+        txn: TxnId,
+        keys: &[(Key, LockMode)],
+        ranges: &[(KeyRange, LockMode)],
+    ) -> Result<bool, LockError> {
         let mut state = self.state.lock();
-        let blockers: Vec<TxnId> = keys.iter().flat_map(|(key, mode)| state.blockers(txn, key, *mode)).collect();
+        let mut blockers: Vec<TxnId> = keys.iter().flat_map(|(key, mode)| state.blockers(txn, key, *mode)).collect();
+        blockers.extend(ranges.iter().flat_map(|(range, mode)| state.range_blockers(txn, range, *mode)));
         if blockers.is_empty() {
             keys.iter().for_each(|(key, mode)| state.grant(txn, key, *mode));
+            state.ranges.extend(ranges.iter().map(|(range, mode)| (txn, range.clone(), *mode)));
             return Ok(true);
         }
         state.waits.insert(txn, blockers);
         if state.waits_in_circle(txn) { Err(LockError::Deadlock) } else { Ok(false) }
     }
 
+    pub fn unlock_keys(&self, txn: TxnId, keys: &[Key]) {
+        self.state.lock().held.retain(|key, held| {
+            if keys.contains(key) {
+                held.remove(&txn);
+            }
+            !held.is_empty()
+        });
+        self.freed.notify_waiters();
+    }
+
+    /// Locks that are held.
+    pub fn report(&self) -> Vec<LockInfo> {
+        let state = self.state.lock();
+        let keys = state
+            .held
+            .iter()
+            .flat_map(|(key, holders)| holders.iter().map(|(txn, mode)| (*txn, LockTarget::Key(key.clone()), *mode)));
+        let ranges = state.ranges.iter().map(|(txn, range, mode)| (*txn, LockTarget::Range(range.clone()), *mode));
+        keys.chain(ranges).map(|(txn, target, mode)| LockInfo { txn, target, mode, waits_for: None }).collect()
+    }
+
     pub fn unlock(&self, txn: TxnId) {
+        self.state.lock().ranges.retain(|(holder, ..)| *holder != txn);
         self.state.lock().held.retain(|_, held| {
             held.remove(&txn);
             !held.is_empty()

@@ -5,6 +5,7 @@ use super::FakeCluster;
 use crate::catalog::TableDef;
 use crate::catalog::virtual_tables::{Process, ServerState, VirtualContext};
 use crate::execute::{BindExpressions, QuerySettings, Services, Settings, StatementContext, ddl, row, write};
+use crate::session::NamedLocks;
 use crate::session::result::Done;
 use crate::sql::plan::{Ddl, Isolation, Query, Statement};
 use crate::txn::{Transaction, commit, roll_back};
@@ -107,8 +108,10 @@ impl TestServer {
                 cancel: Arc::default(),
                 recursion_depth_max: 1000,
                 found_rows: Arc::default(),
+                waiting: Arc::new(NamedLocks::new(self.services.remote.clone(), 1)),
             },
             binder: Arc::new(NamesOnly),
+            own_tables: Arc::default(),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Commits through the wal, and finds out what became of a commit whose answer was lost.
 
+use crate::sql::plan::Isolation;
+use crate::txn::locking;
 use crate::txn::service_error::{deadlock, wal_error, with_backoff};
 use crate::txn::{Remote, Transaction};
 use common::id::{CommitId, Lsn, TableId};
@@ -43,9 +45,22 @@ impl CommitFailure {
 /// Answers with the LSN of the commit; a transaction without writes has none of its own and answers with `None`.
 pub async fn commit(transaction: Transaction, remote: &Remote) -> Result<Option<Lsn>, CommitFailure> {
     if !transaction.has_writes() {
-        roll_back(transaction, remote).await;
-        return Ok(None);
+        // What it read may not be shown before it is durable; locks of SERIALIZABLE must have held until now.
+        let shown = locking::wait_durable(&transaction.locks(), remote).await;
+        if let Err(error) = shown {
+            roll_back(transaction, remote).await;
+            return Err(if error.code == ErrorCode::LOCK_DEADLOCK {
+                CommitFailure::Conflict
+            } else {
+                CommitFailure::Failed(error)
+            });
+        }
+        if transaction.isolation() != Isolation::Serializable || !transaction.has_locks() {
+            roll_back(transaction, remote).await;
+            return Ok(None);
+        }
     }
+    let nothing_to_write = !transaction.has_writes();
     let txn = transaction.id();
     let commit_id = CommitId((remote.new_id)());
     let request = transaction.into_commit(commit_id);
@@ -56,7 +71,7 @@ pub async fn commit(transaction: Transaction, remote: &Remote) -> Result<Option<
             tracing::debug!(%error, "unlock after a refused commit");
         }
     }
-    answer.map(Some)
+    answer.map(|lsn| (!nothing_to_write).then_some(lsn))
 }
 
 async fn send(request: CommitRequest, remote: &Remote) -> Result<Lsn, CommitFailure> {

@@ -1,22 +1,35 @@
 //! Takes locks for a transaction and remembers at which LSN each key was first seen.
 //!
 //! A [`Locker`] is handed to executors that run while the session holds the transaction; what it learns goes to the
-//! transaction's shared [`LockSet`]. Locks are hints: commit checks every key here against newer versions.
+//! transaction's shared [`LockSet`]. Locks are hints: commit checks every key here against newer versions. Ranges cannot
+//! be checked so; a commit that relies on one is refused once another leader has taken over.
 
 use crate::txn::Remote;
-use crate::txn::service_error::{lock_error, with_backoff};
-use common::id::{Lsn, TxnId};
-use common::key::Key;
-use common::service::wal::{LockMode, LockReply, LockRequest, LockWait};
-use expr::SqlError;
+use crate::txn::read_view::Known;
+use crate::txn::service_error::{deadlock, lock_error, wal_error, with_backoff};
+use common::id::{Lsn, TableId, Term, TxnId};
+use common::key::{Key, KeyRange, table_and_index};
+use common::service::wal::{LockMode, LockRequest, LockWait, Undurable};
+use expr::{ErrorCode, SqlError};
+use futures::future::BoxFuture;
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-/// Keys a transaction has locked.
+/// Named locks are keys of this table: beyond the ids of tables, nothing is stored in it.
+pub const NAMED_LOCKS: TableId = TableId(0xffff_fff0);
+
+/// Keys and ranges a transaction has locked.
 #[derive(Debug, Default)]
 pub struct LockSet {
     held: HashMap<Key, Held>,
+    ranges: Vec<(KeyRange, LockMode)>,
+    /// Definitions that the statement uses: locked together with the first thing that it locks.
+    deferred: Vec<(Key, LockMode)>,
+    /// Of the leader that granted ranges.
+    range_term: Option<Term>,
+    /// The newest version read that was not durable when it was read.
+    undurable: Option<Undurable>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +46,7 @@ impl LockSet {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.held.is_empty()
+        self.held.is_empty() && self.ranges.is_empty()
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&Key, Lsn)> {
@@ -44,6 +57,14 @@ impl LockSet {
         self.held.get(key).is_some_and(|held| held.mode == LockMode::Exclusive || mode == LockMode::Shared)
     }
 
+    fn holds_range(&self, range: &KeyRange, mode: LockMode) -> bool {
+        self.ranges.iter().any(|(held, held_mode)| {
+            (*held_mode == LockMode::Exclusive || mode == LockMode::Shared)
+                && held.start <= range.start
+                && (held.end.is_empty() || (!range.end.is_empty() && range.end <= held.end))
+        })
+    }
+
     pub(super) fn grant(&mut self, key: Key, mode: LockMode, lsn: Lsn) {
         let held = self.held.entry(key).or_insert(Held { mode, observed: lsn });
         if mode == LockMode::Exclusive {
@@ -52,8 +73,71 @@ impl LockSet {
         held.observed = held.observed.min(lsn);
     }
 
-    pub fn clear(&mut self) {
-        self.held.clear();
+    fn grant_range(&mut self, range: KeyRange, mode: LockMode, term: Term) {
+        // The oldest grant counts: a later leader knows nothing of it.
+        self.range_term.get_or_insert(term);
+        if !self.holds_range(&range, mode) {
+            self.ranges.push((range, mode));
+        }
+    }
+
+    /// What has to become durable before anything that was read is shown.
+    pub fn undurable(&self) -> Option<Undurable> {
+        self.undurable
+    }
+
+    /// Everything up to this version is durable.
+    pub fn note_durable(&mut self, version: Undurable) {
+        if self.undurable.is_some_and(|newest| newest.lsn <= version.lsn) {
+            self.undurable = None;
+        }
+    }
+
+    fn note_undurable(&mut self, version: Undurable) {
+        // Of two leaders the older one's version is the one that may be lost.
+        if self.undurable.is_none_or(|known| known.term == version.term && known.lsn < version.lsn) {
+            self.undurable = Some(version);
+        }
+    }
+
+    /// What the commit depends on besides the versions of keys.
+    pub fn depends_on(&self) -> Option<Undurable> {
+        let range = self.range_term.map(|term| Undurable { term, lsn: Lsn::ZERO });
+        match (self.undurable, range) {
+            (Some(version), Some(range)) if range.term < version.term => Some(range),
+            (Some(version), _) => Some(version),
+            (None, range) => range,
+        }
+    }
+}
+
+/// What a lock call has brought.
+pub struct Grant {
+    /// Reading here, with `known` over it, shows the newest committed version of everything granted.
+    pub lsn: Lsn,
+    /// One for each key; false only under SKIP LOCKED.
+    pub granted: Vec<bool>,
+    pub known: Known,
+}
+
+/// Gives an error when what waits for a lock shall end.
+pub type Interrupt = Arc<dyn Fn() -> BoxFuture<'static, SqlError> + Send + Sync>;
+
+/// Tables that the session has locked for writing by LOCK TABLES: nobody else can lock anything of them.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct OwnTables {
+    pub tables: HashSet<TableId>,
+    /// Keys of their definitions.
+    pub names: HashSet<Key>,
+}
+
+impl OwnTables {
+    fn is_empty(&self) -> bool {
+        self.tables.is_empty()
+    }
+
+    fn covers(&self, key: &Key) -> bool {
+        table_and_index(key).is_some_and(|(table, _)| self.tables.contains(&table)) || self.names.contains(key)
     }
 }
 
@@ -65,22 +149,129 @@ pub struct Locker {
     /// For requests that say nothing else: innodb_lock_wait_timeout.
     pub wait: LockWait,
     pub locks: Arc<Mutex<LockSet>>,
+    pub own: Arc<OwnTables>,
+    /// Ends a wait: KILL, a closed connection, max_execution_time.
+    pub interrupt: Interrupt,
 }
 
 impl Locker {
-    /// Locks keys, waiting as `wait` says (`None`: the session's timeout). The answer's LSN shows the newest committed
-    /// version of every key granted, so the caller reads the keys at that LSN.
-    pub async fn lock(&self, keys: Vec<(Key, LockMode)>, wait: Option<LockWait>) -> Result<LockReply, SqlError> {
-        let request = LockRequest { txn: self.txn, keys, wait: wait.unwrap_or(self.wait) };
-        let reply = with_backoff(|| self.remote.wal.lock(request.clone())).await.map_err(lock_error)?;
+    /// Locks keys, waiting as `wait` says (`None`: the session's timeout).
+    pub async fn lock(&self, keys: Vec<(Key, LockMode)>, wait: Option<LockWait>) -> Result<Grant, SqlError> {
+        self.lock_all(keys, Vec::new(), wait).await
+    }
+
+    /// Has definitions locked with the next keys or ranges: one call instead of two.
+    pub fn defer(&self, keys: Vec<(Key, LockMode)>) {
+        self.locks.lock().deferred = keys;
+    }
+
+    /// Locks keys, then ranges. Error 1412 if a definition that was deferred has just got another version.
+    pub async fn lock_all(
+        &self,
+        keys: Vec<(Key, LockMode)>,
+        ranges: Vec<(KeyRange, LockMode)>,
+        wait: Option<LockWait>,
+    ) -> Result<Grant, SqlError> {
+        let deferred = std::mem::take(&mut self.locks.lock().deferred);
+        if deferred.is_empty() {
+            return self.lock_now(keys, ranges, wait).await;
+        }
+        let names: Vec<Key> = deferred.iter().map(|(key, _)| key.clone()).collect();
+        let changed = |known: &Known| names.iter().any(|name| known.get(name).is_some());
+        // Definitions are waited for whatever the statement says about rows.
+        if wait.is_some_and(|wait| !matches!(wait, LockWait::Timeout(_))) {
+            let grant = self.lock_now(deferred, Vec::new(), None).await?;
+            return if changed(&grant.known) {
+                Err(definition_changed())
+            } else {
+                self.lock_now(keys, ranges, wait).await
+            };
+        }
+        let all = deferred.into_iter().chain(keys).collect();
+        let mut grant = self.lock_now(all, ranges, wait).await?;
+        if changed(&grant.known) {
+            return Err(definition_changed());
+        }
+        grant.granted.drain(..names.len());
+        Ok(grant)
+    }
+
+    async fn lock_now(
+        &self,
+        keys: Vec<(Key, LockMode)>,
+        ranges: Vec<(KeyRange, LockMode)>,
+        wait: Option<LockWait>,
+    ) -> Result<Grant, SqlError> {
+        if self.own.is_empty() {
+            return self.request(keys, ranges, wait).await;
+        }
+        // What is locked as a whole needs no lock, but is relied on like the rest.
+        let flags: Vec<bool> = keys.iter().map(|(key, _)| self.own.covers(key)).collect();
+        let (own, others): (Vec<_>, Vec<_>) = keys.into_iter().partition(|(key, _)| self.own.covers(key));
+        let ranges: Vec<_> = ranges.into_iter().filter(|(range, _)| !self.own.covers(&range.start)).collect();
+        let grant = if others.is_empty() && ranges.is_empty() {
+            let lsn = crate::txn::snapshot::newest_lsn_after(&self.locks, &self.remote).await?;
+            Grant { lsn, granted: Vec::new(), known: Known::default() }
+        } else {
+            self.request(others, ranges, wait).await?
+        };
+        let mut locks = self.locks.lock();
+        for (key, mode) in own {
+            locks.grant(key, mode, grant.lsn);
+        }
+        let mut asked = grant.granted.into_iter();
+        let granted = flags.into_iter().map(|own| own || asked.next().unwrap_or(false)).collect();
+        Ok(Grant { granted, ..grant })
+    }
+
+    async fn request(
+        &self,
+        keys: Vec<(Key, LockMode)>,
+        ranges: Vec<(KeyRange, LockMode)>,
+        wait: Option<LockWait>,
+    ) -> Result<Grant, SqlError> {
+        let request = LockRequest { txn: self.txn, keys, ranges, wait: wait.unwrap_or(self.wait) };
+        let reply = tokio::select! {
+            biased;
+            reply = with_backoff(|| self.remote.wal.lock(request.clone())) => reply.map_err(lock_error)?,
+            error = (self.interrupt)() => return Err(error),
+        };
         if reply.granted.len() != request.keys.len() {
             return Err(SqlError::internal("The log answered a lock request with another number of keys"));
         }
+        let mut known = HashMap::new();
+        for newest in reply.newest {
+            let Some((key, _)) = request.keys.get(newest.key as usize) else {
+                return Err(SqlError::internal("The log told the newest version of a key that was not asked for"));
+            };
+            known.insert(key.clone(), (newest.lsn, newest.row));
+        }
         let mut locks = self.locks.lock();
         for ((key, mode), _) in request.keys.into_iter().zip(&reply.granted).filter(|(_, granted)| **granted) {
-            locks.grant(key, mode, reply.lsn);
+            let lsn = known.get(&key).map_or(reply.lsn, |(lsn, _)| *lsn);
+            locks.grant(key, mode, lsn);
         }
-        Ok(reply)
+        for (range, mode) in request.ranges {
+            locks.grant_range(range, mode, reply.term);
+        }
+        if let Some(lsn) = reply.undurable {
+            locks.note_undurable(Undurable { term: reply.term, lsn });
+        }
+        Ok(Grant { lsn: reply.lsn, granted: reply.granted, known: Known::from(known) })
+    }
+
+    /// Gives back keys that turned out not to be wanted.
+    pub async fn unlock(&self, keys: Vec<Key>) -> Result<(), SqlError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        {
+            let mut locks = self.locks.lock();
+            for key in &keys {
+                locks.held.remove(key);
+            }
+        }
+        with_backoff(|| self.remote.wal.unlock_keys(self.txn, keys.clone())).await.map_err(wal_error)
     }
 
     /// True if every one of these is already locked strongly enough.
@@ -88,4 +279,25 @@ impl Locker {
         let locks = self.locks.lock();
         keys.iter().all(|(key, mode)| locks.holds(key, *mode))
     }
+
+    /// True if the key was locked before.
+    pub fn holds(&self, key: &Key) -> bool {
+        self.locks.lock().held.contains_key(key)
+    }
+}
+
+/// Bound again, the statement may run again.
+pub fn definition_changed() -> SqlError {
+    SqlError::new(ErrorCode(1412), "Table definition has changed, please retry transaction")
+}
+
+/// Waits until what was read under locks is durable, so that it may be shown. Error 1213 if it never will be.
+pub async fn wait_durable(locks: &Mutex<LockSet>, remote: &Remote) -> Result<(), SqlError> {
+    let undurable = locks.lock().undurable();
+    let Some(version) = undurable else { return Ok(()) };
+    if !with_backoff(|| remote.wal.wait_durable(version)).await.map_err(wal_error)? {
+        return Err(deadlock());
+    }
+    locks.lock().note_durable(version);
+    Ok(())
 }

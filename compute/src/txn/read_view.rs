@@ -2,6 +2,7 @@
 //!
 //! Cheap to clone and independent of the transaction afterwards, so that a result can stream while the session goes on.
 
+use crate::txn::locking::Grant;
 use crate::txn::merge;
 use crate::txn::service_error::{page_error, with_backoff};
 use bytes::Bytes;
@@ -11,18 +12,41 @@ use common::service::PageService;
 use common::service::page::{ColumnBound, Direction, GetRequest, RowVersion, ScanBatch, ScanOutput, ScanRequest};
 use expr::SqlError;
 use futures::stream::{BoxStream, StreamExt, TryStreamExt};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
 
 /// A transaction's own writes: newest row by key, `None` for a deleted one.
 pub type WriteBuffer = BTreeMap<Key, Option<Bytes>>;
 
+/// Newest versions that a lock brought along because they are not durable yet, by key: the LSN, and the row or `None`
+/// for a deletion.
+#[derive(Clone, Default)]
+pub struct Known(Option<Arc<HashMap<Key, (Lsn, Option<Bytes>)>>>);
+
+impl From<HashMap<Key, (Lsn, Option<Bytes>)>> for Known {
+    fn from(rows: HashMap<Key, (Lsn, Option<Bytes>)>) -> Known {
+        Known((!rows.is_empty()).then(|| Arc::new(rows)))
+    }
+}
+
+impl Known {
+    pub fn get(&self, key: &Key) -> Option<&(Lsn, Option<Bytes>)> {
+        self.0.as_ref()?.get(key)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
 #[derive(Clone)]
 pub struct ReadView {
     pub pages: Arc<dyn PageService>,
     pub lsn: Lsn,
     pub buffer: Arc<WriteBuffer>,
+    /// Over the data at the LSN where keys are looked up; scans do not see it.
+    pub known: Known,
 }
 
 /// See `common::service::page::ScanRequest`.
@@ -62,12 +86,17 @@ impl ViewScan {
 impl ReadView {
     /// The same own writes over the data at another LSN: locking reads continue at the LSN of the grant.
     pub fn at(&self, lsn: Lsn) -> ReadView {
-        ReadView { lsn, ..self.clone() }
+        ReadView { lsn, known: Known::default(), ..self.clone() }
+    }
+
+    /// The same, with what a lock brought along over it.
+    pub fn at_grant(&self, grant: &Grant) -> ReadView {
+        ReadView { lsn: grant.lsn, known: grant.known.clone(), ..self.clone() }
     }
 
     /// Rows by key, in the order of the keys. Own writes have `lsn` of this view.
     pub async fn get(&self, keys: Vec<Key>) -> Result<Vec<Option<RowVersion>>, SqlError> {
-        if self.buffer.is_empty() {
+        if self.buffer.is_empty() && self.known.is_empty() {
             return self.get_committed(keys).await;
         }
         let mut rows: Vec<Option<RowVersion>> = Vec::with_capacity(keys.len());
@@ -76,11 +105,14 @@ impl ReadView {
         for (position, key) in keys.into_iter().enumerate() {
             match self.buffer.get(&key) {
                 Some(row) => rows.push(row.clone().map(|row| RowVersion { lsn: self.lsn, row })),
-                None => {
-                    rows.push(None);
-                    missing.push(key);
-                    missing_at.push(position);
-                }
+                None => match self.known.get(&key) {
+                    Some((lsn, row)) => rows.push(row.clone().map(|row| RowVersion { lsn: *lsn, row })),
+                    None => {
+                        rows.push(None);
+                        missing.push(key);
+                        missing_at.push(position);
+                    }
+                },
             }
         }
         if !missing.is_empty() {

@@ -101,6 +101,11 @@ impl Transaction {
         self.explicit
     }
 
+    /// True where locking reads lock ranges: nothing they would have found may appear.
+    pub fn locks_ranges(&self) -> bool {
+        matches!(self.isolation, Isolation::RepeatableRead | Isolation::Serializable)
+    }
+
     pub fn locks(&self) -> Arc<Mutex<LockSet>> {
         self.locks.clone()
     }
@@ -130,7 +135,7 @@ impl Transaction {
 
     /// The data at `lsn` with this transaction's writes over it.
     pub fn view(&self, pages: &Arc<dyn PageService>, lsn: Lsn) -> ReadView {
-        ReadView { pages: pages.clone(), lsn, buffer: self.buffer.clone() }
+        ReadView { pages: pages.clone(), lsn, buffer: self.buffer.clone(), known: Default::default() }
     }
 
     /// Puts a row (or deletes with `None`). `observed` is the LSN at which the key was read; `None` for a blind write.
@@ -259,7 +264,8 @@ impl Transaction {
             })
             .collect();
         let checks = checks.into_iter().map(|(key, lsn)| Observed { key, lsn }).collect();
-        CommitRequest { commit_id, txn: id, writes, checks, counters: counters.into_values().collect() }
+        let depends_on = locks.depends_on();
+        CommitRequest { commit_id, txn: id, writes, checks, depends_on, counters: counters.into_values().collect() }
     }
 }
 

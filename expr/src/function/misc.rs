@@ -21,7 +21,12 @@ pub static FUNCTIONS: &[Function] = &[
     Function::new("BIN_TO_UUID", Between(1, 2), result::text::<36>, bin_to_uuid),
     Function::new("IS_UUID", Exactly(1), result::boolean, is_uuid),
     Function::new("NAME_CONST", Exactly(2), name_const_type, name_const).takes_null(),
-    Function::new("SLEEP", Exactly(1), result::int::<21>, sleep).takes_null().volatile(),
+    Function::new("SLEEP", Exactly(1), result::int::<21>, waits).takes_null().volatile(),
+    Function::new("GET_LOCK", Exactly(2), result::int::<21>, waits).takes_null().volatile(),
+    Function::new("RELEASE_LOCK", Exactly(1), result::int::<21>, waits).takes_null().volatile(),
+    Function::new("RELEASE_ALL_LOCKS", Exactly(0), result::bigint_unsigned, waits).volatile(),
+    Function::new("IS_FREE_LOCK", Exactly(1), result::int::<21>, waits).takes_null().volatile(),
+    Function::new("IS_USED_LOCK", Exactly(1), result::bigint_unsigned, waits).takes_null().volatile(),
     Function::new("FORMAT_BYTES", Exactly(1), result::text::<11>, format_bytes),
     Function::new("FORMAT_PICO_TIME", Exactly(1), result::text::<11>, format_pico_time),
 ];
@@ -108,9 +113,12 @@ fn name_const(_: &Call<'_>, arguments: &[Value], _: &EvalContext) -> Result<Valu
     Ok(arguments[1].clone())
 }
 
-/// Waiting is the executor's work: it must be able to stop, and must not hold a thread.
-fn sleep(_: &Call<'_>, _: &[Value], _: &EvalContext) -> Result<Value, SqlError> {
-    Err(SqlError::not_supported("SLEEP in this place"))
+/// Functions whose answer the executor has to wait for: it must be able to stop, and must not hold a thread.
+pub const WAITING: [&str; 6] =
+    ["SLEEP", "GET_LOCK", "RELEASE_LOCK", "RELEASE_ALL_LOCKS", "IS_FREE_LOCK", "IS_USED_LOCK"];
+
+fn waits(_: &Call<'_>, _: &[Value], _: &EvalContext) -> Result<Value, SqlError> {
+    Err(SqlError::not_supported("SLEEP, GET_LOCK and their like in this place"))
 }
 
 fn format_bytes(_: &Call<'_>, arguments: &[Value], context: &EvalContext) -> Result<Value, SqlError> {

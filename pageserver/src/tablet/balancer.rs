@@ -100,6 +100,7 @@ pub async fn propose(tablets: &Tablets, wal: &Arc<dyn WalService>, change: &MapC
             observed: applied.max(set.map_lsn),
         }],
         checks: Vec::new(),
+        depends_on: None,
         counters: Vec::new(),
     };
     Ok(wal.commit(request).await?.lsn)

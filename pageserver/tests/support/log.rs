@@ -114,6 +114,18 @@ impl WalService for LogHandle {
         Ok(())
     }
 
+    async fn unlock_keys(&self, _: TxnId, _: Vec<Key>) -> Result<(), WalError> {
+        Ok(())
+    }
+
+    async fn locks(&self) -> Result<Vec<LockInfo>, WalError> {
+        Ok(Vec::new())
+    }
+
+    async fn wait_durable(&self, version: Undurable) -> Result<bool, WalError> {
+        Ok(version.lsn <= self.newest())
+    }
+
     /// Changes of the map alone; the rest is appended directly.
     async fn commit(&self, request: CommitRequest) -> Result<CommitReply, CommitError> {
         let [write] = &request.writes[..] else { return Err(CommitError::Refused("tests append directly".into())) };

@@ -1,5 +1,6 @@
 //! Leading: the state of the driver while this node is the leader, from the first event to the last reply.
 
+use super::handed::HandedOn;
 use super::lookup::{Answered, Lookup};
 use super::{Answer, CommitAnswer, Driver, LockAnswer, stopped};
 use crate::WallClock;
@@ -10,9 +11,10 @@ use crate::segment::SegmentLog;
 use crate::sequencer::{ConflictWindow, Decision, Sequencer, SequencerLimits};
 use crate::stream::read_backwards;
 use common::id::{CommitId, Lsn, NodeId, TabletId, Term, TxnId};
+use common::key::{Key, KeyRange};
 use common::service::wal::{
-    AllocateRequest, Batch, CommitError, CommitReply, CommitRequest, LockError, LockReply, LockRequest, LockWait,
-    WalError,
+    AllocateRequest, Batch, CommitError, CommitReply, CommitRequest, LockError, LockInfo, LockMode, LockReply,
+    LockRequest, LockWait, NewestVersion, WalError,
 };
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -21,6 +23,12 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::sync::Arc;
 use tokio::time::Instant;
+
+/// Locks of one transaction that pass on before it is durable; remembering more would hold up everybody else.
+const HANDED_ON_MAX: usize = 4096;
+
+/// Deadlines of requests that are over may stay for a while: so many beside those that still wait.
+const DEADLINES_SLACK: usize = 4096;
 
 /// A proposal and what came of it.
 pub struct Proposed {
@@ -31,9 +39,17 @@ pub struct Proposed {
 
 /// Who waits for an LSN to be durable.
 struct Waiting {
-    txn: TxnId,
+    /// A transaction with very many locks keeps them until then.
+    keeps_locks: Option<TxnId>,
     commits: Vec<CommitAnswer>,
     outcomes: Vec<Answer<Option<Lsn>>>,
+}
+
+/// Who waits for locks, and for which.
+struct LockWaiter {
+    reply: LockAnswer,
+    keys: Vec<(Key, LockMode)>,
+    ranges: Vec<(KeyRange, LockMode)>,
 }
 
 pub struct Leading {
@@ -46,7 +62,8 @@ pub struct Leading {
     batches_in_flight_max: usize,
     newest_proposed: Lsn,
     waiting: BTreeMap<Lsn, Waiting>,
-    lock_answers: HashMap<RequestId, LockAnswer>,
+    lock_answers: HashMap<RequestId, LockWaiter>,
+    handed_on: HandedOn,
     lock_deadlines: BinaryHeap<Reverse<(Instant, RequestId)>>,
     /// What page servers have reported.
     durable: HashMap<TabletId, Lsn>,
@@ -98,7 +115,7 @@ impl Driver {
         };
         Ok(Leading {
             term,
-            sequencer: Sequencer::new(&history, window, limits),
+            sequencer: Sequencer::new(term, &history, window, limits),
             locks: LockTable::new(self.config.locks_max),
             proposals: FuturesOrdered::new(),
             batches_in_flight: 0,
@@ -106,6 +123,7 @@ impl Driver {
             batches_in_flight_max: self.config.batches_in_flight_max,
             waiting: BTreeMap::new(),
             lock_answers: HashMap::new(),
+            handed_on: HandedOn::default(),
             lock_deadlines: BinaryHeap::new(),
             durable: HashMap::new(),
             trim: mark.trim,
@@ -167,8 +185,13 @@ impl Leading {
         let decision = self.sequencer.commit(&request, looked_up.as_ref().map(|answered| &answered.versions));
         match decision {
             Decision::Accepted(lsn) => {
-                let waiting = Waiting { txn: request.txn, commits: vec![reply], outcomes: Vec::new() };
-                self.waiting.insert(lsn, waiting);
+                let keeps_locks = (self.locks.held_count(request.txn) > HANDED_ON_MAX).then_some(request.txn);
+                self.waiting.insert(lsn, Waiting { keeps_locks, commits: vec![reply], outcomes: Vec::new() });
+                if keeps_locks.is_none() {
+                    // Its place in the order is certain; whoever gets its locks is told its rows and its LSN.
+                    self.handed_on.insert(self.locks.held_by(request.txn), lsn);
+                    self.unlock(request.txn);
+                }
             }
             Decision::InFlight(lsn) => {
                 if let Some(waiting) = self.waiting.get_mut(&lsn) {
@@ -216,9 +239,10 @@ impl Leading {
     }
 
     pub fn lock(&mut self, id: RequestId, request: LockRequest, reply: LockAnswer) {
-        self.lock_answers.insert(id, reply);
+        let waiter = LockWaiter { reply, keys: request.keys.clone(), ranges: request.ranges.clone() };
+        self.lock_answers.insert(id, waiter);
         let wait = request.wait;
-        let events = self.locks.acquire(id, request.txn, request.keys, wait);
+        let events = self.locks.acquire(id, request.txn, request.keys, request.ranges, wait);
         self.answer_locks(events);
         if let LockWait::Timeout(limit) = wait
             && self.lock_answers.contains_key(&id)
@@ -226,6 +250,11 @@ impl Leading {
             // A year is as good as forever, and does not overflow.
             let limit = limit.min(std::time::Duration::from_secs(365 * 24 * 3600));
             self.lock_deadlines.push(Reverse((Instant::now() + limit, id)));
+            if self.lock_deadlines.len() > 2 * self.lock_answers.len() + DEADLINES_SLACK {
+                // Most of them were granted long before.
+                let waiting = &self.lock_answers;
+                self.lock_deadlines.retain(|Reverse((_, id))| waiting.contains_key(id));
+            }
         }
     }
 
@@ -238,6 +267,15 @@ impl Leading {
     pub fn unlock(&mut self, txn: TxnId) {
         let events = self.locks.release(txn);
         self.answer_locks(events);
+    }
+
+    pub fn unlock_keys(&mut self, txn: TxnId, keys: &[Key]) {
+        let events = self.locks.release_keys(txn, keys);
+        self.answer_locks(events);
+    }
+
+    pub fn locks(&self) -> Vec<LockInfo> {
+        self.locks.report()
     }
 
     pub fn next_lock_deadline(&mut self) -> Option<Instant> {
@@ -261,13 +299,13 @@ impl Leading {
     }
 
     fn answer_locks(&mut self, events: Vec<LockEvent>) {
-        if events.is_empty() {
-            return;
-        }
-        let lsn = self.applied.mark().lsn;
         for event in events {
+            let waiter = self.lock_answers.remove(&event.request);
             let answer = match event.outcome {
-                LockOutcome::Granted(granted) => Ok(LockReply { lsn, granted }),
+                LockOutcome::Granted(granted) => match &waiter {
+                    Some(waiter) => Ok(self.granted(waiter, granted)),
+                    None => continue,
+                },
                 LockOutcome::NotAvailable => Err(LockError::NotAvailable),
                 LockOutcome::Timeout => {
                     self.metrics.lock_timeouts.inc();
@@ -279,10 +317,36 @@ impl Leading {
                 }
                 LockOutcome::Refused(reason) => Err(LockError::Wal(WalError::Unavailable(reason.to_string()))),
             };
-            if let Some(reply) = self.lock_answers.remove(&event.request) {
-                let _ = reply.send(answer);
+            if let Some(waiter) = waiter {
+                let _ = waiter.reply.send(answer);
             }
         }
+    }
+
+    /// What a new holder has to know: where it reads, and what is not there yet.
+    fn granted(&self, waiter: &LockWaiter, granted: Vec<bool>) -> LockReply {
+        // Before the rows in flight are looked at: what leaves them afterwards is at or below this.
+        let durable = self.applied.mark().lsn;
+        let mut reply = LockReply { lsn: durable, granted, newest: Vec::new(), term: self.term, undurable: None };
+        let rows = self.sequencer.rows_in_flight();
+        if self.handed_on.is_empty() && rows.is_empty() {
+            return reply;
+        }
+        let mut after = Lsn::ZERO;
+        for (position, (key, mode)) in waiter.keys.iter().enumerate() {
+            after = after.max(self.handed_on.before_key(key, *mode));
+            if let Some((lsn, row)) = rows.newest(key).filter(|(lsn, _)| *lsn > durable) {
+                reply.newest.push(NewestVersion { key: position as u32, lsn: *lsn, row: row.clone() });
+                after = after.max(*lsn);
+            }
+        }
+        for (range, mode) in &waiter.ranges {
+            let newest = rows.newest_in(range).unwrap_or_default();
+            reply.lsn = reply.lsn.max(newest);
+            after = after.max(newest).max(self.handed_on.before_range(range, *mode));
+        }
+        reply.undurable = Some(after).filter(|after| *after > durable);
+        reply
     }
 
     pub fn report_durable(&mut self, tablet: TabletId, lsn: Lsn) {
@@ -352,11 +416,14 @@ impl Leading {
             return false;
         }
         self.sequencer.applied(&batch);
+        self.handed_on.durable(batch.last_lsn);
         self.metrics.commits.inc_by(batch.transactions.len() as u64);
         for transaction in &batch.transactions {
             if let Some(waiting) = self.waiting.remove(&transaction.lsn) {
                 let lsn = transaction.lsn;
-                self.unlock(waiting.txn);
+                if let Some(txn) = waiting.keeps_locks {
+                    self.unlock(txn);
+                }
                 for reply in waiting.commits {
                     let _ = reply.send(Ok(CommitReply { lsn }));
                 }
@@ -387,8 +454,8 @@ impl Leading {
             };
             fail(waiting, &error);
         }
-        for (_, reply) in self.lock_answers {
-            let _ = reply.send(Err(LockError::Wal(WalError::NotLeader { leader })));
+        for (_, waiter) in self.lock_answers {
+            let _ = waiter.reply.send(Err(LockError::Wal(WalError::NotLeader { leader })));
         }
         self.metrics.locks_held.set(0);
         self.metrics.locks_waiting.set(0);

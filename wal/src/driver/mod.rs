@@ -7,8 +7,10 @@
 //!
 //! Leading begins when the first entry of the own term is applied (then all earlier ones are) and the conflict window is
 //! rebuilt from the log; it ends when Raft says so or a proposal fails. Locks end with it, which is fine: the conflict
-//! check is the truth. Locks pass on when their commit is durable; passing them on earlier is left for later.
+//! check is the truth. Locks pass on when their commit has its LSN, before it is durable: the next holder is told the rows
+//! that are on their way to the disk and the LSN that it comes after, and may not show them before they are there.
 
+mod handed;
 mod leading;
 mod lookup;
 mod trim;
@@ -20,9 +22,10 @@ use crate::metrics::WalMetrics;
 use crate::raft::{Leadership, RaftNode};
 use crate::stream::StreamSource;
 use common::id::{CommitId, Lsn, TabletId, TxnId};
+use common::key::Key;
 use common::service::PageService;
 use common::service::wal::{
-    AllocateRequest, CommitError, CommitReply, CommitRequest, LockError, LockReply, LockRequest, WalError,
+    AllocateRequest, CommitError, CommitReply, CommitRequest, LockError, LockInfo, LockReply, LockRequest, WalError,
 };
 use futures::StreamExt;
 use leading::Leading;
@@ -44,6 +47,8 @@ pub enum Event {
     Lock { id: RequestId, request: LockRequest, reply: LockAnswer },
     CancelLock(RequestId),
     Unlock { txn: TxnId, reply: oneshot::Sender<()> },
+    UnlockKeys { txn: TxnId, keys: Vec<Key>, reply: oneshot::Sender<()> },
+    Locks { reply: Answer<Vec<LockInfo>> },
     Outcome { commit: CommitId, reply: Answer<Option<Lsn>> },
     Allocate { request: AllocateRequest, reply: Answer<u64> },
     ReportDurable { tablet: TabletId, lsn: Lsn, reply: Answer<()> },
@@ -167,6 +172,11 @@ impl Driver {
                 leading.unlock(txn);
                 let _ = reply.send(());
             }
+            Event::UnlockKeys { txn, keys, reply } => {
+                leading.unlock_keys(txn, &keys);
+                let _ = reply.send(());
+            }
+            Event::Locks { reply } => drop(reply.send(Ok(leading.locks()))),
             Event::Outcome { commit, reply } => leading.outcome(commit, reply),
             Event::Allocate { request, reply } => {
                 let _ = reply.send(Ok(leading.allocate(request)));
@@ -187,7 +197,8 @@ impl Driver {
             Event::Lock { reply, .. } => drop(reply.send(Err(LockError::Wal(error)))),
             // Without a leader there are no locks.
             Event::CancelLock(_) => {}
-            Event::Unlock { reply, .. } => drop(reply.send(())),
+            Event::Unlock { reply, .. } | Event::UnlockKeys { reply, .. } => drop(reply.send(())),
+            Event::Locks { reply } => drop(reply.send(Err(error))),
             Event::Outcome { reply, .. } => drop(reply.send(Err(error))),
             Event::Allocate { reply, .. } => drop(reply.send(Err(error))),
             Event::ReportDurable { reply, .. } => drop(reply.send(Err(error))),

@@ -17,7 +17,7 @@ pub struct Waiter {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     behind_upgrades: bool,
-    ticket: u64,
+    pub ticket: u64,
 }
 
 #[derive(Debug, Default)]
@@ -38,7 +38,7 @@ pub enum Grant {
     Upgraded,
 }
 
-fn compatible(one: LockMode, other: LockMode) -> bool {
+pub fn compatible(one: LockMode, other: LockMode) -> bool {
     one == LockMode::Shared && other == LockMode::Shared
 }
 
@@ -47,8 +47,30 @@ impl KeyLock {
         self.holders.is_empty() && self.queue.is_empty()
     }
 
-    fn held_by(&self, txn: TxnId) -> Option<LockMode> {
+    pub fn held_by(&self, txn: TxnId) -> Option<LockMode> {
         self.holders.iter().find(|(holder, _)| *holder == txn).map(|(_, mode)| *mode)
+    }
+
+    pub fn holders(&self) -> &[(TxnId, LockMode)] {
+        &self.holders
+    }
+
+    pub fn waiters(&self) -> impl Iterator<Item = &Waiter> {
+        self.queue.iter()
+    }
+
+    /// Transactions that hold this key, or have asked for it before `ticket`, in a mode that excludes `mode`; without
+    /// those who wait for `txn` itself.
+    pub fn in_the_way_of(&self, txn: TxnId, mode: LockMode, ticket: u64) -> impl Iterator<Item = TxnId> {
+        let own = self.held_by(txn);
+        let holders = self.holders.iter().filter(move |(holder, held)| *holder != txn && !compatible(*held, mode));
+        let waiters = self.queue.iter().filter(move |waiter| {
+            waiter.txn != txn
+                && waiter.place.ticket < ticket
+                && !compatible(waiter.mode, mode)
+                && own.is_none_or(|own| compatible(own, waiter.mode))
+        });
+        holders.map(|(holder, _)| *holder).chain(waiters.map(|waiter| waiter.txn))
     }
 
     /// True if no other transaction holds it in a mode that excludes `mode`.

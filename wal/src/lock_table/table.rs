@@ -1,11 +1,13 @@
-//! The table: requests over many keys, transactions over many requests.
+//! The table: requests over many keys and ranges, transactions over many requests.
 
 use super::deadlock::find_cycle;
-use super::key_lock::{Grant, KeyLock, Place, Waiter};
+use super::key_lock::{Grant, KeyLock, Place};
+use super::ranges::{self, Group, GroupWaiter, HeldRange, RangeGroup, group_of, group_of_key};
 use common::id::TxnId;
-use common::key::Key;
-use common::service::wal::{LockMode, LockWait};
-use std::collections::{HashMap, HashSet, VecDeque};
+use common::key::{Key, KeyRange};
+use common::service::wal::{LockMode, LockTarget, LockWait};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 /// One call of `lock`, named by the driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -13,12 +15,12 @@ pub struct RequestId(pub u64);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LockOutcome {
-    /// One flag per key; all true but for SKIP LOCKED.
+    /// One flag per key; all true but for SKIP LOCKED. Ranges have none: they are granted.
     Granted(Vec<bool>),
     NotAvailable,
     Timeout,
     Deadlock,
-    /// The table is at its limit; or the transaction ended while it waited.
+    /// The table is at its limit; the transaction ended while it waited; or the request makes no sense.
     Refused(&'static str),
 }
 
@@ -30,31 +32,57 @@ pub struct LockEvent {
 }
 
 #[derive(Debug)]
-struct Request {
-    txn: TxnId,
-    keys: Vec<(Key, LockMode)>,
-    /// Keys before this one are done; this one is waited for.
-    at: usize,
+pub(super) struct Request {
+    pub txn: TxnId,
+    /// Keys, then ranges.
+    pub items: Vec<(LockTarget, LockMode)>,
+    /// Items before this one are done; this one is waited for.
+    pub at: usize,
     granted: Vec<bool>,
     /// Grants of this request, to be undone if it fails.
-    grants: Vec<(Key, Grant)>,
+    grants: Vec<(usize, Grant)>,
     skip_locked: bool,
     may_wait: bool,
-    /// In the queue of the key that is waited for.
-    place: Option<Place>,
+    pub waits: Option<Waits>,
+    /// It has stood in line for its current item with this ticket; nobody who came later is ahead of it.
+    ticket: Option<u64>,
+}
+
+/// Where a request stands in line.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Waits {
+    /// In the queue of the key.
+    Key(Place),
+    /// In the queue of the index, with this ticket.
+    Group(u64),
 }
 
 #[derive(Debug, Default)]
-struct Txn {
-    held: HashSet<Key>,
-    waiting: Vec<RequestId>,
+pub(super) struct Txn {
+    pub keys: Vec<Key>,
+    pub ranges: Vec<KeyRange>,
+    pub waiting: Vec<RequestId>,
+}
+
+impl Txn {
+    pub fn held(&self) -> usize {
+        self.keys.len() + self.ranges.len()
+    }
+}
+
+/// What others may get now.
+enum Freed {
+    Key(Key),
+    Group(Group),
 }
 
 pub struct LockTable {
-    keys: HashMap<Key, KeyLock>,
-    txns: HashMap<TxnId, Txn>,
+    pub(super) keys: BTreeMap<Key, KeyLock>,
+    /// Indexes of which a range is held or waited for.
+    pub(super) groups: HashMap<Group, RangeGroup>,
+    pub(super) txns: HashMap<TxnId, Txn>,
     /// Requests that wait.
-    requests: HashMap<RequestId, Request>,
+    pub(super) requests: HashMap<RequestId, Request>,
     held: usize,
     locks_max: usize,
     next_ticket: u64,
@@ -63,7 +91,8 @@ pub struct LockTable {
 impl LockTable {
     pub fn new(locks_max: usize) -> LockTable {
         LockTable {
-            keys: HashMap::new(),
+            keys: BTreeMap::new(),
+            groups: HashMap::new(),
             txns: HashMap::new(),
             requests: HashMap::new(),
             held: 0,
@@ -82,21 +111,39 @@ impl LockTable {
         self.requests.len()
     }
 
-    /// Asks for keys. The events say what is over at once; a request without an event waits.
-    pub fn acquire(&mut self, id: RequestId, txn: TxnId, keys: Vec<(Key, LockMode)>, wait: LockWait) -> Vec<LockEvent> {
-        if self.held + keys.len() > self.locks_max {
-            let refused = LockOutcome::Refused("the lock table is full; commit in smaller transactions");
-            return vec![LockEvent { request: id, outcome: refused }];
+    /// Asks for keys and ranges. The events say what is over at once; a request without an event waits.
+    pub fn acquire(
+        &mut self,
+        id: RequestId,
+        txn: TxnId,
+        keys: Vec<(Key, LockMode)>,
+        ranges: Vec<(KeyRange, LockMode)>,
+        wait: LockWait,
+    ) -> Vec<LockEvent> {
+        let refused = |reason| vec![LockEvent { request: id, outcome: LockOutcome::Refused(reason) }];
+        if self.held + keys.len() + ranges.len() > self.locks_max {
+            return refused("the lock table is full; commit in smaller transactions");
         }
+        if ranges.iter().any(|(range, _)| !ranges::is_within_group(range)) {
+            return refused("a range to be locked is not within one index");
+        }
+        if wait == LockWait::SkipLocked && !ranges.is_empty() {
+            return refused("a range cannot be locked in part");
+        }
+        let granted = Vec::with_capacity(keys.len());
+        let mut items: Vec<_> = keys.into_iter().map(|(key, mode)| (LockTarget::Key(key), mode)).collect();
+        let ranges = ranges.into_iter().filter(|(range, _)| !range.is_empty());
+        items.extend(ranges.map(|(range, mode)| (LockTarget::Range(range), mode)));
         let request = Request {
             txn,
-            granted: Vec::with_capacity(keys.len()),
-            keys,
+            items,
             at: 0,
+            granted,
             grants: Vec::new(),
             skip_locked: wait == LockWait::SkipLocked,
             may_wait: matches!(wait, LockWait::Timeout(_)),
-            place: None,
+            waits: None,
+            ticket: None,
         };
         let mut events = Vec::new();
         let mut freed = VecDeque::new();
@@ -113,6 +160,29 @@ impl LockTable {
         events
     }
 
+    /// How many locks a transaction holds.
+    pub fn held_count(&self, txn: TxnId) -> usize {
+        self.txns.get(&txn).map_or(0, Txn::held)
+    }
+
+    /// What a transaction holds, and how.
+    pub fn held_by(&self, txn: TxnId) -> Vec<(LockTarget, LockMode)> {
+        let Some(state) = self.txns.get(&txn) else { return Vec::new() };
+        let mut held = Vec::with_capacity(state.held());
+        for key in &state.keys {
+            if let Some(mode) = self.keys.get(key).and_then(|lock| lock.held_by(txn)) {
+                held.push((LockTarget::Key(key.clone()), mode));
+            }
+        }
+        let mut groups: Vec<Group> = state.ranges.iter().map(|range| group_of_key(&range.start)).collect();
+        groups.dedup();
+        for group in groups.iter().filter_map(|group| self.groups.get(group)) {
+            let own = group.held.iter().filter(|range| range.txn == txn);
+            held.extend(own.map(|range| (LockTarget::Range(range.range.clone()), range.mode)));
+        }
+        held
+    }
+
     /// Frees everything that a transaction holds or waits for.
     pub fn release(&mut self, txn: TxnId) -> Vec<LockEvent> {
         let mut events = Vec::new();
@@ -121,106 +191,208 @@ impl LockTable {
         events
     }
 
-    /// Goes through the request's keys from where it is until it is over or has to wait.
-    fn advance(&mut self, id: RequestId, mut request: Request, events: &mut Vec<LockEvent>, freed: &mut VecDeque<Key>) {
-        while let Some((key, mode)) = request.keys.get(request.at).cloned() {
-            let lock = self.keys.entry(key.clone()).or_default();
-            match lock.try_grant(request.txn, mode) {
-                Some(grant) => {
-                    self.note_grant(&mut request, key, grant);
-                    request.granted.push(true);
-                    request.at += 1;
-                }
-                None if request.skip_locked => {
-                    request.granted.push(false);
-                    request.at += 1;
-                }
-                None if !request.may_wait => {
-                    freed.extend(self.undo(&request));
-                    events.push(LockEvent { request: id, outcome: LockOutcome::NotAvailable });
-                    return;
-                }
-                None => {
-                    request.place = Some(lock.enqueue(id, request.txn, mode, self.next_ticket));
-                    self.next_ticket += 1;
-                    let txn = request.txn;
-                    let state = self.txns.entry(txn).or_default();
-                    state.waiting.push(id);
-                    // Who holds nothing and is last in one queue only cannot close a circle.
-                    let harmless = state.held.is_empty() && state.waiting.len() == 1;
-                    self.requests.insert(id, request);
-                    if !harmless {
-                        self.resolve_deadlocks(txn, events, freed);
-                    }
-                    return;
-                }
+    /// Frees single keys. A transaction that does this holds no ranges over them.
+    pub fn release_keys(&mut self, txn: TxnId, keys: &[Key]) -> Vec<LockEvent> {
+        let mut freed = VecDeque::new();
+        for key in keys {
+            if let Some(lock) = self.keys.get_mut(key)
+                && lock.held_by(txn).is_some()
+            {
+                lock.release(txn);
+                self.forget_key(txn, key);
+                freed.push_back(Freed::Key(key.clone()));
             }
+        }
+        self.drop_txn_if_unused(txn);
+        let mut events = Vec::new();
+        self.settle(freed, &mut events);
+        events
+    }
+
+    /// Goes through the request's items from where it is until it is over or has to wait.
+    fn advance(
+        &mut self,
+        id: RequestId,
+        mut request: Request,
+        events: &mut Vec<LockEvent>,
+        freed: &mut VecDeque<Freed>,
+    ) {
+        while let Some((target, mode)) = request.items.get(request.at) {
+            let (txn, mode) = (request.txn, *mode);
+            let group = group_of(target);
+            let ticket = request.ticket.take().unwrap_or(u64::MAX);
+            let behind_range = self.is_behind_range(txn, target, mode, ticket);
+            let granted = match (target, behind_range) {
+                (_, Some(true)) => None,
+                // Covered by a range of its own.
+                (_, None) => Some(Grant::Held),
+                (LockTarget::Range(range), Some(false)) => {
+                    let held = HeldRange { txn, range: range.clone(), mode };
+                    self.groups.entry(group).or_default().held.push(held);
+                    Some(Grant::New)
+                }
+                (LockTarget::Key(key), Some(false)) => self.keys.entry(key.clone()).or_default().try_grant(txn, mode),
+            };
+            if let Some(grant) = granted {
+                self.note_grant(&mut request, grant);
+                continue;
+            }
+            if request.skip_locked {
+                self.forget_if_unused(&request.items[request.at].0);
+                request.granted.push(false);
+                request.at += 1;
+                continue;
+            }
+            if !request.may_wait {
+                freed.extend(self.undo(&request));
+                events.push(LockEvent { request: id, outcome: LockOutcome::NotAvailable });
+                return;
+            }
+            self.wait(id, request, behind_range == Some(true), events, freed);
+            return;
         }
         events.push(LockEvent { request: id, outcome: LockOutcome::Granted(request.granted) });
     }
 
-    fn note_grant(&mut self, request: &mut Request, key: Key, grant: Grant) {
-        if grant == Grant::New {
-            self.txns.entry(request.txn).or_default().held.insert(key.clone());
-            self.held += 1;
-        }
-        // Another request of the same transaction may have brought it and still wait: if that one fails, the key stays.
-        for id in self.txns.get(&request.txn).map_or(&[][..], |txn| &txn.waiting) {
-            if let Some(other) = self.requests.get_mut(id) {
-                other.grants.retain(|(granted, _)| *granted != key);
+    /// Puts a request in line for its current item.
+    fn wait(
+        &mut self,
+        id: RequestId,
+        mut request: Request,
+        behind_range: bool,
+        events: &mut Vec<LockEvent>,
+        freed: &mut VecDeque<Freed>,
+    ) {
+        let (target, mode) = request.items[request.at].clone();
+        let (txn, ticket) = (request.txn, self.next_ticket);
+        self.next_ticket += 1;
+        request.waits = Some(match &target {
+            LockTarget::Key(key) if !behind_range => {
+                Waits::Key(self.keys.entry(key.clone()).or_default().enqueue(id, txn, mode, ticket))
             }
-        }
-        if grant != Grant::Held {
-            request.grants.push((key, grant));
+            _ => {
+                let group = self.groups.entry(group_of(&target)).or_default();
+                group.queue.push_back(GroupWaiter { request: id, txn, target: target.clone(), mode, ticket });
+                Waits::Group(ticket)
+            }
+        });
+        self.forget_if_unused(&target);
+        let state = self.txns.entry(txn).or_default();
+        state.waiting.push(id);
+        // Who is last in one queue only, and holds nothing that others wait for, cannot close a circle.
+        let last_in_one_queue = state.waiting.len() == 1;
+        self.requests.insert(id, request);
+        if !(last_in_one_queue && self.nobody_waits_for(txn)) {
+            self.resolve_deadlocks(txn, events, freed);
         }
     }
 
-    /// Hands on keys that were freed, until nothing more can be granted.
-    fn settle(&mut self, mut freed: VecDeque<Key>, events: &mut Vec<LockEvent>) {
-        while let Some(key) = freed.pop_front() {
-            while let Some((waiter, grant)) = self.keys.get_mut(&key).and_then(KeyLock::grant_next) {
-                self.go_on(&key, waiter, grant, events, &mut freed);
-                let waiting = self.txns.get(&waiter.txn).map(|txn| txn.waiting.clone()).unwrap_or_default();
-                for id in waiting {
-                    let place = self.requests.get(&id).filter(|other| other.keys[other.at].0 == key);
-                    let place = place.and_then(|other| other.place);
-                    let lock = self.keys.get_mut(&key);
-                    if let Some(also) = lock.zip(place).and_then(|(lock, place)| lock.grant_held(place)) {
-                        self.go_on(&key, also, Grant::Held, events, &mut freed);
+    /// The request's current item is granted; it goes on to the next.
+    fn note_grant(&mut self, request: &mut Request, grant: Grant) {
+        let at = request.at;
+        let target = &request.items[at].0;
+        if grant == Grant::New {
+            let txn = self.txns.entry(request.txn).or_default();
+            match target {
+                LockTarget::Key(key) => txn.keys.push(key.clone()),
+                LockTarget::Range(range) => txn.ranges.push(range.clone()),
+            }
+            self.held += 1;
+        }
+        // Another request of the same transaction may have brought it and still wait: if that one fails, the lock stays.
+        for id in self.txns.get(&request.txn).map_or(&[][..], |txn| &txn.waiting) {
+            if let Some(other) = self.requests.get_mut(id) {
+                let items = &other.items;
+                other.grants.retain(|(granted, _)| !ranges::overlap(&items[*granted].0, target));
+            }
+        }
+        if grant != Grant::Held {
+            request.grants.push((at, grant));
+        }
+        if matches!(target, LockTarget::Key(_)) {
+            request.granted.push(true);
+        }
+        request.at += 1;
+    }
+
+    /// Hands on what was freed, until nothing more can be granted.
+    fn settle(&mut self, mut freed: VecDeque<Freed>, events: &mut Vec<LockEvent>) {
+        while let Some(next) = freed.pop_front() {
+            match next {
+                Freed::Key(key) => {
+                    self.settle_key(&key, events, &mut freed);
+                    if !self.groups.is_empty() {
+                        self.settle_group(group_of_key(&key), events, &mut freed);
                     }
                 }
+                Freed::Group(group) => self.settle_group(group, events, &mut freed),
             }
-            if self.keys.get(&key).is_some_and(KeyLock::is_unused) {
-                self.keys.remove(&key);
+        }
+    }
+
+    fn settle_key(&mut self, key: &Key, events: &mut Vec<LockEvent>, freed: &mut VecDeque<Freed>) {
+        while let Some((waiter, grant)) = self.keys.get_mut(key).and_then(KeyLock::grant_next) {
+            self.go_on(waiter.request, grant, events, freed);
+            let waiting = self.txns.get(&waiter.txn).map(|txn| txn.waiting.clone()).unwrap_or_default();
+            for id in waiting {
+                let place = self.requests.get(&id).and_then(|other| match (&other.items[other.at].0, other.waits) {
+                    (LockTarget::Key(wanted), Some(Waits::Key(place))) if wanted == key => Some(place),
+                    _ => None,
+                });
+                let lock = self.keys.get_mut(key);
+                if let Some(also) = lock.zip(place).and_then(|(lock, place)| lock.grant_held(place)) {
+                    self.go_on(also.request, Grant::Held, events, freed);
+                }
             }
+        }
+        if self.keys.get(key).is_some_and(KeyLock::is_unused) {
+            self.keys.remove(key);
+        }
+    }
+
+    /// Lets those go on in an index's queue who have nothing in their way any more.
+    fn settle_group(&mut self, group: Group, events: &mut Vec<LockEvent>, freed: &mut VecDeque<Freed>) {
+        loop {
+            let free = self.groups.get(&group).and_then(|state| {
+                let unblocked = |waiter: &&GroupWaiter| {
+                    self.is_behind_range(waiter.txn, &waiter.target, waiter.mode, waiter.ticket) != Some(true)
+                };
+                state.queue.iter().find(unblocked).cloned()
+            });
+            let Some(waiter) = free else { break };
+            if let Some(state) = self.groups.get_mut(&group) {
+                state.forget_waiter(waiter.ticket);
+            }
+            let Some(mut request) = self.requests.remove(&waiter.request) else {
+                unreachable!("who waits in a queue is a waiting request");
+            };
+            self.forget_waiting(waiter.txn, waiter.request);
+            request.waits = None;
+            request.ticket = Some(waiter.ticket);
+            // It may have to wait for another holder of its key now, or for its next item.
+            self.advance(waiter.request, request, events, freed);
+        }
+        if self.groups.get(&group).is_some_and(RangeGroup::is_unused) {
+            self.groups.remove(&group);
         }
     }
 
     /// A waiting request was granted the key it waited for.
-    fn go_on(
-        &mut self,
-        key: &Key,
-        waiter: Waiter,
-        grant: Grant,
-        events: &mut Vec<LockEvent>,
-        freed: &mut VecDeque<Key>,
-    ) {
-        let Some(mut request) = self.requests.remove(&waiter.request) else {
+    fn go_on(&mut self, id: RequestId, grant: Grant, events: &mut Vec<LockEvent>, freed: &mut VecDeque<Freed>) {
+        let Some(mut request) = self.requests.remove(&id) else {
             unreachable!("who waits in a queue is a waiting request");
         };
-        self.note_grant(&mut request, key.clone(), grant);
-        self.forget_waiting(waiter.txn, waiter.request);
-        request.granted.push(true);
-        request.at += 1;
-        self.advance(waiter.request, request, events, freed);
+        self.note_grant(&mut request, grant);
+        self.forget_waiting(request.txn, id);
+        request.waits = None;
+        self.advance(id, request, events, freed);
     }
 
     /// Ends cycles through `txn`, which has just begun to wait, by giving up the cheapest transaction in each.
-    fn resolve_deadlocks(&mut self, txn: TxnId, events: &mut Vec<LockEvent>, freed: &mut VecDeque<Key>) {
+    fn resolve_deadlocks(&mut self, txn: TxnId, events: &mut Vec<LockEvent>, freed: &mut VecDeque<Freed>) {
         while let Some(cycle) = find_cycle(txn, |txn| self.blockers(txn)) {
             // Fewest locks is least work lost; among equals, the one whose request closed the cycle.
-            let work =
-                |candidate: &TxnId| (self.txns.get(candidate).map_or(0, |txn| txn.held.len()), *candidate != txn);
+            let work = |candidate: &TxnId| (self.txns.get(candidate).map_or(0, Txn::held), *candidate != txn);
             let Some(victim) = cycle.iter().copied().min_by_key(work) else {
                 unreachable!("a cycle has members");
             };
@@ -232,79 +404,116 @@ impl LockTable {
         }
     }
 
-    fn blockers(&self, txn: TxnId) -> Vec<TxnId> {
-        let Some(waiting) = self.txns.get(&txn).map(|txn| &txn.waiting) else {
-            return Vec::new();
-        };
-        let mut blockers = Vec::new();
-        for id in waiting {
-            let request = &self.requests[id];
-            if let Some(lock) = self.keys.get(&request.keys[request.at].0)
-                && let Some(place) = request.place
-            {
-                blockers.extend(lock.blockers(place));
-            }
-        }
-        blockers
-    }
-
-    /// Ends a waiting request. Returns keys that others may get now.
-    fn fail(&mut self, id: RequestId, outcome: LockOutcome, events: &mut Vec<LockEvent>) -> VecDeque<Key> {
+    /// Ends a waiting request. Returns what others may get now.
+    fn fail(&mut self, id: RequestId, outcome: LockOutcome, events: &mut Vec<LockEvent>) -> VecDeque<Freed> {
         let Some(request) = self.requests.remove(&id) else {
             return VecDeque::new();
         };
-        let waited_for = request.keys[request.at].0.clone();
-        if let Some(lock) = self.keys.get_mut(&waited_for)
-            && let Some(place) = request.place
-        {
-            lock.forget_waiter(place);
+        let target = &request.items[request.at].0;
+        match (request.waits, target) {
+            (Some(Waits::Key(place)), LockTarget::Key(key)) => {
+                if let Some(lock) = self.keys.get_mut(key) {
+                    lock.forget_waiter(place);
+                }
+            }
+            (Some(Waits::Group(ticket)), _) => {
+                if let Some(group) = self.groups.get_mut(&group_of(target)) {
+                    group.forget_waiter(ticket);
+                }
+            }
+            _ => {}
         }
         self.forget_waiting(request.txn, id);
-        let mut freed = self.undo(&request);
-        freed.push_back(waited_for);
+        let freed = self.undo(&request);
         events.push(LockEvent { request: id, outcome });
         freed
     }
 
     /// Takes back the grants of a request that failed.
-    fn undo(&mut self, request: &Request) -> VecDeque<Key> {
+    fn undo(&mut self, request: &Request) -> VecDeque<Freed> {
         let mut freed = VecDeque::new();
-        for (key, grant) in request.grants.iter().rev() {
-            if let Some(lock) = self.keys.get_mut(key) {
-                lock.undo(request.txn, *grant);
-            }
-            if *grant == Grant::New {
-                self.held -= 1;
-                if let Some(txn) = self.txns.get_mut(&request.txn) {
-                    txn.held.remove(key);
+        for (at, grant) in request.grants.iter().rev() {
+            let (target, mode) = &request.items[*at];
+            match target {
+                LockTarget::Key(key) => {
+                    if let Some(lock) = self.keys.get_mut(key) {
+                        lock.undo(request.txn, *grant);
+                    }
+                    if *grant == Grant::New {
+                        self.forget_key(request.txn, key);
+                    }
+                }
+                LockTarget::Range(range) => {
+                    if let Some(group) = self.groups.get_mut(&group_of(target)) {
+                        group.release_one(request.txn, range, *mode);
+                    }
+                    self.held -= 1;
+                    if let Some(txn) = self.txns.get_mut(&request.txn)
+                        && let Some(found) = txn.ranges.iter().rposition(|held| held == range)
+                    {
+                        txn.ranges.swap_remove(found);
+                    }
                 }
             }
-            freed.push_back(key.clone());
+            freed.push_back(freed_by(target));
         }
-        // A key that was only looked at leaves no trace either.
-        if let Some((key, _)) = request.keys.get(request.at) {
-            freed.push_back(key.clone());
+        // What was only looked at leaves no trace either, and lets those behind it go on.
+        if let Some((target, _)) = request.items.get(request.at) {
+            freed.push_back(freed_by(target));
         }
         self.drop_txn_if_unused(request.txn);
         freed
     }
 
-    fn end_txn(&mut self, txn: TxnId, outcome: LockOutcome, events: &mut Vec<LockEvent>) -> VecDeque<Key> {
+    /// A key is no longer among those that the transaction holds.
+    fn forget_key(&mut self, txn: TxnId, key: &Key) {
+        if let Some(txn) = self.txns.get_mut(&txn)
+            && let Some(found) = txn.keys.iter().rposition(|held| held == key)
+        {
+            txn.keys.swap_remove(found);
+            self.held -= 1;
+        }
+    }
+
+    fn end_txn(&mut self, txn: TxnId, outcome: LockOutcome, events: &mut Vec<LockEvent>) -> VecDeque<Freed> {
         let mut freed = VecDeque::new();
         let waiting = self.txns.get(&txn).map(|txn| txn.waiting.clone()).unwrap_or_default();
         for id in waiting {
             freed.extend(self.fail(id, outcome.clone(), events));
         }
         if let Some(state) = self.txns.remove(&txn) {
-            self.held -= state.held.len();
-            for key in state.held {
-                if let Some(lock) = self.keys.get_mut(&key) {
-                    lock.release(txn);
+            self.held -= state.held();
+            for range in state.ranges {
+                let group = group_of_key(&range.start);
+                if let Some(state) = self.groups.get_mut(&group) {
+                    state.held.retain(|held| held.txn != txn);
                 }
-                freed.push_back(key);
+                freed.push_back(Freed::Group(group));
+            }
+            for key in state.keys {
+                let Entry::Occupied(mut lock) = self.keys.entry(key) else { continue };
+                lock.get_mut().release(txn);
+                if !lock.get().is_unused() {
+                    freed.push_back(Freed::Key(lock.key().clone()));
+                    continue;
+                }
+                let group = group_of_key(lock.key());
+                lock.remove();
+                if self.groups.contains_key(&group) {
+                    freed.push_back(Freed::Group(group));
+                }
             }
         }
         freed
+    }
+
+    /// A key or an index that was only looked at leaves no trace.
+    fn forget_if_unused(&mut self, target: &LockTarget) {
+        if let LockTarget::Key(key) = target
+            && self.keys.get(key).is_some_and(KeyLock::is_unused)
+        {
+            self.keys.remove(key);
+        }
     }
 
     fn forget_waiting(&mut self, txn: TxnId, id: RequestId) {
@@ -315,7 +524,7 @@ impl LockTable {
     }
 
     fn drop_txn_if_unused(&mut self, txn: TxnId) {
-        if self.txns.get(&txn).is_some_and(|state| state.held.is_empty() && state.waiting.is_empty()) {
+        if self.txns.get(&txn).is_some_and(|state| state.held() == 0 && state.waiting.is_empty()) {
             self.txns.remove(&txn);
         }
     }
@@ -323,6 +532,13 @@ impl LockTable {
     /// Nothing is held, waited for or remembered.
     #[cfg(test)]
     pub fn is_empty(&self) -> bool {
-        self.keys.is_empty() && self.txns.is_empty() && self.requests.is_empty()
+        self.keys.is_empty() && self.groups.is_empty() && self.txns.is_empty() && self.requests.is_empty()
+    }
+}
+
+fn freed_by(target: &LockTarget) -> Freed {
+    match target {
+        LockTarget::Key(key) => Freed::Key(key.clone()),
+        LockTarget::Range(range) => Freed::Group(group_of_key(&range.start)),
     }
 }

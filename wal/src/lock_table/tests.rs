@@ -2,8 +2,11 @@
 //!
 //! ```text
 //! t1 lock a x b s         asks for keys, waiting
+//! t1 lock a-c x           asks for the range [a, c); ranges come after keys
 //! t1 nowait a x           t1 skip a x b x
+//! t1 free a               gives back one key
 //! t1 release              timeout t1      (its oldest waiting request)
+//! report                  the report's lines
 //! ```
 //!
 //! Answers, one line each, under `----`: who was granted what, who waits, who failed.
@@ -11,10 +14,16 @@
 use super::{LockEvent, LockOutcome, LockTable, RequestId};
 use bytes::Bytes;
 use common::id::TxnId;
-use common::service::wal::{LockMode, LockWait};
+use common::key::KeyRange;
+use common::service::wal::{LockMode, LockTarget, LockWait};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
+
+/// All of one index.
+fn key(name: &str) -> Bytes {
+    Bytes::from(format!("an-index{name}"))
+}
 
 /// Runs a script and writes what happened under each block.
 fn run(script: &str) -> String {
@@ -32,6 +41,23 @@ fn run(script: &str) -> String {
                 table.timeout(waiting[at])
             }
             [name, "release"] => table.release(txn(name)),
+            [name, "free", freed] => table.release_keys(txn(name), &[key(freed)]),
+            ["report"] => {
+                for line in table.report() {
+                    let name = |key: &[u8]| String::from_utf8_lossy(&key[8..]).into_owned();
+                    let target = match &line.target {
+                        LockTarget::Key(key) => name(key),
+                        LockTarget::Range(range) => format!("{}-{}", name(&range.start), name(&range.end)),
+                    };
+                    let mode = if line.mode == LockMode::Exclusive { "x" } else { "s" };
+                    let waits = line.waits_for.map(|others| {
+                        let others: Vec<String> = others.iter().map(|other| format!("t{}", other.0)).collect();
+                        format!(" waits for {}", others.join(" "))
+                    });
+                    output.push_str(&format!("- t{} {target} {mode}{}\n", line.txn.0, waits.unwrap_or_default()));
+                }
+                Vec::new()
+            }
             [name, how, keys @ ..] => {
                 let wait = match *how {
                     "lock" => LockWait::Timeout(Duration::from_secs(1)),
@@ -40,13 +66,17 @@ fn run(script: &str) -> String {
                     other => panic!("unknown command {other}"),
                 };
                 let mode = |mode: &str| if mode == "x" { LockMode::Exclusive } else { LockMode::Shared };
-                let keys: Vec<_> =
-                    keys.chunks(2).map(|pair| (Bytes::copy_from_slice(pair[0].as_bytes()), mode(pair[1]))).collect();
+                let (ranges, keys): (Vec<_>, Vec<_>) = keys.chunks(2).partition(|pair| pair[0].contains('-'));
                 let id = RequestId(next);
                 next += 1;
-                let keys_named = keys.iter().map(|(key, _)| String::from_utf8_lossy(key).into_owned()).collect();
-                names.insert(id, (name.to_string(), keys_named));
-                let events = table.acquire(id, txn(name), keys, wait);
+                let targets = keys.iter().chain(&ranges).map(|pair| pair[0].to_string()).collect();
+                names.insert(id, (name.to_string(), targets));
+                let keys = keys.iter().map(|pair| (key(pair[0]), mode(pair[1]))).collect();
+                let ranges = ranges.iter().map(|pair| {
+                    let (start, end) = pair[0].split_once('-').expect("a range has two ends");
+                    (KeyRange { start: key(start), end: key(end) }, mode(pair[1]))
+                });
+                let events = table.acquire(id, txn(name), keys, ranges.collect(), wait);
                 if !events.iter().any(|event| event.request == id) {
                     waiting.push(id);
                     output.push_str(&format!("{name} waits\n"));
@@ -60,8 +90,10 @@ fn run(script: &str) -> String {
             let (name, keys) = &names[&request];
             let text = match outcome {
                 LockOutcome::Granted(granted) => {
+                    // Ranges have no flag: they are granted.
+                    let flags = granted.into_iter().chain(std::iter::repeat(true));
                     let got: Vec<&str> =
-                        keys.iter().zip(granted).filter(|(_, granted)| *granted).map(|(key, _)| key.as_str()).collect();
+                        keys.iter().zip(flags).filter(|(_, granted)| *granted).map(|(key, _)| key.as_str()).collect();
                     format!("{name} granted {}", got.join(" "))
                 }
                 LockOutcome::NotAvailable => format!("{name} not available"),
@@ -90,20 +122,37 @@ fn cases() {
     assert!(failures.is_empty(), "{failures}");
 }
 
+/// Numbers of keys: one, or a range of them.
+type Target = (u8, u8, bool);
+
 #[derive(Debug, Clone)]
 enum Step {
-    Lock { txn: u8, keys: Vec<(u8, bool)>, wait: u8 },
+    Lock { txn: u8, keys: Vec<(u8, bool)>, ranges: Vec<Target>, wait: u8 },
     Release(u8),
+    Free { txn: u8, key: u8 },
     Timeout(u8),
 }
 
+/// Transactions below this lock keys only, and give back single ones; ranges and giving back do not go together.
+const TXNS_WITHOUT_RANGES: u8 = 2;
+
 fn step() -> impl Strategy<Value = Step> {
-    let keys = proptest::collection::vec((0..4u8, any::<bool>()), 1..4);
+    let keys = proptest::collection::vec((0..5u8, any::<bool>()), 0..4);
+    let ranges = proptest::collection::vec((0..5u8, 1..4u8, any::<bool>()), 0..2);
     prop_oneof![
-        6 => (0..6u8, keys, 0..6u8).prop_map(|(txn, keys, wait)| Step::Lock { txn, keys, wait }),
+        6 => (0..6u8, keys, ranges, 0..6u8).prop_map(|(txn, keys, ranges, wait)| {
+            let ranges = if txn < TXNS_WITHOUT_RANGES || wait == 1 { Vec::new() } else { ranges };
+            let ranges = ranges.into_iter().map(|(start, length, exclusive)| (start, start + length, exclusive)).collect();
+            Step::Lock { txn, keys, ranges, wait }
+        }),
         2 => (0..6u8).prop_map(Step::Release),
+        1 => (0..TXNS_WITHOUT_RANGES, 0..5u8).prop_map(|(txn, key)| Step::Free { txn, key }),
         1 => any::<u8>().prop_map(Step::Timeout),
     ]
+}
+
+fn numbered(number: u8) -> Bytes {
+    Bytes::copy_from_slice(&[0, 0, 0, 7, 0, 0, 0, 0, number])
 }
 
 proptest! {
@@ -112,23 +161,34 @@ proptest! {
     #[test]
     fn grants_exclude_each_other_and_nothing_is_left(steps in proptest::collection::vec(step(), 1..80)) {
         let mut table = LockTable::new(1000);
-        // The model: what each transaction was told it holds.
-        let mut held: HashMap<(u8, u8), bool> = HashMap::new();
-        let mut requests: HashMap<RequestId, (u8, Vec<(u8, bool)>)> = HashMap::new();
+        // The model: what each transaction was told it holds, keys as ranges of one.
+        let mut held: HashMap<(u8, u8, u8), bool> = HashMap::new();
+        let mut requests: HashMap<RequestId, (u8, Vec<Target>, usize)> = HashMap::new();
         for (number, step) in steps.into_iter().enumerate() {
             let mut released = None;
             let events = match step {
-                Step::Lock { txn, keys, wait } => {
+                Step::Lock { txn, keys, ranges, wait } => {
                     let id = RequestId(number as u64);
-                    requests.insert(id, (txn, keys.clone()));
                     let wait = match wait { 0 => LockWait::NoWait, 1 => LockWait::SkipLocked, _ => LockWait::Timeout(Duration::ZERO) };
                     let mode = |exclusive| if exclusive { LockMode::Exclusive } else { LockMode::Shared };
-                    let keys = keys.iter().map(|(key, exclusive)| (Bytes::copy_from_slice(&[*key]), mode(*exclusive))).collect();
-                    table.acquire(id, TxnId(txn.into()), keys, wait)
+                    let mut targets: Vec<Target> = keys.iter().map(|(key, exclusive)| (*key, key + 1, *exclusive)).collect();
+                    targets.extend(&ranges);
+                    requests.insert(id, (txn, targets, keys.len()));
+                    let keys = keys.iter().map(|(key, exclusive)| (numbered(*key), mode(*exclusive))).collect();
+                    let ranges = ranges.iter().map(|(start, end, exclusive)| {
+                        (KeyRange { start: numbered(*start), end: numbered(*end) }, mode(*exclusive))
+                    });
+                    table.acquire(id, TxnId(txn.into()), keys, ranges.collect(), wait)
                 }
                 Step::Release(txn) => {
-                    released = Some(txn);
+                    released = Some((txn, 0, u8::MAX));
                     table.release(TxnId(txn.into()))
+                }
+                Step::Free { txn, key } => {
+                    // Only while it waits for nothing: what a waiting request got is not told yet.
+                    if requests.values().any(|(waiting, ..)| *waiting == txn) { continue }
+                    released = Some((txn, key, key + 1));
+                    table.release_keys(TxnId(txn.into()), &[numbered(key)])
                 }
                 Step::Timeout(which) => {
                     let mut ids: Vec<_> = requests.keys().copied().collect();
@@ -137,37 +197,44 @@ proptest! {
                     table.timeout(ids[usize::from(which) % ids.len()])
                 }
             };
-            if let Some(txn) = released {
-                held.retain(|(_, holder), _| *holder != txn);
+            if let Some((txn, start, end)) = released {
+                held.retain(|(holder, from, to), _| *holder != txn || *from < start || *to > end);
             }
             for event in &events {
-                let (txn, keys) = requests.remove(&event.request).expect("a request ends once");
+                let (txn, targets, keys) = requests.remove(&event.request).expect("a request ends once");
                 match &event.outcome {
                     LockOutcome::Granted(granted) => {
-                        prop_assert_eq!(granted.len(), keys.len());
-                        for ((key, exclusive), _) in keys.iter().zip(granted).filter(|(_, granted)| **granted) {
-                            *held.entry((*key, txn)).or_default() |= *exclusive;
+                        prop_assert_eq!(granted.len(), keys);
+                        let flags = granted.iter().copied().chain(std::iter::repeat(true));
+                        for ((start, end, exclusive), _) in targets.iter().zip(flags).filter(|(_, granted)| *granted) {
+                            *held.entry((txn, *start, *end)).or_default() |= *exclusive;
                         }
                     }
                     // A victim loses everything, before others get it.
-                    LockOutcome::Deadlock => held.retain(|(_, holder), _| *holder != txn),
+                    LockOutcome::Deadlock => held.retain(|(holder, ..), _| *holder != txn),
                     _ => {}
                 }
             }
-            for ((key, txn), exclusive) in &held {
-                for ((other_key, other), other_exclusive) in &held {
+            for ((txn, start, end), exclusive) in &held {
+                for ((other, other_start, other_end), other_exclusive) in &held {
+                    let apart = end <= other_start || other_end <= start;
                     prop_assert!(
-                        key != other_key || txn == other || (!exclusive && !other_exclusive),
-                        "t{} and t{} both hold {}", txn, other, key
+                        apart || txn == other || (!exclusive && !other_exclusive),
+                        "t{} holds {}-{}, t{} holds {}-{}", txn, start, end, other, other_start, other_end
                     );
                 }
             }
-            prop_assert!(table.held() >= held.len());
             prop_assert_eq!(table.waiting(), requests.len());
             // Somebody who does not wait holds what is waited for; or else nobody could ever go on.
             if table.waiting() > 0 {
-                let waiting: Vec<u8> = requests.values().map(|(txn, _)| *txn).collect();
+                let waiting: Vec<u8> = requests.values().map(|(txn, ..)| *txn).collect();
                 prop_assert!((0..6u8).any(|txn| !waiting.contains(&txn)), "everybody waits");
+            }
+            for line in table.report() {
+                // A second request of one transaction may wait for the first.
+                let requests = requests.values().filter(|(txn, ..)| TxnId((*txn).into()) == line.txn).count();
+                let waits = line.waits_for.is_none_or(|others| !others.is_empty());
+                prop_assert!(waits || requests > 1, "t{} waits for nobody", line.txn.0);
             }
         }
         for txn in 0..6u8 {

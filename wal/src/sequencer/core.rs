@@ -3,8 +3,9 @@
 use super::conflict_window::{ConflictWindow, Newest};
 use super::counters::Counters;
 use super::history::{History, Outcomes};
+use super::in_flight::InFlight;
 use common::cluster_map::{ClusterMap, MAP_KEY};
-use common::id::{CommitId, CounterId, Lsn};
+use common::id::{CommitId, CounterId, Lsn, Term};
 use common::key::Key;
 use common::service::wal::{Batch, CommitRequest, Transaction};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -48,6 +49,7 @@ pub struct VersionsAt {
 }
 
 pub struct Sequencer {
+    term: Term,
     limits: SequencerLimits,
     map: ClusterMap,
     window: ConflictWindow,
@@ -57,6 +59,8 @@ pub struct Sequencer {
     outcomes: Outcomes,
     /// Accepted, not applied yet.
     in_flight: HashMap<CommitId, Lsn>,
+    /// Their rows.
+    rows: InFlight,
     /// Ids for which somebody was told that they never will be in the log.
     abandoned: HashSet<CommitId>,
     abandoned_order: VecDeque<CommitId>,
@@ -67,8 +71,9 @@ pub struct Sequencer {
 
 impl Sequencer {
     /// Goes on where `history` ends. `window` has to know every write above its floor, up to the end of `history`.
-    pub fn new(history: &History, window: ConflictWindow, limits: SequencerLimits) -> Sequencer {
+    pub fn new(term: Term, history: &History, window: ConflictWindow, limits: SequencerLimits) -> Sequencer {
         Sequencer {
+            term,
             limits,
             map: history.map.clone(),
             window,
@@ -77,6 +82,7 @@ impl Sequencer {
             counters: history.counters.clone(),
             outcomes: history.outcomes.clone(),
             in_flight: HashMap::new(),
+            rows: InFlight::default(),
             abandoned: HashSet::new(),
             abandoned_order: VecDeque::new(),
             forming: VecDeque::new(),
@@ -102,6 +108,12 @@ impl Sequencer {
                 self.limits.transaction_bytes_max
             ));
         }
+        if let Some(version) = request.depends_on.filter(|version| version.term != self.term) {
+            // Any key will do: what counts is that the transaction has to run again.
+            let key = request.writes.first().map(|write| write.mutation.key.clone());
+            let key = key.or_else(|| request.checks.first().map(|check| check.key.clone())).unwrap_or_default();
+            return Decision::Conflict { key, newest: version.lsn };
+        }
         if let Some(refusal) = self.check(request, looked_up) {
             return refusal;
         }
@@ -117,6 +129,7 @@ impl Sequencer {
         let mut mutations = Vec::with_capacity(request.writes.len());
         for write in &request.writes {
             self.window.insert(&write.mutation.key, lsn);
+            self.rows.insert(&write.mutation, lsn);
             mutations.push((self.map.tablet_of(&write.mutation.key), write.mutation.clone()));
         }
         if let Some(map) = new_map {
@@ -202,6 +215,9 @@ impl Sequencer {
     pub fn applied(&mut self, batch: &Batch) {
         for transaction in &batch.transactions {
             self.in_flight.remove(&transaction.commit_id);
+            for (_, mutation) in &transaction.mutations {
+                self.rows.applied(&mutation.key, transaction.lsn);
+            }
             self.outcomes.insert(transaction.commit_id, transaction.lsn);
         }
     }
@@ -227,6 +243,11 @@ impl Sequencer {
 
     pub fn allocate(&mut self, counter: CounterId, count: u64, at_least: u64) -> u64 {
         self.counters.allocate(counter, count, at_least)
+    }
+
+    /// Rows that are not applied yet.
+    pub fn rows_in_flight(&self) -> &InFlight {
+        &self.rows
     }
 
     /// The newest LSN given out.

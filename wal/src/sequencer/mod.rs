@@ -11,11 +11,13 @@
 //! - LSNs are dense: a batch begins one above the end of the last one.
 //! - A commit is accepted only if no version newer than it observed exists, those in flight included.
 //! - A commit id is accepted once.
+//! - A commit that builds on what only another leader knew is refused.
 
 mod conflict_window;
 mod core;
 mod counters;
 mod history;
+mod in_flight;
 #[cfg(test)]
 mod tests;
 
@@ -23,3 +25,4 @@ pub use conflict_window::ConflictWindow;
 pub use core::{Decision, Sequencer, SequencerLimits, VersionsAt};
 pub use counters::Counters;
 pub use history::{History, Outcomes};
+pub use in_flight::InFlight;

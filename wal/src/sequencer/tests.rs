@@ -3,8 +3,9 @@
 use super::{ConflictWindow, Decision, History, Sequencer, SequencerLimits, VersionsAt};
 use bytes::Bytes;
 use common::cluster_map::{ClusterMap, MAP_KEY, MapChange};
-use common::id::{CommitId, CounterId, Lsn, TabletId, TxnId};
-use common::service::wal::{Batch, CommitRequest, CounterBump, Mutation, Observed, Write};
+use common::id::{CommitId, CounterId, Lsn, TabletId, Term, TxnId};
+use common::key::KeyRange;
+use common::service::wal::{Batch, CommitRequest, CounterBump, Mutation, Observed, Undurable, Write};
 use proptest::prelude::*;
 use std::collections::HashMap;
 
@@ -12,7 +13,7 @@ const LIMITS: SequencerLimits =
     SequencerLimits { batch_bytes_max: 300, transaction_bytes_max: 10_000, outcomes_max: 1000 };
 
 fn sequencer(history: &History, keys_max: usize) -> Sequencer {
-    Sequencer::new(history, ConflictWindow::new(keys_max, history.last_lsn), LIMITS)
+    Sequencer::new(Term(1), history, ConflictWindow::new(keys_max, history.last_lsn), LIMITS)
 }
 
 fn key(number: u8) -> Bytes {
@@ -32,6 +33,7 @@ fn request(id: u128, writes: &[(u8, Lsn)], checks: &[(u8, Lsn)]) -> CommitReques
             })
             .collect(),
         checks: checks.iter().map(|(number, lsn)| Observed { key: key(*number), lsn: *lsn }).collect(),
+        depends_on: None,
         counters: Vec::new(),
     }
 }
@@ -163,7 +165,7 @@ proptest! {
                             window.insert(&mutation.key, transaction.lsn);
                         }
                     }
-                    sequencer = Sequencer::new(&history, window, LIMITS);
+                    sequencer = Sequencer::new(Term(1), &history, window, LIMITS);
                 }
             }
         }
@@ -253,4 +255,32 @@ fn each_transaction_is_tagged_by_the_map_at_its_lsn() {
     let mut next = sequencer(&history, 10);
     next.commit(&request(7, &[(9, Lsn(3))], &[]), None);
     assert_eq!(next.take_batch(1).expect("a batch").transactions[0].mutations[0].0, TabletId(2));
+}
+
+#[test]
+fn what_another_leader_gave_out_is_refused() {
+    let mut sequencer = sequencer(&History::new(10), 10);
+    let mut commit = request(1, &[(1, Lsn(5))], &[]);
+    commit.depends_on = Some(Undurable { term: Term(2), lsn: Lsn(5) });
+    assert_eq!(sequencer.commit(&commit, None), Decision::Conflict { key: key(1), newest: Lsn(5) });
+    commit.depends_on = Some(Undurable { term: Term(1), lsn: Lsn(5) });
+    assert_eq!(sequencer.commit(&commit, None), Decision::Accepted(Lsn(1)));
+}
+
+#[test]
+fn rows_are_known_from_their_lsn_until_they_are_applied() {
+    let mut sequencer = sequencer(&History::new(10), 10);
+    sequencer.commit(&request(1, &[(1, Lsn::MAX), (2, Lsn::MAX)], &[]), None);
+    let first = sequencer.take_batch(1).expect("a commit was accepted");
+    sequencer.commit(&request(2, &[(2, Lsn::MAX)], &[]), None);
+    let rows = sequencer.rows_in_flight();
+    assert_eq!(rows.newest(&key(1)).map(|(lsn, _)| *lsn), Some(Lsn(1)));
+    assert_eq!(rows.newest(&key(2)).map(|(lsn, _)| *lsn), Some(Lsn(2)));
+    assert_eq!(rows.newest_in(&KeyRange { start: key(0), end: key(2) }), Some(Lsn(1)));
+    sequencer.applied(&first);
+    let rows = sequencer.rows_in_flight();
+    assert_eq!((rows.newest(&key(1)), rows.newest_in(&KeyRange::all())), (None, Some(Lsn(2))));
+    let second = sequencer.take_batch(1).expect("a commit was accepted");
+    sequencer.applied(&second);
+    assert!(sequencer.rows_in_flight().is_empty());
 }

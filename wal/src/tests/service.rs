@@ -1,9 +1,9 @@
 use super::support::*;
 use common::cluster_map::{ClusterMap, MAP_KEY, MapChange};
-use common::id::{CommitId, CounterId, Lsn, TabletId, TxnId};
+use common::id::{CommitId, CounterId, Lsn, TabletId, Term, TxnId};
 use common::service::wal::{
     AllocateRequest, CommitError, CounterBump, LockError, LockMode, LockRequest, LockWait, Mutation, Observed,
-    StreamItem, SubscribeRequest, WalError, Write,
+    StreamItem, SubscribeRequest, Undurable, WalError, Write,
 };
 use futures::StreamExt;
 use std::time::Duration;
@@ -108,12 +108,12 @@ async fn start_when_free(directory: &std::path::Path) -> crate::WalNode {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn locks_pass_on_when_their_commit_is_durable() {
+async fn locks_pass_on_with_what_the_next_holder_has_to_see() {
     let directory = tempfile::tempdir().expect("temporary directory");
     let node = start_at(directory.path()).await;
     let service = node.service();
     assert_eq!(lock(&service, 1, "a").await.expect("free").lsn, Lsn(0));
-    let nowait = LockRequest { txn: TxnId(2), keys: vec![(key("a"), LockMode::Shared)], wait: LockWait::NoWait };
+    let nowait = LockRequest::keys(TxnId(2), vec![(key("a"), LockMode::Shared)], LockWait::NoWait);
     assert_eq!(service.lock(nowait.clone()).await, Err(LockError::NotAvailable));
     let skip = LockRequest {
         keys: vec![(key("a"), LockMode::Shared), (key("b"), LockMode::Shared)],
@@ -132,8 +132,20 @@ async fn locks_pass_on_when_their_commit_is_durable() {
         tokio::task::yield_now().await;
     }
     let lsn = service.commit(put(1, "a", "1", Lsn(0))).await.expect("commit").lsn;
-    // Reading at the LSN of the grant shows what the previous holder committed.
-    assert_eq!(waiter.await.expect("task").expect("granted").lsn, lsn);
+    // Reading at the LSN of the grant shows what the previous holder committed, or the grant does.
+    let reply = waiter.await.expect("task").expect("granted");
+    match reply.newest.as_slice() {
+        [] => assert_eq!((reply.lsn, reply.undurable), (lsn, None)),
+        [newest] => {
+            assert_eq!((newest.key, newest.lsn, newest.row.as_deref()), (0, lsn, Some(&b"1"[..])));
+            assert_eq!(reply.undurable, Some(lsn));
+        }
+        more => panic!("{more:?}"),
+    }
+    let version = Undurable { term: reply.term, lsn };
+    assert_eq!(service.wait_durable(version).await, Ok(true));
+    assert_eq!(service.read_lsn().await, Ok(lsn));
+    assert_eq!(service.wait_durable(Undurable { term: Term(reply.term.0 + 1), lsn }).await, Ok(false));
     service.unlock(TxnId(3)).await.expect("unlock");
     lock(&service, 4, "a").await.expect("free again");
     node.shutdown().await;

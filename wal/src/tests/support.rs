@@ -40,7 +40,14 @@ pub fn put(id: u128, name: &str, row: &str, observed: Lsn) -> CommitRequest {
 }
 
 pub fn commit_of(id: u128, writes: Vec<Write>) -> CommitRequest {
-    CommitRequest { commit_id: CommitId(id), txn: TxnId(id), writes, checks: Vec::new(), counters: Vec::new() }
+    CommitRequest {
+        commit_id: CommitId(id),
+        txn: TxnId(id),
+        writes,
+        checks: Vec::new(),
+        depends_on: None,
+        counters: Vec::new(),
+    }
 }
 
 pub async fn lock(
@@ -49,7 +56,7 @@ pub async fn lock(
     name: &str,
 ) -> Result<LockReply, common::service::wal::LockError> {
     let keys = vec![(key(name), LockMode::Exclusive)];
-    service.lock(LockRequest { txn: TxnId(txn), keys, wait: LockWait::Timeout(Duration::from_secs(60)) }).await
+    service.lock(LockRequest::keys(TxnId(txn), keys, LockWait::Timeout(Duration::from_secs(60)))).await
 }
 
 /// Every batch from `from` up to `last`, as a subscriber gets them.

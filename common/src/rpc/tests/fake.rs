@@ -88,12 +88,32 @@ impl WalService for FakeWal {
             }
             granted.push(free);
         }
-        Ok(LockReply { lsn: Lsn(state.log.len() as u64), granted })
+        Ok(LockReply::durable(Lsn(state.log.len() as u64), granted))
     }
 
     async fn unlock(&self, txn: TxnId) -> Result<(), WalError> {
         self.state.lock().locks.retain(|_, holder| *holder != txn);
         Ok(())
+    }
+
+    async fn unlock_keys(&self, txn: TxnId, keys: Vec<Key>) -> Result<(), WalError> {
+        self.state.lock().locks.retain(|key, holder| *holder != txn || !keys.contains(key));
+        Ok(())
+    }
+
+    async fn locks(&self) -> Result<Vec<LockInfo>, WalError> {
+        let state = self.state.lock();
+        let held = |(key, txn): (&Key, &TxnId)| LockInfo {
+            txn: *txn,
+            target: LockTarget::Key(key.clone()),
+            mode: LockMode::Exclusive,
+            waits_for: None,
+        };
+        Ok(state.locks.iter().map(held).collect())
+    }
+
+    async fn wait_durable(&self, version: Undurable) -> Result<bool, WalError> {
+        Ok(version.lsn.0 <= self.state.lock().log.len() as u64)
     }
 
     async fn commit(&self, request: CommitRequest) -> Result<CommitReply, CommitError> {

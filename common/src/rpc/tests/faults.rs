@@ -14,12 +14,19 @@ use std::time::Duration;
 fn commit_of(id: u128, key: &'static [u8]) -> CommitRequest {
     let mutation = Mutation { key: Key::from_static(key), row: None };
     let writes = vec![Write { mutation, observed: Lsn::MAX }];
-    CommitRequest { commit_id: CommitId(id), txn: TxnId(id), writes, checks: vec![], counters: vec![] }
+    CommitRequest {
+        commit_id: CommitId(id),
+        txn: TxnId(id),
+        writes,
+        checks: vec![],
+        depends_on: None,
+        counters: vec![],
+    }
 }
 
 fn stuck_lock(wait: Duration) -> LockRequest {
     let keys = vec![(Key::from_static(STUCK_KEY), LockMode::Exclusive)];
-    LockRequest { txn: TxnId(1), keys, wait: LockWait::Timeout(wait) }
+    LockRequest::keys(TxnId(1), keys, LockWait::Timeout(wait))
 }
 
 fn short() -> Deadlines {

@@ -51,6 +51,7 @@ fn commit_of(id: u128, key: &'static [u8], row: Option<Bytes>, observed: Lsn) ->
         txn: TxnId(id),
         writes: vec![Write { mutation: Mutation { key: Key::from_static(key), row }, observed }],
         checks: vec![Observed { key: Key::from_static(b"parent"), lsn: observed }],
+        depends_on: None,
         counters: vec![CounterBump { counter: CounterId(3), next: 9, reset: true }],
     }
 }
@@ -76,7 +77,7 @@ async fn conflicts_name_key_and_version((wal, _): Services) {
 async fn locks_are_granted_refused_and_skipped((wal, _): Services) {
     let lock = |txn, keys: &[&'static str], wait| {
         let keys = keys.iter().map(|key| (Key::from_static(key.as_bytes()), LockMode::Exclusive)).collect();
-        wal.lock(LockRequest { txn: TxnId(txn), keys, wait })
+        wal.lock(LockRequest::keys(TxnId(txn), keys, wait))
     };
     assert_eq!(lock(1, &["a"], LockWait::NoWait).await.unwrap().granted, [true]);
     assert_eq!(lock(2, &["a"], LockWait::NoWait).await.unwrap_err(), LockError::NotAvailable);

@@ -2,10 +2,12 @@
 
 use crate::catalog::Catalog;
 use crate::catalog::virtual_tables::VirtualContext;
+use crate::execute::row::waiting::WaitingFunctions;
 use crate::sql::plan::ScanLock;
+use crate::txn::Interrupt;
 use crate::txn::read_view::ReadView;
 use async_trait::async_trait;
-use common::key::Key;
+use common::key::{Key, KeyRange};
 use expr::eval::{EvalContext, SubqueryResult};
 use expr::value::{Row, Value};
 use expr::{ErrorCode, SqlError};
@@ -27,6 +29,8 @@ pub struct QueryContext {
     pub cancel: Arc<Cancel>,
     /// `cte_max_recursion_depth`.
     pub recursion_depth_max: u64,
+    /// Answers SLEEP, GET_LOCK and its kin.
+    pub waiting: Arc<dyn WaitingFunctions>,
     /// With SQL_CALC_FOUND_ROWS: how many rows there would have been without LIMIT; written when the query ends.
     pub found_rows: Arc<AtomicU64>,
 }
@@ -42,8 +46,17 @@ pub trait Locker: Send + Sync {
     /// The newest committed data with the transaction's own writes over it.
     async fn newest(&self) -> Result<ReadView, SqlError>;
 
-    /// Locks keys as `lock` says.
-    async fn lock(&self, keys: Vec<Key>, lock: ScanLock) -> Result<Locked, SqlError>;
+    /// Locks keys and ranges as `lock` says.
+    async fn lock(&self, keys: Vec<Key>, ranges: Vec<KeyRange>, lock: ScanLock) -> Result<Locked, SqlError>;
+
+    /// Gives back keys that turned out not to be wanted.
+    async fn unlock(&self, keys: Vec<Key>) -> Result<(), SqlError>;
+
+    /// True if the transaction had locked the key before.
+    fn holds(&self, key: &Key) -> bool;
+
+    /// True where what a scan reads is locked as a whole, so that nothing appears in it: REPEATABLE READ, SERIALIZABLE.
+    fn locks_ranges(&self) -> bool;
 }
 
 /// What was locked.
@@ -96,6 +109,15 @@ impl Cancel {
             )),
             _ => Err(SqlError::new(ErrorCode::QUERY_INTERRUPTED, "Query execution was interrupted")),
         }
+    }
+
+    /// For waits outside of queries.
+    pub fn interrupt(self: &Arc<Cancel>) -> Interrupt {
+        let cancel = self.clone();
+        Arc::new(move || {
+            let cancel = cancel.clone();
+            Box::pin(async move { cancel.cancelled().await })
+        })
     }
 
     /// Waits until the query shall end, and gives the error to end with.

@@ -3,6 +3,7 @@
 use crate::execute::row::operator::Scope;
 use crate::execute::row::subquery::SubqueryRun;
 use crate::execute::row::truth::is_true;
+use crate::execute::row::waiting::{self, WaitingFunctions};
 use crate::execute::row::walk;
 use expr::eval::{EvalContext, eval};
 use expr::value::{Row, Value};
@@ -15,6 +16,8 @@ pub struct Evaluator<'q> {
     eval: Arc<EvalContext>,
     /// Of an expression that has subqueries.
     subqueries: Option<Box<Subqueries<'q>>>,
+    /// Of an expression with calls that have to be waited for.
+    waiting: Option<Arc<dyn WaitingFunctions>>,
 }
 
 struct Subqueries<'q> {
@@ -32,16 +35,17 @@ impl<'q> Evaluator<'q> {
             let runs = ids.into_iter().map(|id| SubqueryRun::new(id, scope)).collect();
             Box::new(Subqueries { eval: (*scope.eval).clone(), runs, started: false })
         });
-        Evaluator { expression, eval: scope.eval.clone(), subqueries }
+        let waiting = waiting::waits(expression).then(|| scope.execution.context.waiting.clone());
+        Evaluator { expression, eval: scope.eval.clone(), subqueries, waiting }
     }
 
     pub fn expression(&self) -> &'q Expression {
         self.expression
     }
 
-    /// True if there is no subquery in it: [`Evaluator::eval_simple`] may be used.
+    /// True if there is nothing to wait for in it, as a subquery is: [`Evaluator::eval_simple`] may be used.
     pub fn is_simple(&self) -> bool {
-        self.subqueries.is_none()
+        self.subqueries.is_none() && self.waiting.is_none()
     }
 
     /// For expressions without subqueries.
@@ -59,7 +63,11 @@ impl<'q> Evaluator<'q> {
     }
 
     pub async fn eval(&mut self, row: &[Value]) -> Result<Value, SqlError> {
-        let Some(subqueries) = &mut self.subqueries else { return self.eval_simple(row) };
+        let Some(subqueries) = &mut self.subqueries else {
+            let Some(functions) = &self.waiting else { return self.eval_simple(row) };
+            let expression = waiting::resolve(self.expression, row, &self.eval, &**functions).await?;
+            return eval(&expression, row, &self.eval);
+        };
         let mut outer_row: Option<Arc<Row>> = None;
         for run in &mut subqueries.runs {
             if run.is_correlated() {
@@ -70,6 +78,10 @@ impl<'q> Evaluator<'q> {
             }
         }
         subqueries.started = true;
+        if let Some(functions) = &self.waiting {
+            let expression = waiting::resolve(self.expression, row, &subqueries.eval, &**functions).await?;
+            return eval(&expression, row, &subqueries.eval);
+        }
         eval(self.expression, row, &subqueries.eval)
     }
 }

@@ -18,7 +18,7 @@ pub fn open<'q>(scan: &'q Scan, scope: &Scope<'q>, goal: Option<u64>) -> Result<
     if let Some(lock) = scan.lock
         && let Some(locker) = scope.execution.context.locker.clone()
     {
-        return Ok(Box::new(locking::LockingScan::new(scan, lock, locker, scope)));
+        return Ok(Box::new(locking::LockingScan::new(scan, lock, locker, goal, scope)));
     }
     // Rows that the filter drops do not count towards the goal.
     let limit = goal.filter(|_| scan.filter.is_none());

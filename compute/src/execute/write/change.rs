@@ -54,10 +54,21 @@ pub async fn lock_and_read(
     mode: LockMode,
     context: &mut StatementContext<'_>,
 ) -> Result<(HashMap<Key, Option<Bytes>>, Lsn), SqlError> {
-    let reply = context.locker().lock(keys.iter().map(|key| (key.clone(), mode)).collect(), None).await?;
-    let rows = context.view(reply.lsn).get(keys.clone()).await?;
+    lock_and_read_some(keys, Vec::new(), mode, context).await
+}
+
+/// As [`lock_and_read`]; `others` are locked only.
+pub async fn lock_and_read_some(
+    keys: Vec<Key>,
+    others: Vec<Key>,
+    mode: LockMode,
+    context: &mut StatementContext<'_>,
+) -> Result<(HashMap<Key, Option<Bytes>>, Lsn), SqlError> {
+    let wanted = keys.iter().chain(&others).map(|key| (key.clone(), mode)).collect();
+    let grant = context.locker().lock(wanted, None).await?;
+    let rows = context.view(grant.lsn).at_grant(&grant).get(keys.clone()).await?;
     let rows = rows.into_iter().map(|version| version.map(|version| version.row));
-    Ok((keys.into_iter().zip(rows).collect(), reply.lsn))
+    Ok((keys.into_iter().zip(rows).collect(), grant.lsn))
 }
 
 /// Applies updates of rows whose clustered keys are locked. `depth` counts how far foreign keys have led here.
@@ -95,24 +106,28 @@ pub fn update_rows<'a, 'c: 'a>(
     .boxed()
 }
 
-/// Keys that rows leave or take are locked, so that others wait; what stands under those they take is read.
+/// Keys that rows leave or take are locked, so that others wait; what stands under unique ones is read. Entries that
+/// are not unique are locked where they are new: they may be in a range that another transaction has read.
 async fn lock_moved_keys(
     table: &crate::catalog::TableDef,
     images: &[(Image, Image)],
     context: &mut StatementContext<'_>,
 ) -> Result<HashMap<Key, Option<Bytes>>, SqlError> {
     let mut keys = Vec::new();
+    let mut others = Vec::new();
     for (old, new) in images {
         let before: HashSet<&Key> = old.unique_keys(table).map(|(_, key)| key).collect();
         let after: HashSet<&Key> = new.unique_keys(table).map(|(_, key)| key).collect();
         keys.extend(before.symmetric_difference(&after).map(|key| (*key).clone()));
+        let stays = |key: &Key| old.entries.iter().any(|(_, entry)| entry.key == *key);
+        others.extend(new.other_keys(table).filter(|key| !stays(key) && **key != old.key).cloned());
     }
     keys.sort_unstable();
     keys.dedup();
-    if keys.is_empty() {
+    if keys.is_empty() && others.is_empty() {
         return Ok(HashMap::new());
     }
-    Ok(lock_and_read(keys, LockMode::Exclusive, context).await?.0)
+    Ok(lock_and_read_some(keys, others, LockMode::Exclusive, context).await?.0)
 }
 
 /// Rows whose foreign key columns changed must have parents.

@@ -7,7 +7,7 @@ use crate::execute::write::change::delete_rows;
 use crate::execute::write::keeper::{Keeper, TableRow};
 use crate::execute::write::{CHUNK_ROWS, skip_if_ignored};
 use crate::session::result::Done;
-use crate::sql::plan::Delete;
+use crate::sql::plan::{Delete, ScanLock, walk};
 use common::key::Key;
 use expr::SqlError;
 use std::collections::HashSet;
@@ -15,7 +15,10 @@ use std::collections::HashSet;
 pub async fn delete(statement: &Delete, context: &mut StatementContext<'_>) -> Result<Done, SqlError> {
     let tables: Vec<_> = statement.targets.iter().map(|target| &*target.table).collect();
     let lsn = context.begin_write(&tables).await?;
-    let input = targets::prepare(&statement.input, &tables)?;
+    let mut input = targets::prepare(&statement.input, &tables)?;
+    if context.transaction.locks_ranges() {
+        walk::lock_node(&mut input, ScanLock::SHARED);
+    }
     let mut keepers = Vec::with_capacity(tables.len());
     for target in &statement.targets {
         keepers.push(Keeper::new(target.table.clone(), context.expressions(&target.table)?, context.eval.time_zone));

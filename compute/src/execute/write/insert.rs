@@ -8,7 +8,7 @@ use crate::execute::write::insert_rows::{InsertRows, NewRow, OnDuplicate};
 use crate::execute::write::keeper::Keeper;
 use crate::execute::write::{CHUNK_ROWS, assign, auto_increment, skip_if_ignored};
 use crate::session::result::Done;
-use crate::sql::plan::{ColumnSpec, CreateTable, Insert, InsertSource, Query};
+use crate::sql::plan::{ColumnSpec, CreateTable, Insert, InsertSource, Query, ScanLock, walk};
 use crate::txn::ReadView;
 use expr::SqlError;
 use expr::mysql_type::TypeKind;
@@ -195,6 +195,11 @@ pub async fn fill_new_table(
     };
     context.eval.strict_write = context.eval.sql_mode.is_strict();
     context.eval.ignore = create.source_ignore;
+    let mut locked = source.clone();
+    if context.transaction.locks_ranges() {
+        walk::lock_query(&mut locked, ScanLock::SHARED);
+    }
+    let source = &locked;
     let view = context.newest().await?;
     let execution = Execution::new(context.query_context(view));
     let scope = Scope::new(execution, &source.subqueries);

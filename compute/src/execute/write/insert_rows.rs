@@ -170,16 +170,17 @@ impl<'q> InsertRows<'q> {
         Ok(complete)
     }
 
-    /// Locks every unique key of a chunk and reads what is there.
+    /// Locks every key of a chunk and reads what is there under the unique ones.
     async fn lock_keys(&self, images: &[Image], context: &mut StatementContext<'_>) -> Result<(Stored, Lsn), SqlError> {
         let unique = images.iter().flat_map(|image| image.unique_keys(&self.keeper.table));
         let mut keys: Vec<Key> = unique.map(|(_, key)| key.clone()).collect();
         keys.sort_unstable();
         keys.dedup();
-        if keys.is_empty() {
+        let others: Vec<Key> = images.iter().flat_map(|image| image.other_keys(&self.keeper.table)).cloned().collect();
+        if keys.is_empty() && others.is_empty() {
             return Ok((Stored::new(), Lsn::ZERO));
         }
-        change::lock_and_read(keys, LockMode::Exclusive, context).await
+        change::lock_and_read_some(keys, others, LockMode::Exclusive, context).await
     }
 
     /// The unique keys of a row that another row has already, with the position of their index.

@@ -38,6 +38,13 @@ impl Image {
             self.entries.iter().filter(|(_, entry)| entry.unique).map(|(index, entry)| (*index, &entry.key));
         clustered.into_iter().chain(secondary)
     }
+
+    /// The rest of the keys: nobody else writes them, but they may lie in a range that somebody has locked.
+    pub fn other_keys(&self, table: &TableDef) -> impl Iterator<Item = &Key> {
+        let clustered = table.has_hidden_row_id().then_some(&self.key);
+        let secondary = self.entries.iter().filter(|(_, entry)| !entry.unique).map(|(_, entry)| &entry.key);
+        clustered.into_iter().chain(secondary)
+    }
 }
 
 #[derive(Clone)]

@@ -171,6 +171,11 @@ pub struct ScanLock {
     pub wait: Option<LockWait>,
 }
 
+impl ScanLock {
+    /// What REPEATABLE READ and SERIALIZABLE take for rows that a statement reads on its way to others.
+    pub const SHARED: ScanLock = ScanLock { mode: LockMode::Shared, wait: None };
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexHint {
     pub kind: IndexHintKind,

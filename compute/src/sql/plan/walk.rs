@@ -3,7 +3,7 @@
 //! Levels: inside a subquery, and on the right of a lateral join, `Outer` of level 1 is the row around it. A derived
 //! table adds no level: its outer rows are those of the node that it stands in.
 
-use crate::sql::plan::{Access, Bound, Node, Query, Subquery};
+use crate::sql::plan::{Access, Bound, Node, Query, ScanLock, Subquery};
 use expr::Expression;
 use expr::mysql_type::MysqlType;
 
@@ -223,6 +223,24 @@ pub fn each_input_mut(node: &mut Node, visit: &mut dyn FnMut(&mut Node)) {
         | Node::Values { .. }
         | Node::WorkingTable { .. }
         | Node::Derived(_) => {}
+    }
+}
+
+/// Makes every scan of a query lock what it reads, those of subqueries and derived tables too. Scans that lock stay as
+/// they are.
+pub fn lock_query(query: &mut Query, lock: ScanLock) {
+    lock_node(&mut query.root, lock);
+    query.subqueries.iter_mut().for_each(|subquery| lock_query(&mut subquery.query, lock));
+}
+
+/// As [`lock_query`], for one node and what it reads.
+pub fn lock_node(node: &mut Node, lock: ScanLock) {
+    match node {
+        Node::Scan(scan) => {
+            scan.lock.get_or_insert(lock);
+        }
+        Node::Derived(query) => lock_query(query, lock),
+        _ => each_input_mut(node, &mut |input| lock_node(input, lock)),
     }
 }
 

@@ -147,6 +147,43 @@ pub fn is_covered(scan: &Scan, index: usize) -> bool {
 }
 
 impl Source {
+    /// Whole rows of a range of an index.
+    pub fn of_range(
+        table: Arc<TableDef>,
+        index: usize,
+        range: KeyRange,
+        direction: Direction,
+        limit: Option<u64>,
+        view: &ReadView,
+    ) -> Source {
+        let scan = ViewScan { direction, limit, ..ViewScan::rows(vec![range]) };
+        Source { table, covered: false, index, view: view.clone(), state: State::Ranges(view.scan(scan)) }
+    }
+
+    /// The keys of the next entries, each with its row if that is still there.
+    pub async fn next_with_entries(&mut self) -> Result<Option<(Vec<Key>, Vec<Option<StoredRow>>)>, SqlError> {
+        let State::Ranges(batches) = &mut self.state else { return Ok(None) };
+        let entries = match batches.next().await.transpose()? {
+            None => return Ok(None),
+            Some(ScanBatch::Rows(rows)) => rows,
+            Some(ScanBatch::Columns(_)) => {
+                return Err(SqlError::internal("asked for rows, got columns; report the page server's version"));
+            }
+        };
+        let keys: Vec<Key> = entries.iter().map(|entry| entry.key.clone()).collect();
+        if self.index == 0 {
+            return Ok(Some((keys, entries.into_iter().map(|entry| Some(StoredRow::from(entry))).collect())));
+        }
+        let clustered = entries
+            .iter()
+            .map(|entry| codec::clustered_key_of_entry(&self.table, &entry.row))
+            .collect::<Result<Vec<Key>, SqlError>>()?;
+        let versions = self.view.get(clustered.clone()).await?;
+        let rows = clustered.into_iter().zip(versions);
+        let rows = rows.map(|(key, version)| version.map(|version| StoredRow { key, row: version.row })).collect();
+        Ok(Some((keys, rows)))
+    }
+
     /// The next rows; an empty batch is possible, `None` is the end.
     pub async fn next(&mut self) -> Result<Option<Vec<StoredRow>>, SqlError> {
         let entries = match &mut self.state {
