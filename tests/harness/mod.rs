@@ -4,6 +4,8 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod history;
+pub mod mariadb;
 pub mod moto;
 pub mod segment;
 
