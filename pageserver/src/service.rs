@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::flush::FlushRequest;
 use crate::read;
+use crate::tablet::set::KeySnapshots;
 use crate::tablet::{Snapshot, Tablets};
 use async_trait::async_trait;
 use common::id::Lsn;
@@ -29,15 +30,17 @@ impl Service {
 
     /// What `keys` have at `lsn`, tombstones included, each with the snapshot that says so.
     async fn look_up(&self, keys: &[Key], lsn: Lsn, check: bool) -> Result<Vec<Answer>, PageError> {
-        let parts = self.tablets.snapshots_of_keys(keys);
         let metrics = &self.tablets.source.metrics;
-        if let [(snapshot, _)] = &parts[..] {
-            if check {
-                check_kept(snapshot, lsn)?;
+        let parts = match self.tablets.snapshots_of_keys(keys) {
+            KeySnapshots::Several(parts) => parts,
+            KeySnapshots::One(snapshot) => {
+                if check {
+                    check_kept(&snapshot, lsn)?;
+                }
+                let found = read::get::get(&snapshot, metrics, keys, lsn).await?;
+                return Ok(found.into_iter().map(|version| (version, snapshot.tombstones_dropped)).collect());
             }
-            let found = read::get::get(snapshot, metrics, keys, lsn).await?;
-            return Ok(found.into_iter().map(|version| (version, snapshot.tombstones_dropped)).collect());
-        }
+        };
         let mut answers: Vec<Answer> = vec![(None, Lsn::ZERO); keys.len()];
         for (snapshot, places) in parts {
             if check {

@@ -228,3 +228,30 @@ async fn of_two_servers_that_split_the_newer_goes_on() {
     let server = start(small_config(), &log, &store).await;
     check(&server, &model, lsn, Direction::Forward).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flush_may_fall_between_the_transactions_of_a_batch() {
+    let (log, store) = (MemoryLog::new(1), FaultyStore::new(1));
+    let mut model = Model::default();
+    let server = Arc::new(start(small_config(), &log, &store).await);
+    let flushing = server.clone();
+    let flushes = tokio::spawn(async move {
+        let mut durable = Lsn::ZERO;
+        while durable < Lsn(40_000) {
+            durable = flushing.flush().await.unwrap();
+        }
+    });
+    for batch in 0..20u32 {
+        let changes = |number: u32| vec![(key(number % KEYS), Some(row(number)))];
+        let transactions: Vec<_> =
+            (batch * 2000..batch * 2000 + 2000).map(|number| (changes(number), Vec::new())).collect();
+        let first = log.newest().next().0;
+        log.commit_batch(transactions.clone());
+        for ((changes, _), lsn) in transactions.iter().zip(first..) {
+            model.commit(Lsn(lsn), changes);
+        }
+        tokio::task::yield_now().await;
+    }
+    flushes.await.unwrap();
+    check(&server, &model, log.newest(), Direction::Forward).await;
+}

@@ -50,6 +50,14 @@ pub struct Cut {
     pub change: Option<Change>,
 }
 
+/// Where to look for keys.
+pub enum KeySnapshots {
+    /// All of them here: the common case, which should cost nothing.
+    One(Arc<Snapshot>),
+    /// Each with the places of its keys.
+    Several(Vec<(Arc<Snapshot>, Vec<usize>)>),
+}
+
 pub struct Tablets {
     pub source: LayerSource,
     set: RwLock<Arc<TabletSet>>,
@@ -148,19 +156,20 @@ impl Tablets {
         }
     }
 
-    /// One snapshot for each tablet that has some of `keys`, with the places of those keys.
-    pub fn snapshots_of_keys(&self, keys: &[Key]) -> Vec<(Arc<Snapshot>, Vec<usize>)> {
+    /// The snapshots of the tablets that have `keys`.
+    pub fn snapshots_of_keys(&self, keys: &[Key]) -> KeySnapshots {
         let set = self.set.read();
-        let Some(first) = keys.first() else { return Vec::new() };
+        let Some((first, others)) = keys.split_first() else { return KeySnapshots::Several(Vec::new()) };
         let only = set.place_of(first);
-        if keys[1..].iter().all(|key| set.ranges[only].contains(key)) {
-            return vec![(set.tablets[only].snapshot(), (0..keys.len()).collect())];
+        if others.iter().all(|key| set.ranges[only].contains(key)) {
+            return KeySnapshots::One(set.tablets[only].snapshot());
         }
         let mut by_tablet: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for (place, key) in keys.iter().enumerate() {
             by_tablet.entry(set.place_of(key)).or_default().push(place);
         }
-        by_tablet.into_iter().map(|(at, places)| (set.tablets[at].snapshot(), places)).collect()
+        let parts = by_tablet.into_iter().map(|(at, places)| (set.tablets[at].snapshot(), places));
+        KeySnapshots::Several(parts.collect())
     }
 
     /// One snapshot for each tablet that `ranges` overlap, in key order, with the parts of the ranges that it has.
@@ -224,6 +233,8 @@ impl Tablets {
             head.push_cut(transaction.lsn, frozen, next.clone(), Some(change));
             *current = next;
         }
+        // At once, not after the batch: a cut may come before the next transaction.
+        self.raise_applied(transaction.lsn);
         Ok(())
     }
 
@@ -325,5 +336,36 @@ impl Head {
         self.dirty = false;
         let counters = self.counters.iter().map(|(counter, next)| (*counter, *next)).collect();
         self.cuts.push_back(Arc::new(Cut { up_to, time_us: self.time_us, counters, frozen, set, change }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cache::BlockCache;
+    use crate::config::CacheConfig;
+    use crate::layer::reader::LayerSource;
+    use crate::metrics::Metrics;
+    use crate::objects::Objects;
+    use crate::tablet::open::open;
+    use common::id::{CommitId, Lsn, TabletId};
+    use common::key::Key;
+    use common::service::wal::{Mutation, Transaction};
+    use object_store::memory::InMemory;
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn a_cut_between_the_transactions_of_a_batch_names_the_last_that_is_applied() {
+        let metrics = Arc::new(Metrics::new());
+        let cache = Arc::new(BlockCache::open(&CacheConfig::default(), metrics.clone()).await.unwrap());
+        let source = LayerSource { objects: Objects::new(Arc::new(InMemory::new())), cache, metrics };
+        let tablets = open(source).await.unwrap();
+        let mutation = Mutation { key: Key::from_static(b"a key of a table"), row: None };
+        for lsn in [1, 2] {
+            let (commit_id, mutations) = (CommitId(u128::from(lsn)), vec![(TabletId(1), mutation.clone())]);
+            tablets.apply(&Transaction { lsn: Lsn(lsn), commit_id, mutations, counters: Vec::new() }, lsn).unwrap();
+        }
+        tablets.cut();
+        let cut = tablets.oldest_cut().unwrap();
+        assert_eq!((cut.up_to, cut.frozen[0].1.up_to), (Lsn(2), Lsn(2)));
     }
 }

@@ -45,27 +45,34 @@ impl MemoryLog {
 
     /// One transaction, as a batch of its own.
     pub fn commit(&self, changes: Vec<(Key, Option<Bytes>)>, counters: Vec<CounterBump>) -> Lsn {
+        self.commit_batch(vec![(changes, counters)])
+    }
+
+    /// Transactions that come in one batch; returns the LSN of the last.
+    pub fn commit_batch(&self, all: Vec<(Vec<(Key, Option<Bytes>)>, Vec<CounterBump>)>) -> Lsn {
         let mut batches = self.batches.lock().unwrap();
-        let lsn = self.newest.borrow().next();
-        let map = self.map();
-        let tagged = |(key, row): (Key, Option<Bytes>)| {
-            if key == MAP_KEY {
-                let next = ClusterMap::decode(row.as_ref().unwrap()).unwrap();
-                assert!(map.change_to(&next).is_some(), "a map one step away");
-                *self.map.lock().unwrap() = (next, lsn);
-            }
-            (map.tablet_of(&key), Mutation { key, row })
-        };
-        let mutations = changes.into_iter().map(tagged).collect();
-        let transaction = Transaction { lsn, commit_id: CommitId(u128::from(lsn.0)), mutations, counters };
-        batches.push(Arc::new(Batch {
-            first_lsn: lsn,
-            last_lsn: lsn,
-            time_us: lsn.0 * self.time_step_us,
-            transactions: vec![transaction],
-        }));
-        self.newest.send_replace(lsn);
-        lsn
+        let first_lsn = self.newest.borrow().next();
+        let mut last_lsn = Lsn(first_lsn.0 - 1);
+        let mut transactions = Vec::new();
+        for (changes, counters) in all {
+            let lsn = last_lsn.next();
+            last_lsn = lsn;
+            let map = self.map();
+            let tagged = |(key, row): (Key, Option<Bytes>)| {
+                if key == MAP_KEY {
+                    let next = ClusterMap::decode(row.as_ref().unwrap()).unwrap();
+                    assert!(map.change_to(&next).is_some(), "a map one step away");
+                    *self.map.lock().unwrap() = (next, lsn);
+                }
+                (map.tablet_of(&key), Mutation { key, row })
+            };
+            let mutations = changes.into_iter().map(tagged).collect();
+            transactions.push(Transaction { lsn, commit_id: CommitId(u128::from(lsn.0)), mutations, counters });
+        }
+        let time_us = last_lsn.0 * self.time_step_us;
+        batches.push(Arc::new(Batch { first_lsn, last_lsn, time_us, transactions }));
+        self.newest.send_replace(last_lsn);
+        last_lsn
     }
 
     pub fn newest(&self) -> Lsn {
