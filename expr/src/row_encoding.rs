@@ -138,21 +138,41 @@ impl RowWriter {
     }
 }
 
-/// The stored form of columns that come in the order of their ids, without the detour over owned values: for readers
-/// that put rows together from columns. Panics if they are out of order.
-pub fn encode_row(columns: &[(ColumnId, PhysicalRef<'_>)]) -> Bytes {
-    assert!(columns.windows(2).all(|pair| pair[0].0 < pair[1].0), "columns out of order");
-    let count = columns.last().map_or(0, |(column, _)| usize::from(column.0) + 1);
-    let mut row = Vec::with_capacity(HEADER_BYTES + count.div_ceil(2) + columns.len() * 12);
-    row.resize(HEADER_BYTES + count.div_ceil(2), 0);
-    row[0] = VERSION;
-    row[1..3].copy_from_slice(&(count as u16).to_le_bytes());
-    for (column, value) in columns {
-        let tag = put_payload(*value, &mut row);
-        let position = usize::from(column.0);
-        row[HEADER_BYTES + position / 2] |= tag << (position % 2 * 4);
+/// Puts a row together from columns that come in the order of their ids, without the detour over owned values: for
+/// readers that have columns.
+#[derive(Debug)]
+pub struct RowEncoder {
+    row: Vec<u8>,
+    columns: usize,
+    /// Columns below this have been put.
+    next: usize,
+}
+
+impl RowEncoder {
+    /// `columns`: one more than the id of the last column that will be put.
+    pub fn new(columns: usize) -> RowEncoder {
+        let header = HEADER_BYTES + columns.div_ceil(2);
+        let mut row = Vec::with_capacity(header + columns * 12);
+        row.resize(header, 0);
+        row[0] = VERSION;
+        row[1..3].copy_from_slice(&(columns as u16).to_le_bytes());
+        RowEncoder { row, columns, next: 0 }
     }
-    row.into()
+
+    /// Panics if the column is out of order.
+    pub fn put(&mut self, column: ColumnId, value: PhysicalRef<'_>) {
+        let position = usize::from(column.0);
+        assert!(self.next <= position && position < self.columns, "columns out of order");
+        self.next = position + 1;
+        let tag = put_payload(value, &mut self.row);
+        self.row[HEADER_BYTES + position / 2] |= tag << (position % 2 * 4);
+    }
+
+    /// Panics if the last column is missing.
+    pub fn finish(self) -> Bytes {
+        assert_eq!(self.next, self.columns, "the last column is missing");
+        self.row.into()
+    }
 }
 
 /// Appends a value and says how.

@@ -143,6 +143,25 @@ impl BlockCache {
         Some(block)
     }
 
+    /// Whether a block is in memory, without a say in what stays there.
+    pub fn is_in_memory(&self, key: &BlockKey) -> bool {
+        self.blocks.memory().contains(key)
+    }
+
+    /// False only where a block is certainly neither in memory nor on local disk.
+    pub fn may_have(&self, key: &BlockKey) -> bool {
+        self.blocks.contains(key)
+    }
+
+    /// Puts a block that was read together with its neighbours; the error says that its bytes are damaged.
+    pub fn insert_sound(&self, key: BlockKey, bytes: Bytes) -> Result<Arc<Block>, FormatError> {
+        let cached = CachedBlock::new(bytes);
+        let block = cached.block(key.crc)?;
+        self.blocks.insert(key, cached);
+        self.metrics.cache_misses.inc();
+        Ok(block)
+    }
+
     /// The block, from the cache or through `fetch`; requests for one block at one time share a fetch. The inner
     /// error says that the bytes are damaged; they are then out of the cache.
     pub async fn get_or_fetch<F>(&self, key: BlockKey, fetch: F) -> Result<Result<Arc<Block>, FormatError>, FetchError>

@@ -15,7 +15,7 @@ pub struct Config {
     /// Changes wait at most this long for their layer. Default: 30 s.
     pub flush_interval: Duration,
     /// Keys and rows per block before encoding. Larger scans faster, smaller reads single rows faster when they are not
-    /// in memory. Default: 128 KiB.
+    /// in memory. Default: 512 KiB.
     pub block_bytes: usize,
     /// Versions per block at most. Default: 4096.
     pub block_rows_max: usize,
@@ -27,6 +27,9 @@ pub struct Config {
     pub level1_bytes: u64,
     /// Default: 10.
     pub level_growth: u64,
+    /// Threads for scans, apart from those that answer point reads; 0: scans run where they are polled. Default: half of
+    /// the processors.
+    pub scan_threads: usize,
     /// A read waits at most this long for its LSN to be applied. Default: 10 s.
     pub read_wait_max: Duration,
     /// Old versions are kept at least this long, so that transactions and scans of that age can be read. Default: 1 h.
@@ -79,12 +82,13 @@ impl Default for Config {
             memtable_bytes_max: 64 << 20,
             memtables_bytes_max: 256 << 20,
             flush_interval: Duration::from_secs(30),
-            block_bytes: 128 << 10,
+            block_bytes: 512 << 10,
             block_rows_max: 4096,
             layer_bytes_max: 64 << 20,
             level0_layers_max: 4,
             level1_bytes: 256 << 20,
             level_growth: 10,
+            scan_threads: std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
             read_wait_max: Duration::from_secs(10),
             retention: Duration::from_secs(3600),
             delete_after: Duration::from_secs(60),
@@ -124,6 +128,7 @@ impl Config {
                 self.layer_bytes_max >= 1 && self.layer_bytes_max <= 1 << 30,
                 "layer_bytes_max must be between 1 and 1 GiB",
             ),
+            (self.scan_threads <= 1024, "scan_threads must be at most 1024"),
             (self.level0_layers_max >= 1, "level0_layers_max must be at least 1"),
             (self.level_growth >= 2, "level_growth must be at least 2"),
             (!self.compaction_interval.is_zero(), "compaction_interval must not be zero"),

@@ -42,6 +42,7 @@ use manifest::ManifestError;
 use metrics::Metrics;
 use object_store::ObjectStore;
 use objects::Objects;
+use read::pool::ScanPool;
 use service::Service;
 use std::sync::Arc;
 use tablet::balance::BalanceOptions;
@@ -121,15 +122,17 @@ pub async fn start(
 ) -> Result<PageServer, StartError> {
     config.validate().map_err(StartError::Config)?;
     let config = Arc::new(config);
+    let scans = ScanPool::start(config.scan_threads)
+        .map_err(|error| StartError::Config(format!("start {} scan threads: {error}", config.scan_threads)))?;
     let metrics = Arc::new(Metrics::new());
     let cache = Arc::new(BlockCache::open(&config.cache, metrics.clone()).await.map_err(StartError::Cache)?);
     let source = LayerSource { objects: Objects::new(store), cache, metrics };
     let tablets = Arc::new(tablet::open::open(source).await?);
-    Ok(PageServer::run(config, wal, tablets))
+    Ok(PageServer::run(config, wal, tablets, scans))
 }
 
 impl PageServer {
-    fn run(config: Arc<Config>, wal: Arc<dyn WalService>, tablets: Arc<Tablets>) -> PageServer {
+    fn run(config: Arc<Config>, wal: Arc<dyn WalService>, tablets: Arc<Tablets>, scans: ScanPool) -> PageServer {
         let (receiver_stop, stop) = (CancellationToken::new(), CancellationToken::new());
         let (flush_wanted, flushed) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let compaction_wanted = Arc::new(Notify::new());
@@ -152,7 +155,7 @@ impl PageServer {
             flushed,
             compaction_wanted: compaction_wanted.clone(),
         };
-        let service = Arc::new(Service { tablets: tablets.clone(), config, flushes });
+        let service = Arc::new(Service { tablets: tablets.clone(), config, flushes, scans });
         let (compactions, requests) = mpsc::channel(FLUSH_REQUESTS_MAX);
         let compactor = Compactor {
             tablets: tablets.clone(),

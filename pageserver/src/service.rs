@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::flush::FlushRequest;
 use crate::read;
 use crate::tablet::set::KeySnapshots;
+use crate::read::pool::ScanPool;
 use crate::tablet::{Snapshot, Tablets};
 use async_trait::async_trait;
 use common::id::Lsn;
@@ -19,6 +20,7 @@ pub struct Service {
     pub tablets: Arc<Tablets>,
     pub config: Arc<Config>,
     pub flushes: mpsc::Sender<FlushRequest>,
+    pub scans: ScanPool,
 }
 
 impl Service {
@@ -91,7 +93,7 @@ impl PageService for Service {
         for (snapshot, _) in &parts {
             check_kept(snapshot, request.lsn)?;
         }
-        Ok(read::tablets::scan(parts, self.tablets.source.metrics.clone(), request))
+        Ok(self.scans.run(read::tablets::scan(parts, self.tablets.source.metrics.clone(), request)))
     }
 
     async fn estimate(&self, range: KeyRange) -> Result<RangeEstimate, PageError> {

@@ -4,7 +4,7 @@ mod support;
 
 use bytes::Bytes;
 use common::cluster_map::{ClusterMap, MapChange};
-use common::id::{ColumnId, CounterId, Lsn, TabletId};
+use common::id::{ColumnId, CounterId, IndexId, Lsn, TableId, TabletId};
 use common::key::Key;
 use common::physical::PhysicalValue;
 use expr::row_encoding::RowWriter;
@@ -54,14 +54,27 @@ fn versions() -> Vec<Version> {
     versions
 }
 
-fn layer(compression: Compression) -> Vec<u8> {
+/// What version 2 added: many keys of one length.
+fn versions_2() -> Vec<Version> {
+    let mut versions = versions();
+    let mut key = common::key::index_prefix(TableId(8), IndexId(1)).to_vec();
+    key.push(1);
+    for number in 0..300u64 {
+        let mut key = key.clone();
+        key.extend((number * 7).to_be_bytes());
+        versions.push(Version { key: key.into(), lsn: Lsn(number), row: versions[1].row.clone() });
+    }
+    versions
+}
+
+fn layer(versions: Vec<Version>, compression: Compression) -> Vec<u8> {
     let mut writer = LayerWriter::new(WriterOptions { block_bytes: 16 << 10, block_rows: 1000, compression });
-    versions().into_iter().for_each(|version| writer.push(version));
+    versions.into_iter().for_each(|version| writer.push(version));
     writer.finish().unwrap().bytes
 }
 
-fn read_layer(bytes: &Bytes) -> Vec<Version> {
-    assert_eq!(bytes[..8], *format::HEADER);
+fn read_layer(bytes: &Bytes, version: u8) -> Vec<Version> {
+    assert_eq!(bytes[..8], [&b"DRUMLYR"[..], &[version]].concat());
     let footer = &bytes[bytes.len() - format::FOOTER_BYTES..];
     let index_offset = u64::from_le_bytes(footer[..8].try_into().unwrap()) as usize;
     let index = format::decode_tail(&bytes[index_offset..], bytes.len() as u64).unwrap();
@@ -106,13 +119,23 @@ fn sample_manifest() -> Manifest {
     manifest
 }
 
+const COMPRESSIONS: [(&str, Compression); 2] = [("lz4", Compression::Lz4), ("zstd", Compression::Zstd { level: 1 })];
+
 #[test]
 fn layer_1() {
-    for (name, compression) in
-        [("layer-1-lz4.bin", Compression::Lz4), ("layer-1-zstd.bin", Compression::Zstd { level: 1 })]
-    {
-        assert_eq!(read_layer(&golden(name, || layer(compression))), versions(), "{name}");
-        assert_eq!(read_layer(&layer(compression).into()), versions(), "{name}, written today");
+    for (name, _) in COMPRESSIONS {
+        let bytes = golden(&format!("layer-1-{name}.bin"), || panic!("nothing writes version 1 any more"));
+        assert_eq!(read_layer(&bytes, 1), versions(), "{name}");
+    }
+}
+
+#[test]
+fn layer_2() {
+    for (name, compression) in COMPRESSIONS {
+        let today = layer(versions_2(), compression);
+        let bytes = golden(&format!("layer-2-{name}.bin"), || today.clone());
+        assert_eq!(read_layer(&bytes, 2), versions_2(), "{name}");
+        assert_eq!(read_layer(&today.into(), 2), versions_2(), "{name}, written today");
     }
 }
 

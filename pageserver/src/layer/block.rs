@@ -12,12 +12,13 @@ use super::column::keys::KeyColumn;
 use super::column::wide::WideColumn;
 use super::column::{Cursor, FormatError, bytes as byte_column, integer, keys, wide};
 use super::row;
+use super::row_plan::RowPlan;
 use super::statistics::ColumnStatistics;
 use bytes::Bytes;
 use common::id::{ColumnId, Lsn};
 use common::key::Key;
 use common::physical::{PhysicalType, PhysicalValue};
-use expr::row_encoding::{PhysicalRef, encode_row};
+use expr::row_encoding::PhysicalRef;
 use std::sync::OnceLock;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"DBK1");
@@ -255,11 +256,14 @@ pub fn memory_bytes(bytes: &[u8]) -> usize {
 #[derive(Debug)]
 pub struct Block {
     rows: usize,
+    memory_bytes: usize,
     keys: KeyColumn,
     lsns: IntegerColumn,
     states: IntegerColumn,
     opaque: Option<BytesColumn>,
     columns: Vec<BlockColumn>,
+    /// Made when the first row is put together.
+    plan: OnceLock<Result<RowPlan, FormatError>>,
 }
 
 #[derive(Debug)]
@@ -331,16 +335,23 @@ impl Block {
         let missing = FormatError("a section is missing");
         Ok(Block {
             rows,
+            memory_bytes: memory_bytes(bytes),
             keys: keys.ok_or(missing.clone())?,
             lsns: lsns.ok_or(missing.clone())?,
             states: states.ok_or(missing)?,
             opaque,
             columns,
+            plan: OnceLock::new(),
         })
     }
 
     pub fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// See [`memory_bytes`].
+    pub fn memory_bytes(&self) -> usize {
+        self.memory_bytes
     }
 
     pub fn key(&self, index: usize) -> Key {
@@ -399,13 +410,8 @@ impl Block {
             }
             _ => {}
         }
-        let mut fields = Vec::with_capacity(self.columns.len());
-        for column in &self.columns {
-            if let Some(value) = column.value(index)? {
-                fields.push((column.column, value));
-            }
-        }
-        Ok(Some(encode_row(&fields)))
+        let plan = self.plan.get_or_init(|| RowPlan::of(&self.columns)).as_ref().map_err(Clone::clone)?;
+        plan.row(&self.columns, index).map(Some)
     }
 }
 

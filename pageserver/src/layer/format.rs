@@ -8,10 +8,12 @@ use common::id::Lsn;
 use common::key::Key;
 use serde::{Deserialize, Serialize};
 
-pub const HEADER: &[u8; 8] = b"DRUMLYR\x01";
+pub const HEADER: &[u8; 8] = b"DRUMLYR\x02";
 const FOOTER_MAGIC: &[u8; 8] = b"DRUMLYRF";
 pub const FOOTER_BYTES: usize = 32;
-const FORMAT_VERSION: u32 = 1;
+/// Version 2 brought keys of which only the differing bytes are kept.
+const FORMAT_VERSION: u32 = 2;
+const FORMAT_VERSION_OLDEST: u32 = 1;
 
 /// What is kept of a layer in memory: its blocks, and the filter over its keys.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -65,7 +67,7 @@ pub fn decode_tail(tail: &[u8], file_bytes: u64) -> Result<Index, FormatError> {
     if crc32c(&footer[..20]) != footer_crc {
         return Err(FormatError("footer checksum mismatch"));
     }
-    if version != FORMAT_VERSION {
+    if !(FORMAT_VERSION_OLDEST..=FORMAT_VERSION).contains(&version) {
         return Err(FormatError("a layer format that this version does not know"));
     }
     if offset != file_bytes.wrapping_sub(tail.len() as u64) || length as usize != index.len() {

@@ -13,10 +13,13 @@
 
 pub mod block;
 pub mod column;
+mod fetch;
 pub mod filter;
 pub mod format;
 pub mod reader;
 pub mod row;
+mod row_plan;
+mod search;
 pub mod statistics;
 pub mod writer;
 

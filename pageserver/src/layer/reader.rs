@@ -6,14 +6,18 @@
 use super::block::Block;
 use super::column::FormatError;
 use super::filter;
-use super::format::{self, Index};
+use super::format::{self, HEADER, Index};
+use super::search::BlockSearch;
 use crate::cache::{BlockCache, BlockKey, FetchError};
 use crate::manifest::LayerMeta;
 use crate::metrics::Metrics;
 use crate::objects::{ObjectError, Objects};
+use bytes::Bytes;
 use common::service::page::PageError;
 use object_store::path::Path;
-use std::sync::Arc;
+use parking_lot::Mutex;
+use std::ops::Range;
+use std::sync::{Arc, Weak};
 
 /// What readers of layers need around them.
 #[derive(Clone)]
@@ -27,10 +31,34 @@ pub struct LayerSource {
 pub struct Layer {
     pub meta: LayerMeta,
     pub index: Arc<Index>,
+    blocks: Arc<Blocks>,
     /// Shared by all that are open on the object, also at another level: as long as there is one beside the reaper's, the
     /// object stays.
     path: Arc<Path>,
     source: LayerSource,
+}
+
+/// How point reads find a block: the search over the index, and each block as long as the cache keeps it.
+struct Blocks {
+    search: BlockSearch,
+    slots: Vec<Mutex<Slot>>,
+}
+
+#[derive(Default)]
+struct Slot {
+    block: Weak<Block>,
+    /// Reads since the cache was last told that the block is in use.
+    reads: u8,
+}
+
+/// The cache hears of every fourth read of a block: enough to know which are in use, at a quarter of the price.
+const READS_PER_TOUCH: u8 = 4;
+
+impl Blocks {
+    fn of(index: &Index) -> Arc<Blocks> {
+        let slots = index.blocks.iter().map(|_| Mutex::default()).collect();
+        Arc::new(Blocks { search: BlockSearch::of(&index.blocks), slots })
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -65,12 +93,19 @@ fn missing(text: String) -> PageError {
 impl Layer {
     /// A layer that this process has just written, with its index at hand.
     pub fn written(source: LayerSource, meta: LayerMeta, index: Index) -> Layer {
-        Layer { path: Arc::new(meta.path()), meta, index: Arc::new(index), source }
+        let path = Arc::new(meta.path());
+        Layer { path, meta, blocks: Blocks::of(&index), index: Arc::new(index), source }
     }
 
     /// The same object, at another level.
     pub fn with_meta(&self, meta: LayerMeta) -> Layer {
-        Layer { path: self.path.clone(), meta, index: self.index.clone(), source: self.source.clone() }
+        Layer {
+            path: self.path.clone(),
+            meta,
+            index: self.index.clone(),
+            blocks: self.blocks.clone(),
+            source: self.source.clone(),
+        }
     }
 
     /// Reads the index; the blocks are read as they are needed.
@@ -81,7 +116,9 @@ impl Layer {
         for _ in 0..2 {
             let tail = source.objects.get_range(&path, meta.index_offset..meta.bytes).await?;
             match format::decode_tail(&tail, meta.bytes) {
-                Ok(index) => return Ok(Layer { meta, index: Arc::new(index), path, source }),
+                Ok(index) => {
+                    return Ok(Layer { meta, blocks: Blocks::of(&index), index: Arc::new(index), path, source });
+                }
                 Err(what) => last_error = Some(what),
             }
         }
@@ -101,16 +138,50 @@ impl Layer {
 
     /// The block, if it is in memory.
     pub fn block_in_memory(&self, number: usize) -> Option<Arc<Block>> {
-        self.source.cache.in_memory(&self.key(number))
+        let mut slot = self.blocks.slots[number].lock();
+        if slot.reads > 0
+            && let Some(block) = slot.block.upgrade()
+        {
+            slot.reads = (slot.reads + 1) % READS_PER_TOUCH;
+            self.source.metrics.cache_memory_hits.inc();
+            return Some(block);
+        }
+        let block = self.source.cache.in_memory(&self.key(number));
+        // Nothing is kept alive here: what the cache drops is gone.
+        *slot = Slot { block: block.as_ref().map_or_else(Weak::new, Arc::downgrade), reads: 1 };
+        block
+    }
+
+    /// Whether the block is in memory, without counting as a use of it.
+    pub fn is_in_memory(&self, number: usize) -> bool {
+        self.source.cache.is_in_memory(&self.key(number))
+    }
+
+    /// Whether the block may be in memory or on local disk.
+    pub(super) fn may_be_cached(&self, number: usize) -> bool {
+        self.source.cache.may_have(&self.key(number))
+    }
+
+    /// Puts the bytes of a block that came with others into the cache; `None` if they are damaged.
+    pub(super) fn keep(&self, number: usize, bytes: Bytes) -> Option<Arc<Block>> {
+        let block = self.source.cache.insert_sound(self.key(number), bytes).ok()?;
+        self.check_shape(number, block).ok()
+    }
+
+    /// Neighbouring blocks as they lie in the object.
+    pub(super) async fn bytes_of(&self, numbers: Range<usize>) -> Result<Bytes, ReadError> {
+        let last = self.byte_range(numbers.end - 1);
+        let range = self.byte_range(numbers.start).start..last.end;
+        Ok(without_header(numbers.start, self.source.objects.get_range(&self.path, range).await?))
     }
 
     pub async fn block(&self, number: usize) -> Result<Arc<Block>, ReadError> {
-        let key = self.key(number);
-        if let Some(block) = self.source.cache.in_memory(&key) {
+        if let Some(block) = self.block_in_memory(number) {
             return Ok(block);
         }
+        let key = self.key(number);
         let (objects, path, range) = (self.source.objects.clone(), self.path.clone(), self.byte_range(number));
-        let fetch = async move { objects.get_range(&path, range).await };
+        let fetch = async move { objects.get_range(&path, range).await.map(|bytes| without_header(number, bytes)) };
         match self.source.cache.get_or_fetch(key, fetch).await? {
             Ok(block) => self.check_shape(number, block),
             Err(what) => self.block_again(number, what).await,
@@ -128,7 +199,7 @@ impl Layer {
     /// Reads a block from the store, past the cache; a sound one then replaces what the cache had.
     async fn block_uncached(&self, number: usize) -> Result<Arc<Block>, ReadError> {
         let key = self.key(number);
-        let bytes = self.source.objects.get_range(&self.path, self.byte_range(number)).await?;
+        let bytes = without_header(number, self.source.objects.get_range(&self.path, self.byte_range(number)).await?);
         let block = Block::parse(&bytes, key.crc).map_err(|what| self.corrupt(number, what))?;
         self.source.cache.insert(key, bytes);
         self.check_shape(number, Arc::new(block))
@@ -143,7 +214,7 @@ impl Layer {
         let mut last_error = None;
         for _ in 0..2 {
             let bytes = self.source.objects.get_range(&self.path, self.byte_range(number)).await?;
-            match Block::parse(&bytes, crc) {
+            match Block::parse(&without_header(number, bytes), crc) {
                 Ok(block) => return self.check_shape(number, Arc::new(block)),
                 Err(what) => last_error = Some(what),
             }
@@ -159,9 +230,11 @@ impl Layer {
         Ok(block)
     }
 
-    fn byte_range(&self, number: usize) -> std::ops::Range<u64> {
+    /// Where a block lies; the first one with the header before it, which is checked on that occasion.
+    fn byte_range(&self, number: usize) -> Range<u64> {
         let entry = &self.index.blocks[number];
-        entry.offset..entry.offset + u64::from(entry.length)
+        let start = if number == 0 { 0 } else { entry.offset };
+        start..entry.offset + u64::from(entry.length)
     }
 
     pub fn corrupt(&self, number: usize, what: FormatError) -> ReadError {
@@ -175,13 +248,24 @@ impl Layer {
 
     /// The one block that can hold `key`.
     pub fn block_of(&self, key: &[u8]) -> Option<usize> {
-        let number = self.index.blocks.partition_point(|block| block.last < key);
-        let entry = self.index.blocks.get(number)?;
-        (entry.first <= key).then_some(number)
+        let number = self.blocks.search.first_not_before(&self.index.blocks, key);
+        (number < self.index.blocks.len()).then_some(number)
     }
 
     pub fn path(&self) -> &Arc<Path> {
         &self.path
+    }
+}
+
+/// The bytes from block `number` on. What follows a damaged header is not trusted: it parses as a damaged block.
+fn without_header(number: usize, bytes: Bytes) -> Bytes {
+    if number > 0 {
+        return bytes;
+    }
+    let (mark, versions) = (&HEADER[..7], 1..=HEADER[7]);
+    match bytes.get(..HEADER.len()) {
+        Some(header) if header.starts_with(mark) && versions.contains(&header[7]) => bytes.slice(HEADER.len()..),
+        _ => Bytes::new(),
     }
 }
 

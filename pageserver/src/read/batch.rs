@@ -1,14 +1,19 @@
 //! Collects entries of units into batches of the form that the scan asked for.
 
-use super::unit::Unit;
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use super::column::ColumnBuilder;
+use super::unit::{Entries, Unit};
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use common::service::page::{Direction, PageError, ScanBatch, ScanColumn, ScanOutput, ScannedRow};
-use std::ops::Range;
 use std::sync::Arc;
 
-/// From this many entries per piece on, copying slices beats picking single values.
-const SLICE_ENTRIES_MIN: usize = 16;
+/// Where sources alternate after fewer entries than this, each unit is decoded in one go, and single values are picked
+/// out of that.
+const TURN_ENTRIES_MIN: usize = 16;
+/// A source that comes back is looked for among the last so many pieces.
+const TURN_PIECES: usize = 8;
+/// What a batch may take in memory, about; rows can be long.
+const BATCH_BYTES_MAX: usize = 32 << 20;
 
 pub struct BatchBuilder {
     output: ScanOutput,
@@ -16,6 +21,9 @@ pub struct BatchBuilder {
     direction: Direction,
     pieces: Vec<Piece>,
     rows: usize,
+    bytes: usize,
+    /// Pieces of a unit that had one before, with others between.
+    turns: usize,
 }
 
 /// Entries of a unit, ascending; a backward scan hands them on in reverse.
@@ -24,66 +32,28 @@ struct Piece {
     entries: Entries,
 }
 
-enum Entries {
-    Run(Range<usize>),
-    List(Vec<u32>),
-}
-
-impl Entries {
-    fn len(&self) -> usize {
-        match self {
-            Entries::Run(range) => range.len(),
-            Entries::List(list) => list.len(),
-        }
-    }
-
-    fn in_order(&self, direction: Direction) -> Box<dyn Iterator<Item = usize> + '_> {
-        match (self, direction) {
-            (Entries::Run(range), Direction::Forward) => Box::new(range.clone()),
-            (Entries::Run(range), Direction::Backward) => Box::new(range.clone().rev()),
-            (Entries::List(list), Direction::Forward) => Box::new(list.iter().map(|entry| *entry as usize)),
-            (Entries::List(list), Direction::Backward) => Box::new(list.iter().rev().map(|entry| *entry as usize)),
-        }
-    }
-}
-
 impl BatchBuilder {
     pub fn new(output: ScanOutput, direction: Direction) -> BatchBuilder {
         let columns = if let ScanOutput::Columns(columns) = &output { &columns[..] } else { &[] };
         let field = |column: &ScanColumn| Field::new(column.column.to_string(), column.physical.arrow(), true);
         let schema = Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()));
-        BatchBuilder { output, schema, direction, pieces: Vec::new(), rows: 0 }
+        BatchBuilder { output, schema, direction, pieces: Vec::new(), rows: 0, bytes: 0, turns: 0 }
     }
 
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Takes entries `[low, high)` of a unit without the tombstones, but no more than `rows_max` rows, from the side
-    /// that is read first. Returns how many entries were used up.
+    pub fn is_full(&self) -> bool {
+        self.bytes >= BATCH_BYTES_MAX
+    }
+
+    /// Takes entries `[low, high)` of a unit, without tombstones and what cannot meet the bounds, but no more than
+    /// `rows_max` rows, from the side that is read first. Returns how many entries were used up.
     pub fn push(&mut self, unit: &Arc<Unit>, low: usize, high: usize, rows_max: usize) -> usize {
-        if unit.is_plain() {
-            let count = (high - low).min(rows_max);
-            let run = match self.direction {
-                Direction::Forward => low..low + count,
-                Direction::Backward => high - count..high,
-            };
-            self.add(unit, Entries::Run(run));
-            return count;
-        }
-        let mut list = Vec::new();
-        let mut used = 0;
-        while used < high - low && list.len() < rows_max {
-            let entry = if self.direction == Direction::Forward { low + used } else { high - 1 - used };
-            if !unit.is_tombstone(entry) {
-                list.push(entry as u32);
-            }
-            used += 1;
-        }
-        if self.direction == Direction::Backward {
-            list.reverse();
-        }
-        self.add(unit, Entries::List(list));
+        let (entries, used) = unit.rows_of(low, high, rows_max, self.direction);
+        self.bytes += entries.len() * unit.entry_bytes();
+        self.add(unit, entries);
         used
     }
 
@@ -109,6 +79,8 @@ impl BatchBuilder {
                 _ => {}
             }
         }
+        let recent = self.pieces.iter().rev().take(TURN_PIECES);
+        self.turns += usize::from(recent.skip(1).any(|piece| Arc::ptr_eq(&piece.unit, unit)));
         self.pieces.push(Piece { unit: unit.clone(), entries });
     }
 
@@ -116,12 +88,14 @@ impl BatchBuilder {
     pub fn finish(&mut self) -> Result<ScanBatch, PageError> {
         let pieces = std::mem::take(&mut self.pieces);
         let rows = std::mem::take(&mut self.rows);
+        let turns = std::mem::take(&mut self.turns);
+        self.bytes = 0;
         let columns = match &self.output {
             ScanOutput::Columns(columns) => columns,
             ScanOutput::Keys => return self.scanned_rows(&pieces, rows, false),
             ScanOutput::Rows => return self.scanned_rows(&pieces, rows, true),
         };
-        let arrays = if columns.is_empty() { Vec::new() } else { self.columns(columns, &pieces)? };
+        let arrays = if columns.is_empty() { Vec::new() } else { self.columns(columns, &pieces, turns)? };
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let batch = RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options);
         // The arrays come from this crate's own decoders: a wrong type or length is a bug there, not in the data.
@@ -130,62 +104,97 @@ impl BatchBuilder {
 
     fn scanned_rows(&self, pieces: &[Piece], rows: usize, with_rows: bool) -> Result<ScanBatch, PageError> {
         let mut out = Vec::with_capacity(rows);
-        for piece in pieces {
-            for entry in piece.entries.in_order(self.direction) {
-                let row = if with_rows { piece.unit.row(entry) } else { Ok(Default::default()) };
-                let row = row.map_err(|what| piece.unit.describe(what))?;
-                out.push(ScannedRow { key: piece.unit.key(entry), lsn: piece.unit.lsn(entry), row });
+        let backward = self.direction == Direction::Backward;
+        for Piece { unit, entries } in pieces {
+            let mut add = |entry: usize| -> Result<(), PageError> {
+                let row = if with_rows { unit.row(entry) } else { Ok(Default::default()) };
+                let row = row.map_err(|what| unit.describe(what))?;
+                out.push(ScannedRow { key: unit.key(entry), lsn: unit.lsn(entry), row });
+                Ok(())
+            };
+            if backward {
+                entries.iter().rev().try_for_each(&mut add)?
+            } else {
+                entries.iter().try_for_each(&mut add)?
             }
         }
         Ok(ScanBatch::Rows(out))
     }
 
-    fn columns(&self, columns: &[ScanColumn], pieces: &[Piece]) -> Result<Vec<ArrayRef>, PageError> {
-        let mut decoded: Vec<&[ArrayRef]> = Vec::with_capacity(pieces.len());
-        for piece in pieces {
-            decoded.push(piece.unit.arrays(columns).map_err(|what| piece.unit.describe(what))?);
-        }
+    fn columns(&self, columns: &[ScanColumn], pieces: &[Piece], turns: usize) -> Result<Vec<ArrayRef>, PageError> {
         let rows: usize = pieces.iter().map(|piece| piece.entries.len()).sum();
-        let runs = pieces.iter().all(|piece| matches!(piece.entries, Entries::Run(_)));
-        let long_runs = runs && self.direction == Direction::Forward && rows >= pieces.len() * SLICE_ENTRIES_MIN;
-        let mut out = Vec::with_capacity(columns.len());
-        for at in 0..columns.len() {
-            let array = if long_runs { concatenated(pieces, &decoded, at) } else { self.picked(pieces, &decoded, at) };
-            out.push(array.map_err(|error| PageError::BadRequest(format!("ask for smaller batches: {error}")))?);
+        if rows < turns * TURN_ENTRIES_MIN {
+            return self.picked(columns, pieces);
         }
-        Ok(out)
+        if self.direction == Direction::Forward {
+            return appended(columns, pieces.iter(), rows);
+        }
+        let ascending = appended(columns, pieces.iter().rev(), rows)?;
+        let indices = UInt32Array::from_iter_values((0..rows as u32).rev());
+        ascending.iter().map(|array| arrow::compute::take(array, &indices, None).map_err(too_large)).collect()
     }
 
     /// Every value by its place: for scattered entries.
-    fn picked(&self, pieces: &[Piece], decoded: &[&[ArrayRef]], at: usize) -> arrow::error::Result<ArrayRef> {
-        // Pieces of one unit share its array.
-        let mut arrays: Vec<&dyn arrow::array::Array> = Vec::new();
-        let mut units: Vec<*const Unit> = Vec::new();
-        let mut places = Vec::new();
-        for (piece, columns) in pieces.iter().zip(decoded) {
-            let unit = Arc::as_ptr(&piece.unit);
-            let array = units.iter().rposition(|known| *known == unit).unwrap_or_else(|| {
-                units.push(unit);
-                arrays.push(&columns[at]);
-                arrays.len() - 1
+    fn picked(&self, columns: &[ScanColumn], pieces: &[Piece]) -> Result<Vec<ArrayRef>, PageError> {
+        // The units in question, with the span of entries that is wanted of each.
+        let mut units: Vec<(&Arc<Unit>, usize, usize)> = Vec::new();
+        let mut unit_of_piece = Vec::with_capacity(pieces.len());
+        for piece in pieces {
+            let at = units.iter().rposition(|known| Arc::ptr_eq(known.0, &piece.unit)).unwrap_or_else(|| {
+                units.push((&piece.unit, usize::MAX, 0));
+                units.len() - 1
             });
-            places.extend(piece.entries.in_order(self.direction).map(|entry| (array, entry)));
+            let (_, low, high) = &mut units[at];
+            for entry in piece.entries.iter() {
+                (*low, *high) = ((*low).min(entry), (*high).max(entry + 1));
+            }
+            unit_of_piece.push(at);
         }
-        arrow::compute::interleave(&arrays, &places)
+        let mut decoded = Vec::with_capacity(units.len());
+        for (unit, low, high) in &units {
+            let piece = Piece { unit: (*unit).clone(), entries: Entries::Run(*low..*high) };
+            decoded.push(appended(columns, std::iter::once(&piece), high - low)?);
+        }
+        let mut places = Vec::new();
+        for (piece, at) in pieces.iter().zip(unit_of_piece) {
+            let place = |entry: usize| (at, entry - units[at].1);
+            match self.direction {
+                Direction::Forward => places.extend(piece.entries.iter().map(place)),
+                Direction::Backward => places.extend(piece.entries.iter().rev().map(place)),
+            }
+        }
+        let interleaved = (0..columns.len()).map(|column| {
+            let arrays: Vec<&dyn Array> = decoded.iter().map(|arrays| &*arrays[column]).collect();
+            arrow::compute::interleave(&arrays, &places).map_err(too_large)
+        });
+        interleaved.collect()
     }
 }
 
-fn concatenated(pieces: &[Piece], decoded: &[&[ArrayRef]], at: usize) -> arrow::error::Result<ArrayRef> {
-    let slices: Vec<ArrayRef> = pieces
-        .iter()
-        .zip(decoded)
-        .filter_map(|(piece, columns)| match &piece.entries {
-            Entries::Run(run) => Some(columns[at].slice(run.start, run.len())),
-            Entries::List(_) => None,
-        })
-        .collect();
-    match &slices[..] {
-        [only] => Ok(only.clone()),
-        many => arrow::compute::concat(&many.iter().map(|slice| &**slice).collect::<Vec<_>>()),
+/// The columns of all pieces, one after the other.
+fn appended<'a>(
+    columns: &[ScanColumn],
+    pieces: impl Iterator<Item = &'a Piece>,
+    rows: usize,
+) -> Result<Vec<ArrayRef>, PageError> {
+    let mut pieces = pieces.peekable();
+    let mut shared: Vec<Option<ArrayRef>> = vec![None; columns.len()];
+    if let Some(Piece { unit, entries: Entries::Run(run) }) = pieces.peek().copied()
+        && run.len() == rows
+    {
+        for (array, column) in shared.iter_mut().zip(columns) {
+            *array = unit.shared(run, column).map_err(|what| unit.describe(what))?;
+        }
     }
+    let built = columns.iter().zip(&shared).filter(|(_, shared)| shared.is_none());
+    let mut builders: Vec<ColumnBuilder> = built.map(|(column, _)| ColumnBuilder::new(column, rows)).collect();
+    for Piece { unit, entries } in pieces {
+        unit.append(entries, &mut builders).map_err(|what| unit.describe(what))?;
+    }
+    let mut built = builders.into_iter().map(ColumnBuilder::finish);
+    Ok(shared.into_iter().filter_map(|shared| shared.or_else(|| built.next())).collect())
+}
+
+fn too_large(error: arrow::error::ArrowError) -> PageError {
+    PageError::BadRequest(format!("ask for smaller batches: {error}"))
 }

@@ -45,6 +45,9 @@ pub async fn get(
         }
     }
     metrics.keys_read.inc_by(keys.len() as u64);
+    if waiting.is_empty() {
+        return Ok(found);
+    }
     let fetches = waiting.into_iter().map(|(index, layer, block)| async move {
         let version = lookup_fetching(snapshot, metrics, &keys[index], lsn, layer, block).await?;
         Ok::<_, PageError>((index, version))
@@ -94,7 +97,8 @@ async fn lookup_fetching(
 }
 
 fn in_memtables(snapshot: &Snapshot, key: &Key, lsn: Lsn) -> Option<Found> {
-    let active = snapshot.active.get(key, lsn);
+    // An empty table is common where most is read and little written: no lock is taken for it.
+    let active = if snapshot.active.is_empty() { None } else { snapshot.active.get(key, lsn) };
     active.or_else(|| snapshot.frozen.iter().find_map(|frozen| frozen.table.get(key, lsn)))
 }
 

@@ -1,9 +1,12 @@
 //! Reads at an LSN: `get` for keys, `scan` for ranges. Both see one snapshot of the tablet from begin to end.
 
+mod ahead;
 mod batch;
-pub mod column;
+mod bounds;
+mod column;
 pub mod estimate;
 pub mod get;
+pub mod pool;
 pub mod scan;
 mod source;
 pub mod tablets;

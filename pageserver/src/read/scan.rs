@@ -14,6 +14,8 @@ use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+/// Units loaded in one turn, where they give no batch: bounds may leave few rows of many blocks.
+const UNITS_PER_TURN: usize = 16;
 /// Rows per batch, whatever was asked for.
 const BATCH_ROWS_MAX: usize = 65_536;
 
@@ -30,6 +32,9 @@ pub struct Scan {
     batch: BatchBuilder,
     batch_rows: usize,
     rows_left: u64,
+    begun: bool,
+    /// Units loaded since others had their turn.
+    units: usize,
 }
 
 /// Runs a scan on a snapshot that has the request's LSN. Work is done as batches are asked for.
@@ -47,6 +52,8 @@ pub fn scan(
         batch: BatchBuilder::new(request.output.clone(), request.direction),
         batch_rows: request.batch_rows.clamp(1, BATCH_ROWS_MAX),
         rows_left: request.limit.unwrap_or(u64::MAX),
+        begun: false,
+        units: 0,
         range: KeyRange::all(),
         sources: Vec::new(),
         nexts: Vec::new(),
@@ -57,12 +64,13 @@ pub fn scan(
     };
     stream::unfold(Some(scan), |scan| async move {
         let mut scan = scan?;
+        if scan.begun {
+            // A consumer that always has room would otherwise keep its thread until the scan ends.
+            tokio::task::yield_now().await;
+        }
+        scan.begun = true;
         match scan.next_batch().await {
-            Ok(Some(batch)) => {
-                // A consumer that always has room would otherwise keep its thread until the scan ends.
-                tokio::task::yield_now().await;
-                Some((Ok(batch), Some(scan)))
-            }
+            Ok(Some(batch)) => Some((Ok(batch), Some(scan))),
             Ok(None) => None,
             Err(error) => Some((Err(error), None)),
         }
@@ -72,7 +80,7 @@ pub fn scan(
 
 impl Scan {
     async fn next_batch(&mut self) -> Result<Option<ScanBatch>, PageError> {
-        while self.batch.rows() < self.batch_rows && self.rows_left > 0 {
+        while self.batch.rows() < self.batch_rows && !self.batch.is_full() && self.rows_left > 0 {
             if !self.step().await? && !self.open_next_range() {
                 break;
             }
@@ -161,9 +169,13 @@ impl Scan {
         let direction = self.request.direction;
         let (until, older) = self.sources.split_at_mut(at + 1);
         let Some(source) = until.last_mut() else { return Ok(()) };
+        self.units += 1;
+        if self.units.is_multiple_of(UNITS_PER_TURN) {
+            tokio::task::yield_now().await;
+        }
         let bounds = &self.request.bounds;
         if bounds.is_empty() || !source.skip_excluded(bounds, older, &self.metrics) {
-            source.load(&self.range, self.request.lsn, direction).await?;
+            source.load(&self.range, self.request.lsn, direction, bounds).await?;
         }
         self.nexts[at] = self.sources[at].next(direction);
         Ok(())

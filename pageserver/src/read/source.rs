@@ -1,7 +1,9 @@
 //! Sources of a scan: a memtable, or a sorted run of layers. Each gives its units one after the other.
 
+use super::ahead::{Ahead, BlockAt};
 use super::unit::Unit;
 use crate::layer::Layer;
+use crate::layer::format::BlockEntry;
 use crate::memtable::Memtable;
 use crate::metrics::Metrics;
 use common::id::Lsn;
@@ -29,7 +31,8 @@ enum Kind {
     Layers {
         layers: Vec<Arc<Layer>>,
         /// Blocks not read yet, as (layer, block), in reading order, the next one last.
-        blocks: Vec<(u32, u32)>,
+        blocks: Vec<BlockAt>,
+        ahead: Ahead,
     },
 }
 
@@ -65,7 +68,8 @@ impl Source {
         if direction == Direction::Forward {
             blocks.reverse();
         }
-        Source { kind: Kind::Layers { layers, blocks }, unit: None }
+        let ahead = Ahead::new(blocks.len());
+        Source { kind: Kind::Layers { layers, blocks, ahead }, unit: None }
     }
 
     pub fn next(&self, direction: Direction) -> Next {
@@ -79,7 +83,7 @@ impl Source {
                 Direction::Forward => Next::Bound(rest.start.clone()),
                 Direction::Backward => Next::Bound(rest.end.clone()),
             },
-            Kind::Layers { layers, blocks } => match blocks.last() {
+            Kind::Layers { layers, blocks, .. } => match blocks.last() {
                 None => Next::End,
                 Some((layer, block)) => {
                     let entry = &layers[*layer as usize].index.blocks[*block as usize];
@@ -90,7 +94,13 @@ impl Source {
     }
 
     /// Reads the next unit that has entries, or comes to its end.
-    pub async fn load(&mut self, range: &KeyRange, lsn: Lsn, direction: Direction) -> Result<(), PageError> {
+    pub async fn load(
+        &mut self,
+        range: &KeyRange,
+        lsn: Lsn,
+        direction: Direction,
+        bounds: &[ColumnBound],
+    ) -> Result<(), PageError> {
         let unit = match &mut self.kind {
             Kind::Memtable { table, rest, chunk_keys } => {
                 let Some(wanted) = rest.clone() else { return Ok(()) };
@@ -109,13 +119,14 @@ impl Source {
                 if direction == Direction::Backward {
                     versions.reverse();
                 }
-                Unit::of_rows(versions)
+                Unit::of_rows(versions, bounds)
             }
-            Kind::Layers { layers, blocks } => {
-                let Some((layer, number)) = blocks.pop() else { return Ok(()) };
-                let (layer, number) = (layers[layer as usize].clone(), number as usize);
-                let block = layer.block(number).await?;
-                Unit::of_block(layer, number, block, range, lsn)
+            Kind::Layers { layers, blocks, ahead } => {
+                let Some(at) = blocks.pop() else { return Ok(()) };
+                let wanted = |at: BlockAt| !bounds.iter().any(|bound| excludes(entry(layers, at), bound));
+                let block = ahead.take(layers, at, blocks, wanted).await?;
+                let (layer, number) = (layers[at.0 as usize].clone(), at.1 as usize);
+                Unit::of_block(layer, number, block, range, lsn, bounds)?
             }
         };
         let entries = unit.entries();
@@ -126,15 +137,12 @@ impl Source {
     /// Passes over the next block where no row of it can meet `bounds` and no source of `older` has keys in its range,
     /// whose versions it may hide.
     pub fn skip_excluded(&mut self, bounds: &[ColumnBound], older: &[Source], metrics: &Metrics) -> bool {
-        let Kind::Layers { layers, blocks } = &mut self.kind else { return false };
-        let (None, Some((layer, block))) = (&self.unit, blocks.last()) else { return false };
-        let entry = &layers[*layer as usize].index.blocks[*block as usize];
-        let excludes = |bound: &ColumnBound| {
-            let mut of_column = entry.columns.iter().filter(|column| column.column == bound.column).peekable();
-            // A column that the block does not know at all reads as its default.
-            of_column.peek().is_some() && of_column.all(|column| column.excludes(bound))
-        };
-        if !bounds.iter().any(excludes) || older.iter().any(|source| source.has_keys_in(&entry.first, &entry.last)) {
+        let Kind::Layers { layers, blocks, .. } = &mut self.kind else { return false };
+        let (None, Some(at)) = (&self.unit, blocks.last()) else { return false };
+        let entry = entry(layers, *at);
+        if !bounds.iter().any(|bound| excludes(entry, bound))
+            || older.iter().any(|source| source.has_keys_in(&entry.first, &entry.last))
+        {
             return false;
         }
         blocks.pop();
@@ -152,9 +160,9 @@ impl Source {
         }
         match &self.kind {
             Kind::Memtable { rest, .. } => rest.is_some(),
-            Kind::Layers { layers, blocks } => {
+            Kind::Layers { layers, blocks, .. } => {
                 // Blocks lie in reading order; keys ascend along them or against them.
-                let entry = |at: &(u32, u32)| &layers[at.0 as usize].index.blocks[at.1 as usize];
+                let entry = |at: &BlockAt| entry(layers, *at);
                 let ascending =
                     blocks.first().zip(blocks.last()).is_some_and(|(a, b)| entry(a).first <= entry(b).first);
                 let at = if ascending {
@@ -166,6 +174,17 @@ impl Source {
             }
         }
     }
+}
+
+fn entry(layers: &[Arc<Layer>], at: BlockAt) -> &BlockEntry {
+    &layers[at.0 as usize].index.blocks[at.1 as usize]
+}
+
+/// Whether no row of a block can meet `bound`.
+fn excludes(entry: &BlockEntry, bound: &ColumnBound) -> bool {
+    let mut of_column = entry.columns.iter().filter(|column| column.column == bound.column).peekable();
+    // A column that the block does not know at all reads as its default.
+    of_column.peek().is_some() && of_column.all(|column| column.excludes(bound))
 }
 
 /// The key right after `key`.

@@ -3,13 +3,14 @@
 //! An entry is the newest version of a key at or below the scan's LSN. Tombstones are entries too: they hide what older
 //! sources have.
 
-use super::column;
+use super::bounds;
+use super::column::{self, ColumnBuilder, Rows};
 use crate::layer::{Block, FormatError, Layer, Version};
 use arrow::array::ArrayRef;
 use bytes::Bytes;
 use common::id::Lsn;
 use common::key::{Key, KeyRange};
-use common::service::page::ScanColumn;
+use common::service::page::{ColumnBound, Direction, PageError, ScanColumn};
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -26,7 +27,32 @@ pub struct Unit {
     tombstones: bool,
     keys: OnceLock<Vec<Key>>,
     keys_asked: AtomicUsize,
-    arrays: OnceLock<Vec<ArrayRef>>,
+    /// Entries that may meet the bounds of the scan; `None`: all.
+    meeting: Option<Vec<u32>>,
+}
+
+/// Some entries of a unit, ascending.
+#[derive(Debug, Clone)]
+pub enum Entries {
+    Run(Range<usize>),
+    List(Vec<u32>),
+}
+
+impl Entries {
+    pub fn len(&self) -> usize {
+        match self {
+            Entries::Run(run) => run.len(),
+            Entries::List(list) => list.len(),
+        }
+    }
+
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = usize> {
+        let (run, list) = match self {
+            Entries::Run(run) => (run.clone(), &[][..]),
+            Entries::List(list) => (0..0, &list[..]),
+        };
+        run.chain(list.iter().map(|entry| *entry as usize))
+    }
 }
 
 enum Content {
@@ -41,7 +67,11 @@ enum Content {
 
 impl Unit {
     /// `versions` ascend by key.
-    pub fn of_rows(versions: Vec<Version>) -> Unit {
+    pub fn of_rows(versions: Vec<Version>, bounds: &[ColumnBound]) -> Unit {
+        let meeting = (!bounds.is_empty()).then(|| {
+            let meeting = versions.iter().zip(0..).filter(|(version, _)| bounds::row_meets(version, bounds));
+            meeting.map(|(_, entry)| entry).collect()
+        });
         Unit {
             window: 0..versions.len(),
             tombstones: versions.iter().any(|version| version.row.is_none()),
@@ -49,12 +79,20 @@ impl Unit {
             selection: None,
             keys: OnceLock::new(),
             keys_asked: AtomicUsize::new(0),
-            arrays: OnceLock::new(),
+            meeting,
         }
     }
 
-    /// The entries of a block within `range` at `lsn`.
-    pub fn of_block(layer: Arc<Layer>, number: usize, block: Arc<Block>, range: &KeyRange, lsn: Lsn) -> Unit {
+    /// The entries of a block within `range` at `lsn`. All of them count in the merge; only those that may meet `bounds`
+    /// are handed on.
+    pub fn of_block(
+        layer: Arc<Layer>,
+        number: usize,
+        block: Arc<Block>,
+        range: &KeyRange,
+        lsn: Lsn,
+        bounds: &[ColumnBound],
+    ) -> Result<Unit, PageError> {
         let entry = &layer.index.blocks[number];
         let start = if entry.first >= range.start { 0 } else { block.keys().lower_bound(&range.start) };
         let whole = range.end.is_empty() || entry.last < range.end;
@@ -69,12 +107,29 @@ impl Unit {
             tombstones,
             keys: OnceLock::new(),
             keys_asked: AtomicUsize::new(0),
-            arrays: OnceLock::new(),
+            meeting: None,
         };
         if !all {
             unit.selection = Some(unit.select(lsn));
         }
-        unit
+        unit.meeting = unit.entries_meeting(bounds).map_err(|what| unit.describe(what))?;
+        Ok(unit)
+    }
+
+    fn entries_meeting(&self, bounds: &[ColumnBound]) -> Result<Option<Vec<u32>>, FormatError> {
+        let Content::Block { block, layer, number } = &self.content else { return Ok(None) };
+        if bounds.is_empty() || bounds::all_meet(&layer.index.blocks[*number].columns, bounds) {
+            return Ok(None);
+        }
+        let Some(mut rows) = bounds::select(block, &self.window, bounds)? else { return Ok(None) };
+        match &self.selection {
+            Some(selection) => Ok(Some(bounds::places(selection, &rows))),
+            None if rows.len() == self.window.len() => Ok(None),
+            None => {
+                rows.iter_mut().for_each(|row| *row -= self.window.start as u32);
+                Ok(Some(rows))
+            }
+        }
     }
 
     /// The first visible version of each key; versions of a key lie newest first.
@@ -167,9 +222,40 @@ impl Unit {
         self.lower_bound(key, to.saturating_sub(step).max(low), to)
     }
 
-    /// True where entries are rows without exception, so that a run of entries is a slice.
-    pub fn is_plain(&self) -> bool {
-        self.selection.is_none() && !self.tombstones
+    /// The first of the entries `[low, high)` that are rows and may meet the bounds, seen from one side, but no more than
+    /// `rows_max`; and how many entries that uses up.
+    pub fn rows_of(&self, low: usize, high: usize, rows_max: usize, direction: Direction) -> (Entries, usize) {
+        let forward = direction == Direction::Forward;
+        if self.meeting.is_none() && !self.tombstones {
+            let count = (high - low).min(rows_max);
+            let run = if forward { low..low + count } else { high - count..high };
+            return (Entries::Run(run), count);
+        }
+        let all = self.meeting.is_none().then(|| (low as u32..high as u32).collect::<Vec<u32>>());
+        let mut candidates = match (&self.meeting, &all) {
+            (Some(meeting), _) => {
+                let before = |limit: usize| meeting.partition_point(|entry| (*entry as usize) < limit);
+                &meeting[before(low)..before(high)]
+            }
+            (None, all) => all.as_deref().unwrap_or_default(),
+        };
+        let mut list = Vec::with_capacity(candidates.len().min(rows_max));
+        let mut used = high - low;
+        while let Some((entry, rest)) = if forward { candidates.split_first() } else { candidates.split_last() } {
+            if !self.is_tombstone(*entry as usize) {
+                if list.len() == rows_max {
+                    let entry = *entry as usize;
+                    used = if forward { entry - low } else { high - 1 - entry };
+                    break;
+                }
+                list.push(*entry);
+            }
+            candidates = rest;
+        }
+        if !forward {
+            list.reverse();
+        }
+        (Entries::List(list), used)
     }
 
     pub fn is_tombstone(&self, entry: usize) -> bool {
@@ -195,29 +281,49 @@ impl Unit {
         }
     }
 
-    /// One array per wanted column, with a value for each entry; those of tombstones mean nothing. Decoded once.
-    pub fn arrays(&self, columns: &[ScanColumn]) -> Result<&[ArrayRef], FormatError> {
-        if let Some(arrays) = self.arrays.get() {
-            return Ok(arrays);
-        }
-        let arrays = match &self.content {
-            Content::Rows(versions) => column::of_rows(versions, columns)?,
-            Content::Block { block, .. } => {
-                let whole = columns.iter().map(|column| column::of_block(block, column));
-                let whole = whole.collect::<Result<Vec<ArrayRef>, FormatError>>()?;
-                match &self.selection {
-                    None => whole.iter().map(|array| array.slice(self.window.start, self.window.len())).collect(),
-                    Some(selection) => column::select(&whole, selection)?,
-                }
+    /// Appends the wanted columns of some entries.
+    pub fn append(&self, entries: &Entries, columns: &mut [ColumnBuilder]) -> Result<(), FormatError> {
+        let block = match &self.content {
+            Content::Rows(versions) => {
+                return column::append_rows(columns, entries.iter().map(|entry| &versions[entry]));
+            }
+            Content::Block { block, .. } => block,
+        };
+        let listed: Vec<u32>;
+        let rows = match (entries, &self.selection) {
+            (Entries::Run(run), None) => Rows::Run(self.window.start + run.start..self.window.start + run.end),
+            (Entries::Run(run), Some(selection)) => Rows::List(&selection[run.clone()]),
+            (Entries::List(list), None) if self.window.start == 0 => Rows::List(list),
+            (Entries::List(list), _) => {
+                listed = list.iter().map(|entry| self.row_of(*entry as usize) as u32).collect();
+                Rows::List(&listed)
             }
         };
-        Ok(self.arrays.get_or_init(|| arrays))
+        columns.iter_mut().try_for_each(|column| column.append_block(block, &rows))
+    }
+
+    /// A column of a run of entries, where it can be handed on as it lies in the block.
+    pub fn shared(&self, run: &Range<usize>, wanted: &ScanColumn) -> Result<Option<ArrayRef>, FormatError> {
+        match (&self.content, &self.selection) {
+            (Content::Block { block, .. }, None) => {
+                column::shared_strings(block, wanted, &(self.window.start + run.start..self.window.start + run.end))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// About what an entry takes in a batch.
+    pub fn entry_bytes(&self) -> usize {
+        match &self.content {
+            Content::Rows(versions) => versions.last().and_then(|last| last.row.as_ref()).map_or(0, Bytes::len),
+            Content::Block { block, .. } => block.memory_bytes() / block.rows(),
+        }
     }
 
     /// Where the unit comes from, for an error message.
-    pub fn describe(&self, what: FormatError) -> common::service::page::PageError {
+    pub fn describe(&self, what: FormatError) -> PageError {
         match &self.content {
-            Content::Rows(_) => common::service::page::PageError::Corrupt(format!("a row in the memtable: {what}")),
+            Content::Rows(_) => PageError::Corrupt(format!("a row in the memtable: {what}")),
             Content::Block { layer, number, .. } => layer.corrupt(*number, what).into(),
         }
     }

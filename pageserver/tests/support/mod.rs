@@ -25,6 +25,7 @@ pub fn small_config() -> Config {
         level0_layers_max: 2,
         level1_bytes: 6 << 10,
         level_growth: 3,
+        scan_threads: 1,
         read_wait_max: Duration::from_secs(20),
         retention: Duration::from_secs(3600),
         delete_after: Duration::ZERO,

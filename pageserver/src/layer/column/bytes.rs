@@ -3,10 +3,12 @@
 //! Long data is compressed as one piece (lz4 or zstd) and expanded once, when the column is parsed; a parsed column
 //! lives in the block cache, so later point reads only slice.
 
-use super::integer::{self, IntegerColumn};
+use super::integer::{self, IntegerColumn, IntegerSeek};
 use super::{Cursor, FormatError};
 use bytes::Bytes;
 use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
 
 const CONSTANT: u8 = 0;
 const PLAIN: u8 = 1;
@@ -47,8 +49,24 @@ enum Kind {
 /// Strings back to back: string `i` is `data[offsets[i]..offsets[i + 1]]`.
 #[derive(Debug)]
 struct Plain {
-    offsets: Vec<i32>,
+    offsets: Arc<[i32]>,
     data: Bytes,
+}
+
+/// Reads of single values where strings lie back to back: an offset, then the string.
+#[derive(Debug)]
+pub struct StringSeek {
+    codes: Option<IntegerSeek>,
+    offsets: Arc<[i32]>,
+    data: Bytes,
+}
+
+impl StringSeek {
+    #[inline]
+    pub fn get(&self, index: usize) -> &[u8] {
+        let index = self.codes.as_ref().map_or(index, |codes| codes.get(index) as usize);
+        &self.data[self.offsets[index] as usize..self.offsets[index + 1] as usize]
+    }
 }
 
 /// Appends `values`; returns how many bytes the parsed column takes beyond the encoded ones.
@@ -150,10 +168,10 @@ impl Plain {
         if data.len() != data_len {
             return Err(FormatError("expanded data has the wrong length"));
         }
-        Ok(Plain { offsets, data })
+        Ok(Plain { offsets: offsets.into(), data })
     }
 
-    fn range(&self, index: usize) -> std::ops::Range<usize> {
+    fn range(&self, index: usize) -> Range<usize> {
         self.offsets[index] as usize..self.offsets[index + 1] as usize
     }
 }
@@ -180,6 +198,16 @@ impl BytesColumn {
         Ok(BytesColumn { rows, kind })
     }
 
+    /// The column for reads of single values, where its encoding allows fast ones. Indexes must be below the row count.
+    pub fn seek(&self) -> Option<StringSeek> {
+        let (codes, plain) = match &self.kind {
+            Kind::Constant(_) => return None,
+            Kind::Plain(plain) => (None, plain),
+            Kind::Dictionary { codes, values } => (Some(codes.seek()?), values),
+        };
+        Some(StringSeek { codes, offsets: plain.offsets.clone(), data: plain.data.clone() })
+    }
+
     #[inline]
     pub fn get(&self, index: usize) -> &[u8] {
         assert!(index < self.rows, "row out of range");
@@ -200,34 +228,95 @@ impl BytesColumn {
         }
     }
 
-    /// All strings back to back and their offsets, as Arrow wants them. Fails where a dictionary or a constant
-    /// would unfold to more than Arrow's offsets can address.
-    pub fn decode(&self) -> Result<(Vec<i32>, Bytes), FormatError> {
-        let mut offsets = Vec::with_capacity(self.rows + 1);
-        let mut data = Vec::new();
-        offsets.push(0);
+    /// All strings back to back and their offsets, as Arrow wants them, without a copy; `None` where they do not lie so.
+    pub fn shared(&self) -> Option<(&[i32], Bytes)> {
         match &self.kind {
-            Kind::Plain(plain) => return Ok((plain.offsets.clone(), plain.data.clone())),
+            Kind::Plain(plain) => Some((&plain.offsets, plain.data.clone())),
+            _ => None,
+        }
+    }
+
+    /// Appends the strings of some rows. Fails where a dictionary or a constant would unfold to more than Arrow's
+    /// offsets can address.
+    pub fn decode_range(&self, rows: Range<usize>, out: &mut StringsOut) -> Result<(), FormatError> {
+        assert!(rows.start <= rows.end && rows.end <= self.rows, "rows out of range");
+        match &self.kind {
+            Kind::Plain(plain) => {
+                let offsets = &plain.offsets[rows.start..=rows.end];
+                let (first, last) = (offsets[0], offsets[offsets.len() - 1]);
+                let shift = out.grow(&plain.data[first as usize..last as usize])? - first;
+                out.offsets.extend(offsets[1..].iter().map(|offset| offset + shift));
+            }
             Kind::Constant(value) => {
-                if value.len().saturating_mul(self.rows) > COLUMN_BYTES_MAX {
-                    return Err(FormatError("a column unfolds to more than a gigabyte"));
-                }
-                for row in 1..=self.rows {
-                    data.extend_from_slice(value);
-                    offsets.push((row * value.len()) as i32);
+                for _ in rows {
+                    out.push(value)?;
                 }
             }
             Kind::Dictionary { codes, values } => {
-                for code in codes.decode(|code| code as usize) {
-                    data.extend_from_slice(&values.data[values.range(code)]);
-                    if data.len() > COLUMN_BYTES_MAX {
-                        return Err(FormatError("a column unfolds to more than a gigabyte"));
-                    }
-                    offsets.push(data.len() as i32);
+                let mut row_codes = Vec::new();
+                codes.decode_range(rows, &mut row_codes, |code| code as usize);
+                for code in row_codes {
+                    out.push(&values.data[values.range(code)])?;
                 }
             }
         }
-        Ok((offsets, data.into()))
+        Ok(())
+    }
+
+    /// Appends the strings of `rows`, which ascend.
+    pub fn gather(&self, rows: &[u32], out: &mut StringsOut) -> Result<(), FormatError> {
+        rows.iter().try_for_each(|row| out.push(self.get(*row as usize)))
+    }
+
+    /// Appends those of `rows` whose string is wanted; strings of a dictionary are judged once.
+    pub fn select(&self, rows: Range<usize>, out: &mut Vec<u32>, wanted: impl Fn(&[u8]) -> bool) {
+        assert!(rows.start <= rows.end && rows.end <= self.rows, "rows out of range");
+        match &self.kind {
+            Kind::Constant(value) => {
+                if wanted(value) {
+                    out.extend(rows.map(|row| row as u32));
+                }
+            }
+            Kind::Dictionary { codes, values } => {
+                let count = values.offsets.len() - 1;
+                let wanted: Vec<bool> = (0..count).map(|code| wanted(&values.data[values.range(code)])).collect();
+                codes.select(rows, out, |code| wanted[code as usize]);
+            }
+            Kind::Plain(plain) => {
+                out.extend(rows.filter(|row| wanted(&plain.data[plain.range(*row)])).map(|row| row as u32));
+            }
+        }
+    }
+}
+
+/// Strings being gathered in Arrow's form.
+#[derive(Debug)]
+pub struct StringsOut {
+    pub offsets: Vec<i32>,
+    pub data: Vec<u8>,
+}
+
+impl StringsOut {
+    pub fn new(rows: usize) -> StringsOut {
+        let mut offsets = Vec::with_capacity(rows + 1);
+        offsets.push(0);
+        StringsOut { offsets, data: Vec::new() }
+    }
+
+    pub fn push(&mut self, value: &[u8]) -> Result<(), FormatError> {
+        self.grow(value)?;
+        self.offsets.push(self.data.len() as i32);
+        Ok(())
+    }
+
+    /// Appends bytes; returns where they begin.
+    fn grow(&mut self, bytes: &[u8]) -> Result<i32, FormatError> {
+        let start = self.data.len();
+        if start + bytes.len() > COLUMN_BYTES_MAX {
+            return Err(FormatError("a column unfolds to more than a gigabyte"));
+        }
+        self.data.extend_from_slice(bytes);
+        Ok(start as i32)
     }
 }
 
@@ -241,13 +330,33 @@ mod tests {
         encode(values, compression, &mut encoded);
         let kind = encoded[0];
         let column = BytesColumn::parse(&encoded.into(), values.len()).unwrap();
-        let (offsets, data) = column.decode().unwrap();
         for (index, value) in values.iter().enumerate() {
             assert_eq!(column.get(index), *value);
             assert_eq!(column.get_shared(index), *value);
-            assert_eq!(&data[offsets[index] as usize..offsets[index + 1] as usize], *value);
+            assert!(column.seek().is_none_or(|seek| seek.get(index) == *value));
         }
+        if let Some((offsets, data)) = column.shared() {
+            assert_eq!(strings(offsets, &data), values);
+        }
+        let (count, pivot) = (values.len(), values[values.len() / 2]);
+        let mut out = StringsOut::new(0);
+        let mut expected = Vec::new();
+        for range in [0..count, count / 3..count, count / 2..count / 2] {
+            column.decode_range(range.clone(), &mut out).unwrap();
+            expected.extend(&values[range.clone()]);
+            let mut selected = Vec::new();
+            column.select(range.clone(), &mut selected, |value| value <= pivot);
+            let wanted: Vec<u32> = range.filter(|row| values[*row] <= pivot).map(|row| row as u32).collect();
+            assert_eq!(selected, wanted);
+            column.gather(&selected, &mut out).unwrap();
+            expected.extend(selected.iter().map(|row| values[*row as usize]));
+        }
+        assert_eq!(strings(&out.offsets, &out.data), expected);
         kind
+    }
+
+    fn strings<'a>(offsets: &[i32], data: &'a [u8]) -> Vec<&'a [u8]> {
+        offsets.windows(2).map(|pair| &data[pair[0] as usize..pair[1] as usize]).collect()
     }
 
     #[test]
@@ -281,7 +390,7 @@ mod tests {
             encoded[at] = to;
             if let Ok(column) = BytesColumn::parse(&encoded.into(), values.len()) {
                 column.get(values.len() - 1);
-                let _ = column.decode();
+                let _ = column.decode_range(0..values.len(), &mut StringsOut::new(0));
             }
         }
     }

@@ -3,10 +3,14 @@
 //! The encoder measures each encoding and takes the smallest, with a preference for those that seek fastest. Values
 //! travel as raw 64 bits; only the choice of a base needs to know whether they are signed.
 
+mod encode;
+
 use super::bits;
 use super::{Cursor, FormatError};
 use bytes::Bytes;
-use std::collections::HashMap;
+pub use encode::encode;
+use std::ops::Range;
+use std::sync::Arc;
 
 const CONSTANT: u8 = 0;
 const PLAIN: u8 = 1;
@@ -35,8 +39,27 @@ enum Kind {
     Plain(Bytes),
     Packed { base: u64, width: u32, packed: Bytes },
     Runs { ends: Vec<u32>, values: Vec<u64> },
-    Dictionary { values: Vec<u64>, width: u32, codes: Bytes },
+    Dictionary { values: Arc<[u64]>, width: u32, codes: Bytes },
     Delta { headers: Bytes, packed: Bytes },
+}
+
+/// The encodings that find a value with one or two reads, alone: a column of them is no larger than a cache line.
+#[derive(Debug)]
+pub enum IntegerSeek {
+    Constant(u64),
+    Packed { base: u64, width: u32, packed: Bytes },
+    Dictionary { values: Arc<[u64]>, width: u32, codes: Bytes },
+}
+
+impl IntegerSeek {
+    #[inline]
+    pub fn get(&self, index: usize) -> u64 {
+        match self {
+            IntegerSeek::Constant(value) => *value,
+            IntegerSeek::Packed { base, width, packed } => base.wrapping_add(bits::get(packed, *width, index)),
+            IntegerSeek::Dictionary { values, width, codes } => values[bits::get(codes, *width, index) as usize],
+        }
+    }
 }
 
 struct Frame<'a> {
@@ -44,152 +67,6 @@ struct Frame<'a> {
     step_min: u64,
     width: u32,
     steps: &'a [u8],
-}
-
-/// Appends `values` in the smallest encoding. `signed` says how their order is meant.
-pub fn encode(values: &[u64], signed: bool, out: &mut Vec<u8>) {
-    let plan = Plan::of(values, signed);
-    match plan {
-        Plan::Constant => {
-            out.push(CONSTANT);
-            out.extend(values.first().copied().unwrap_or(0).to_le_bytes());
-        }
-        Plan::Plain => {
-            out.push(PLAIN);
-            values.iter().for_each(|value| out.extend(value.to_le_bytes()));
-        }
-        Plan::Packed { base, width } => {
-            out.push(PACKED);
-            out.extend(base.to_le_bytes());
-            out.push(width as u8);
-            bits::pack(values.iter().map(|value| value.wrapping_sub(base)), values.len(), width, out);
-        }
-        Plan::Runs { runs } => {
-            out.push(RUNS);
-            out.extend((runs as u32).to_le_bytes());
-            let last_of_run = |index: &usize| values.get(index + 1) != Some(&values[*index]);
-            (0..values.len()).filter(last_of_run).for_each(|index| out.extend((index as u32 + 1).to_le_bytes()));
-            (0..values.len()).filter(last_of_run).for_each(|index| out.extend(values[index].to_le_bytes()));
-        }
-        Plan::Dictionary { distinct } => {
-            let codes: HashMap<u64, u64> = distinct.iter().zip(0..).map(|(value, code)| (*value, code)).collect();
-            out.push(DICTIONARY);
-            out.extend((distinct.len() as u16).to_le_bytes());
-            distinct.iter().for_each(|value| out.extend(value.to_le_bytes()));
-            let width = bits::width_for(distinct.len() as u64 - 1);
-            out.push(width as u8);
-            bits::pack(values.iter().map(|value| codes[value]), values.len(), width, out);
-        }
-        Plan::Delta => encode_delta(values, out),
-    }
-}
-
-enum Plan {
-    Constant,
-    Plain,
-    Packed { base: u64, width: u32 },
-    Runs { runs: usize },
-    Dictionary { distinct: Vec<u64> },
-    Delta,
-}
-
-impl Plan {
-    fn of(values: &[u64], signed: bool) -> Plan {
-        let Some(first) = values.first() else { return Plan::Constant };
-        let bias = if signed { 1 << 63 } else { 0 };
-        let (mut low, mut high, mut runs) = (first ^ bias, first ^ bias, 1usize);
-        for pair in values.windows(2) {
-            low = low.min(pair[1] ^ bias);
-            high = high.max(pair[1] ^ bias);
-            runs += usize::from(pair[0] != pair[1]);
-        }
-        if low == high {
-            return Plan::Constant;
-        }
-        let width = bits::width_for(high - low);
-        let (mut best, mut bytes) = if width <= bits::WIDTH_BITS_MAX {
-            (Plan::Packed { base: low ^ bias, width }, bits::packed_bytes(values.len(), width))
-        } else {
-            (Plan::Plain, values.len() * 8)
-        };
-        // Another encoding has to save an eighth: packed values are the fastest to seek.
-        let mut offer = |plan: Plan, plan_bytes: usize| {
-            if plan_bytes + plan_bytes / 8 < bytes {
-                (best, bytes) = (plan, plan_bytes);
-            }
-        };
-        offer(Plan::Runs { runs }, 4 + runs * 12);
-        if width > 8
-            && let Some(distinct) = distinct_values(values)
-        {
-            let code_width = bits::width_for(distinct.len() as u64 - 1);
-            let size = 3 + distinct.len() * 8 + bits::packed_bytes(values.len(), code_width);
-            offer(Plan::Dictionary { distinct }, size);
-        }
-        if width > 8 {
-            // A seek into uneven deltas walks half a frame: they have to save a lot.
-            let (size, even) = delta_bytes(values);
-            offer(Plan::Delta, if even { size } else { size * 4 });
-        }
-        best
-    }
-}
-
-/// The distinct values in order of appearance; `None` if there are too many.
-fn distinct_values(values: &[u64]) -> Option<Vec<u64>> {
-    let mut seen = HashMap::new();
-    let mut distinct = Vec::new();
-    for value in values {
-        if seen.insert(*value, ()).is_none() {
-            distinct.push(*value);
-            if distinct.len() > DICTIONARY_VALUES_MAX {
-                return None;
-            }
-        }
-    }
-    Some(distinct)
-}
-
-/// Smallest step of a frame, and the width of what the steps are above it: 0 where all are equal. Steps are signed.
-fn frame_steps(frame: &[u64]) -> (u64, u32) {
-    let steps = || frame.windows(2).map(|pair| pair[1].wrapping_sub(pair[0]) as i64);
-    let (low, high) = (steps().min().unwrap_or(0), steps().max().unwrap_or(0));
-    if low == high {
-        return (low as u64, 0);
-    }
-    (low as u64, bits::width_for((high as u64).wrapping_sub(low as u64)))
-}
-
-/// Size of the delta encoding, and whether all frames are arithmetic sequences.
-fn delta_bytes(values: &[u64]) -> (usize, bool) {
-    let (mut total, mut even) = (0, true);
-    for frame in values.chunks(FRAME_ROWS) {
-        let (_, width) = frame_steps(frame);
-        if width > bits::WIDTH_BITS_MAX {
-            // Too wide for this encoding: never the smallest.
-            return (values.len() * 16, false);
-        }
-        even &= width == 0;
-        total += FRAME_HEADER_BYTES + if width == 0 { 0 } else { bits::packed_bytes(frame.len() - 1, width) };
-    }
-    (total, even)
-}
-
-fn encode_delta(values: &[u64], out: &mut Vec<u8>) {
-    out.push(DELTA);
-    let mut packed = Vec::new();
-    for frame in values.chunks(FRAME_ROWS) {
-        let (step_min, width) = frame_steps(frame);
-        out.extend(frame[0].to_le_bytes());
-        out.extend(step_min.to_le_bytes());
-        out.push(width as u8);
-        out.extend((packed.len() as u32).to_le_bytes());
-        if width > 0 {
-            let steps = frame.windows(2).map(|pair| pair[1].wrapping_sub(pair[0]).wrapping_sub(step_min));
-            bits::pack(steps, frame.len() - 1, width, &mut packed);
-        }
-    }
-    out.extend(packed);
 }
 
 impl IntegerColumn {
@@ -217,6 +94,9 @@ impl IntegerColumn {
             }
             DICTIONARY => {
                 let size = usize::from(cursor.u16()?);
+                if size > DICTIONARY_VALUES_MAX {
+                    return Err(FormatError("a dictionary has the wrong size"));
+                }
                 let values = (0..size).map(|_| cursor.u64()).collect::<Result<Vec<u64>, _>>()?;
                 let width = u32::from(cursor.u8()?);
                 bits::check(cursor.rest(), rows, width)?;
@@ -224,7 +104,7 @@ impl IntegerColumn {
                 if (0..rows).any(|index| bits::get(&codes, width, index) as usize >= size) {
                     return Err(FormatError("a dictionary code is out of range"));
                 }
-                Kind::Dictionary { values, width, codes }
+                Kind::Dictionary { values: values.into(), width, codes }
             }
             DELTA => {
                 let headers = cursor.take(rows.div_ceil(FRAME_ROWS) * FRAME_HEADER_BYTES)?;
@@ -265,6 +145,20 @@ impl IntegerColumn {
         }
     }
 
+    /// The column for reads of single values, where its encoding allows fast ones. Indexes must be below the row count.
+    pub fn seek(&self) -> Option<IntegerSeek> {
+        Some(match &self.kind {
+            Kind::Constant(value) => IntegerSeek::Constant(*value),
+            Kind::Packed { base, width, packed } => {
+                IntegerSeek::Packed { base: *base, width: *width, packed: packed.clone() }
+            }
+            Kind::Dictionary { values, width, codes } => {
+                IntegerSeek::Dictionary { values: values.clone(), width: *width, codes: codes.clone() }
+            }
+            Kind::Plain(_) | Kind::Runs { .. } | Kind::Delta { .. } => return None,
+        })
+    }
+
     #[inline]
     pub fn get(&self, index: usize) -> u64 {
         assert!(index < self.rows, "row out of range");
@@ -289,36 +183,160 @@ impl IntegerColumn {
     /// All values, each passed through `map`.
     pub fn decode<T>(&self, map: impl Fn(u64) -> T) -> Vec<T> {
         let mut out = Vec::with_capacity(self.rows);
+        self.decode_range(0..self.rows, &mut out, map);
+        out
+    }
+
+    /// Appends the values of some rows, each passed through `map`.
+    pub fn decode_range<T>(&self, rows: Range<usize>, out: &mut Vec<T>, map: impl Fn(u64) -> T) {
+        assert!(rows.start <= rows.end && rows.end <= self.rows, "rows out of range");
+        out.reserve(rows.len());
         match &self.kind {
-            Kind::Constant(value) => out.extend((0..self.rows).map(|_| map(*value))),
-            Kind::Plain(values) => out.extend((0..self.rows).map(|index| map(plain(values, index)))),
+            Kind::Constant(value) => out.extend(rows.map(|_| map(*value))),
+            Kind::Plain(values) => {
+                let (values, _) = values[rows.start * 8..rows.end * 8].as_chunks::<8>();
+                out.extend(values.iter().map(|value| map(u64::from_le_bytes(*value))));
+            }
             Kind::Packed { base, width, packed } => {
-                bits::unpack(packed, *width, 0, self.rows, &mut out, |value| map(base.wrapping_add(value)));
+                bits::unpack(packed, *width, rows.start, rows.len(), out, |value| map(base.wrapping_add(value)));
             }
             Kind::Runs { ends, values } => {
-                for (end, value) in ends.iter().zip(values) {
-                    while out.len() < *end as usize {
-                        out.push(map(*value));
+                let first = ends.partition_point(|end| *end as usize <= rows.start);
+                let mut at = rows.start;
+                for (end, value) in ends[first..].iter().zip(&values[first..]) {
+                    let end = (*end as usize).min(rows.end);
+                    out.extend((at..end).map(|_| map(*value)));
+                    at = end;
+                    if at == rows.end {
+                        break;
                     }
                 }
             }
             Kind::Dictionary { values, width, codes } => {
-                bits::unpack(codes, *width, 0, self.rows, &mut out, |code| map(values[code as usize]));
+                bits::unpack(codes, *width, rows.start, rows.len(), out, |code| map(values[code as usize]));
             }
             Kind::Delta { headers, packed } => {
-                for number in 0..self.rows.div_ceil(FRAME_ROWS) {
-                    let frame = frame(headers, packed, number);
-                    let mut value = frame.first;
-                    out.push(map(value));
-                    for step in 0..(self.rows - number * FRAME_ROWS).min(FRAME_ROWS) - 1 {
-                        let above = if frame.width == 0 { 0 } else { bits::get(frame.steps, frame.width, step) };
-                        value = value.wrapping_add(frame.step_min).wrapping_add(above);
-                        out.push(map(value));
-                    }
+                let mut frame_values = Vec::with_capacity(FRAME_ROWS);
+                for number in rows.start / FRAME_ROWS..rows.end.div_ceil(FRAME_ROWS) {
+                    let first = number * FRAME_ROWS;
+                    let wanted = rows.start.max(first) - first..rows.end.min(first + FRAME_ROWS) - first;
+                    frame_values.clear();
+                    frame(headers, packed, number).decode(wanted.end, &mut frame_values);
+                    out.extend(frame_values[wanted].iter().map(|value| map(*value)));
                 }
             }
         }
-        out
+    }
+
+    /// Appends the values of some rows as they are.
+    pub fn decode_words(&self, rows: Range<usize>, out: &mut Vec<u64>) {
+        match &self.kind {
+            Kind::Packed { base, width, packed } => {
+                assert!(rows.start <= rows.end && rows.end <= self.rows, "rows out of range");
+                bits::unpack_words(packed, *width, *base, rows.start, rows.len(), out);
+            }
+            _ => self.decode_range(rows, out, |value| value),
+        }
+    }
+
+    /// Appends the values of `rows`, which ascend, each passed through `map`.
+    pub fn gather<T>(&self, rows: &[u32], out: &mut Vec<T>, map: impl Fn(u64) -> T) {
+        let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return };
+        let span = *first as usize..*last as usize + 1;
+        // A seek into deltas or runs costs a multiple of a value's share in decoding all of them.
+        let dense = match &self.kind {
+            Kind::Constant(_) | Kind::Plain(_) | Kind::Packed { .. } | Kind::Dictionary { .. } => 3,
+            Kind::Runs { .. } | Kind::Delta { .. } => 32,
+        };
+        if span.len() > rows.len() * dense {
+            out.extend(rows.iter().map(|row| map(self.get(*row as usize))));
+            return;
+        }
+        let mut values = Vec::new();
+        self.decode_words(span.clone(), &mut values);
+        out.extend(rows.iter().map(|row| map(values[*row as usize - span.start])));
+    }
+
+    /// Appends those of `rows` whose value is wanted. Values that repeat are judged once where the encoding knows.
+    pub fn select(&self, rows: Range<usize>, out: &mut Vec<u32>, wanted: impl Fn(u64) -> bool) {
+        assert!(rows.start <= rows.end && rows.end <= self.rows, "rows out of range");
+        match &self.kind {
+            Kind::Constant(value) => {
+                if wanted(*value) {
+                    out.extend(rows.map(|row| row as u32));
+                }
+            }
+            Kind::Packed { base, width, packed } => {
+                let mut at = rows.start;
+                bits::for_each_group(packed, *width, rows.start, rows.len(), |group, count| {
+                    push_wanted(&group[..count], at, out, |value| wanted(base.wrapping_add(value)));
+                    at += count;
+                });
+            }
+            Kind::Dictionary { values, width, codes } => {
+                let mut wanted_codes = [false; DICTIONARY_VALUES_MAX];
+                for (code, value) in values.iter().enumerate().take(DICTIONARY_VALUES_MAX) {
+                    wanted_codes[code] = wanted(*value);
+                }
+                let mut at = rows.start;
+                bits::for_each_group(codes, *width, rows.start, rows.len(), |group, count| {
+                    push_wanted(&group[..count], at, out, |code| wanted_codes[code as usize % DICTIONARY_VALUES_MAX]);
+                    at += count;
+                });
+            }
+            Kind::Runs { ends, values } => {
+                let mut at = rows.start;
+                for run in ends.partition_point(|end| *end as usize <= rows.start)..ends.len() {
+                    let end = (ends[run] as usize).min(rows.end);
+                    if wanted(values[run]) {
+                        out.extend((at..end).map(|row| row as u32));
+                    }
+                    at = end;
+                    if at == rows.end {
+                        break;
+                    }
+                }
+            }
+            Kind::Plain(_) | Kind::Delta { .. } => {
+                let mut values = Vec::new();
+                self.decode_range(rows.clone(), &mut values, |value| value);
+                push_wanted(&values, rows.start, out, wanted);
+            }
+        }
+    }
+}
+
+/// Appends the numbers of the wanted values, counted from `first`. Without branches: what is wanted has no pattern.
+fn push_wanted(values: &[u64], first: usize, out: &mut Vec<u32>, wanted: impl Fn(u64) -> bool) {
+    for (group, first) in values.chunks(bits::GROUP).zip((first..).step_by(bits::GROUP)) {
+        let mut found = [0u32; bits::GROUP];
+        let mut count = 0;
+        for (index, value) in group.iter().enumerate() {
+            found[count % bits::GROUP] = (first + index) as u32;
+            count += usize::from(wanted(*value));
+        }
+        out.extend_from_slice(&found[..count]);
+    }
+}
+
+impl Frame<'_> {
+    /// Appends the first `count` values.
+    fn decode(&self, count: usize, out: &mut Vec<u64>) {
+        if count == 0 {
+            return;
+        }
+        let mut value = self.first;
+        out.push(value);
+        if self.width == 0 {
+            out.extend((1..count).map(|step| self.first.wrapping_add(self.step_min.wrapping_mul(step as u64))));
+            return;
+        }
+        bits::for_each_group(self.steps, self.width, 0, count - 1, |steps, rows| {
+            out.extend(steps[..rows].iter().map(|step| {
+                value = value.wrapping_add(self.step_min).wrapping_add(*step);
+                value
+            }));
+        });
     }
 }
 
@@ -334,50 +352,4 @@ fn frame<'a>(headers: &[u8], packed: &'a [u8], number: usize) -> Frame<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn round_trip(values: &[u64], signed: bool) -> u8 {
-        let mut encoded = Vec::new();
-        encode(values, signed, &mut encoded);
-        let kind = encoded[0];
-        let column = IntegerColumn::parse(&encoded.into(), values.len()).unwrap();
-        assert_eq!(column.decode(|value| value), values);
-        for (index, value) in values.iter().enumerate() {
-            assert_eq!(column.get(index), *value);
-        }
-        kind
-    }
-
-    #[test]
-    fn each_shape_of_data_takes_the_encoding_made_for_it() {
-        let scattered = |n: u64| xxhash_rust::xxh3::xxh3_64(&n.to_le_bytes());
-        assert_eq!(round_trip(&[7; 500], false), CONSTANT);
-        assert_eq!(round_trip(&(0..500).map(scattered).collect::<Vec<_>>(), false), PLAIN);
-        assert_eq!(round_trip(&(0..500).map(|n| scattered(n) >> 50).collect::<Vec<_>>(), false), PACKED);
-        assert_eq!(round_trip(&(0..500).map(|n| n / 100 * 77).collect::<Vec<_>>(), false), RUNS);
-        assert_eq!(round_trip(&(0..500).map(|n| scattered(n % 5)).collect::<Vec<_>>(), false), DICTIONARY);
-        assert_eq!(round_trip(&(0..500).map(|n| n * 1_000_003).collect::<Vec<_>>(), false), DELTA);
-        assert_eq!(round_trip(&(0..500).map(|n| n * 1_000_003 + n % 3).collect::<Vec<_>>(), false), DELTA);
-        let signed = |n: u64| ((scattered(n) % 1000) as i64 - 500) as u64;
-        assert_eq!(round_trip(&(0..500).map(signed).collect::<Vec<_>>(), true), PACKED);
-    }
-
-    proptest! {
-        #[test]
-        fn any_values_come_back(values in prop::collection::vec(any::<u64>(), 1..400), shift in 0u32..64, signed: bool) {
-            let values: Vec<u64> = values.iter().map(|value| ((*value as i64) >> shift) as u64).collect();
-            round_trip(&values, signed);
-        }
-
-        #[test]
-        fn damaged_bytes_never_panic(mut bytes in prop::collection::vec(any::<u8>(), 1..300), kind in 0u8..6, rows in 1usize..300) {
-            bytes[0] = kind;
-            if let Ok(column) = IntegerColumn::parse(&bytes.into(), rows) {
-                prop_assert_eq!(column.decode(|value| value).len(), rows);
-                column.get(rows - 1);
-            }
-        }
-    }
-}
+mod tests;

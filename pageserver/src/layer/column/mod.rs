@@ -7,6 +7,7 @@ pub mod bits;
 pub mod bytes;
 pub mod integer;
 pub mod keys;
+mod varying;
 pub mod wide;
 
 /// What is wrong with bytes that were read; the caller adds which object and where.

@@ -1,0 +1,196 @@
+//! Threads for scans: a bounded number, apart from those that answer point reads, and of lower priority.
+//!
+//! ```text
+//!  scan ──first batch──▶ on the caller's thread: a short scan never leaves it
+//!       └─anything more─▶ a task of the pool ──▶ a channel of a few batches ──▶ the caller
+//! ```
+//!
+//! A point read takes microseconds, a step of a scan may take a hundred times that. On shared threads every read behind
+//! such a step would wait for it; here it finds its own threads free, and a processor that the scans give up at once.
+
+use common::service::page::{PageError, ScanBatch};
+use futures::stream::{BoxStream, Stream, StreamExt};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::mpsc;
+
+/// Batches that wait for their reader; a scan pauses where nobody takes them.
+const BATCHES_WAITING_MAX: usize = 2;
+/// A tenth of the share of a thread at priority 0, where both want to run.
+const NICENESS: i32 = 10;
+
+pub type Batches = BoxStream<'static, Result<ScanBatch, PageError>>;
+
+/// Dropping it ends the scans that run.
+pub struct ScanPool {
+    /// `None`: scans run where they are polled.
+    runtime: Option<Runtime>,
+}
+
+impl ScanPool {
+    pub fn start(threads: usize) -> Result<ScanPool, std::io::Error> {
+        if threads == 0 {
+            return Ok(ScanPool { runtime: None });
+        }
+        let lower_priority = || {
+            // Of this thread alone, on Linux. Without it scans are still apart, only less polite.
+            if let Err(error) = rustix::process::nice(NICENESS) {
+                tracing::debug!(%error, "a scan thread keeps its priority");
+            }
+        };
+        let mut builder = Builder::new_multi_thread();
+        builder.worker_threads(threads).thread_name("scan").on_thread_start(lower_priority).enable_all();
+        Ok(ScanPool { runtime: Some(builder.build()?) })
+    }
+
+    /// The same batches; what is not there at the first look is read by the pool.
+    pub fn run(&self, scan: Batches) -> Batches {
+        match &self.runtime {
+            None => scan,
+            Some(runtime) => {
+                Handover { state: State::Here { scan, begun: false }, pool: runtime.handle().clone() }.boxed()
+            }
+        }
+    }
+}
+
+impl Drop for ScanPool {
+    fn drop(&mut self) {
+        // Not a plain drop, which waits for the threads, and panics on those of another runtime.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+struct Handover {
+    state: State,
+    pool: Handle,
+}
+
+enum State {
+    /// The first batch, or a scan that has given no more than that.
+    Here {
+        scan: Batches,
+        begun: bool,
+    },
+    Pooled(mpsc::Receiver<Result<ScanBatch, PageError>>),
+    Ended,
+}
+
+impl Stream for Handover {
+    type Item = Result<ScanBatch, PageError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let State::Here { scan, begun } = &mut self.state
+            && !*begun
+        {
+            *begun = true;
+            match scan.poll_next_unpin(context) {
+                Poll::Ready(None) => self.state = State::Ended,
+                Poll::Ready(batch) => return Poll::Ready(batch),
+                // It has to read from the store, or goes on for longer than one turn.
+                Poll::Pending => {}
+            }
+        }
+        self.state = match std::mem::replace(&mut self.state, State::Ended) {
+            State::Here { scan, .. } => {
+                let (sender, receiver) = mpsc::channel(BATCHES_WAITING_MAX);
+                self.pool.spawn(pump(scan, sender));
+                State::Pooled(receiver)
+            }
+            other => other,
+        };
+        match &mut self.state {
+            State::Pooled(batches) => batches.poll_recv(context),
+            State::Here { .. } | State::Ended => Poll::Ready(None),
+        }
+    }
+}
+
+/// Ends with the scan, or when nobody wants its batches any more.
+async fn pump(mut scan: Batches, batches: mpsc::Sender<Result<ScanBatch, PageError>>) {
+    loop {
+        let next = tokio::select! {
+            biased;
+            () = batches.closed() => return,
+            next = scan.next() => next,
+        };
+        let Some(batch) = next else { return };
+        if batches.send(batch).await.is_err() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use common::id::Lsn;
+    use common::key::Key;
+    use common::service::page::ScannedRow;
+    use futures::stream;
+    use std::thread::{ThreadId, current};
+
+    /// Batches that tell by their length how many came before, and the threads that made them.
+    fn batches(count: usize, threads: mpsc::UnboundedSender<ThreadId>) -> Batches {
+        stream::iter(0..count)
+            .map(move |number| {
+                threads.send(current().id()).expect("the test still listens");
+                let row = ScannedRow { key: Key::new(), lsn: Lsn::ZERO, row: Key::new() };
+                Ok(ScanBatch::Rows(vec![row; number]))
+            })
+            .boxed()
+    }
+
+    async fn lengths(mut scan: Batches) -> Vec<usize> {
+        let mut lengths = Vec::new();
+        while let Some(batch) = scan.next().await {
+            match batch.expect("no batch fails") {
+                ScanBatch::Rows(rows) => lengths.push(rows.len()),
+                ScanBatch::Columns(_) => panic!("rows were put in"),
+            }
+        }
+        lengths
+    }
+
+    #[tokio::test]
+    async fn the_first_batch_is_made_here_and_the_others_by_the_pool() {
+        let pool = ScanPool::start(1).unwrap();
+        for count in [0, 1, 2, 20] {
+            let (sender, mut threads) = mpsc::unbounded_channel();
+            assert_eq!(lengths(pool.run(batches(count, sender))).await, (0..count).collect::<Vec<_>>());
+            let mut here = Vec::new();
+            while let Some(thread) = threads.recv().await {
+                here.push(thread == current().id());
+            }
+            assert_eq!(here, (0..count).map(|number| number == 0).collect::<Vec<_>>());
+        }
+    }
+
+    #[tokio::test]
+    async fn without_threads_all_is_made_here() {
+        let pool = ScanPool::start(0).unwrap();
+        let (sender, mut threads) = mpsc::unbounded_channel();
+        assert_eq!(lengths(pool.run(batches(3, sender))).await, [0, 1, 2]);
+        while let Some(thread) = threads.recv().await {
+            assert_eq!(thread, current().id());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_scan_ends_when_its_reader_is_gone() {
+        let pool = ScanPool::start(1).unwrap();
+        let (sender, mut ended) = mpsc::channel::<()>(1);
+        let endless = stream::repeat_with(move || {
+            let _held = &sender;
+            Ok(ScanBatch::Rows(Vec::new()))
+        });
+        let mut scan = pool.run(endless.boxed());
+        scan.next().await;
+        scan.next().await;
+        drop(scan);
+        assert_eq!(ended.recv().await, None, "the scan and what it holds are dropped");
+    }
+}

@@ -1,0 +1,147 @@
+//! What scans ask of the store: a long one few large requests, a short one no more than it needs.
+
+mod support;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use common::id::{IndexId, TableId};
+use common::key::{Key, KeyRange, index_prefix};
+use common::service::page::{Direction, GetRequest, ScanBatch, ScanOutput, ScanRequest};
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::*;
+use pageserver::{CacheConfig, Config, PageServer};
+use std::fmt;
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+use support::log::{LogHandle, MemoryLog};
+use support::{row, small_config};
+
+const ROWS: u32 = 4000;
+
+/// Remembers the ranges of layers that were asked for.
+#[derive(Debug, Default)]
+struct Watched {
+    inner: InMemory,
+    ranges: Mutex<Vec<Range<u64>>>,
+}
+
+impl fmt::Display for Watched {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("watched store")
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Watched {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        self.inner.put_opts(location, payload, opts).await
+    }
+
+    async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(location, opts).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        if let Some(GetRange::Bounded(range)) = &options.range
+            && location.as_ref().ends_with(".layer")
+        {
+            self.ranges.lock().unwrap().push(range.clone());
+        }
+        self.inner.get_opts(location, options).await
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        self.inner.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+}
+
+fn key(number: u32) -> Key {
+    let mut key = index_prefix(TableId(7), IndexId(0)).to_vec();
+    key.extend(number.to_be_bytes());
+    key.into()
+}
+
+async fn start(log: &Arc<MemoryLog>, store: &Arc<Watched>) -> PageServer {
+    let cache = CacheConfig { memory_bytes: 64 << 20, disk: None };
+    let config = Config { memtable_bytes_max: 8 << 20, memtables_bytes_max: 16 << 20, cache, ..small_config() };
+    let server = pageserver::start(config, Arc::new(LogHandle(log.clone())), store.clone()).await.unwrap();
+    store.ranges.lock().unwrap().clear();
+    server
+}
+
+/// Reads rows from the middle; returns their keys, and what was asked of the store.
+async fn scan(store: &Watched, server: &PageServer, log: &MemoryLog, request: ScanRequest) -> (Vec<Key>, usize) {
+    let request = ScanRequest { lsn: log.newest(), ..request };
+    let mut batches = server.service().scan(request).await.unwrap();
+    let mut keys = Vec::new();
+    while let Some(batch) = batches.next().await {
+        let ScanBatch::Rows(rows) = batch.unwrap() else { panic!("rows were asked for") };
+        keys.extend(rows.into_iter().map(|row| row.key));
+    }
+    (keys, store.ranges.lock().unwrap().len())
+}
+
+#[tokio::test]
+async fn long_scans_ask_for_much_at_once_and_short_ones_for_little() {
+    let (log, store) = (MemoryLog::new(1_000), Arc::new(Watched::default()));
+    let server = start(&log, &store).await;
+    let changes: Vec<(Key, Option<Bytes>)> = (0..ROWS).map(|number| (key(number), Some(row(number)))).collect();
+    let lsn = log.commit(changes, vec![]);
+    server.service().get(GetRequest { lsn, keys: vec![] }).await.unwrap();
+    server.flush().await.unwrap();
+    server.shutdown().await.unwrap();
+    log.trim();
+
+    let blocks = ROWS as usize / small_config().block_rows_max;
+    let all = ScanRequest {
+        lsn,
+        ranges: vec![KeyRange::index(TableId(7), IndexId(0))],
+        direction: Direction::Forward,
+        limit: None,
+        output: ScanOutput::Keys,
+        bounds: Vec::new(),
+        batch_rows: 100,
+    };
+    for direction in [Direction::Forward, Direction::Backward] {
+        // Each time anew: nothing is in memory.
+        let server = start(&log, &store).await;
+        let (keys, requests) = scan(&store, &server, &log, ScanRequest { direction, ..all.clone() }).await;
+        let mut expected: Vec<Key> = (0..ROWS).map(key).collect();
+        if direction == Direction::Backward {
+            expected.reverse();
+        }
+        assert_eq!(keys, expected);
+        assert!(requests * 20 < blocks, "{requests} requests for {blocks} blocks");
+        let asked: u64 = store.ranges.lock().unwrap().iter().map(|range| range.end - range.start).sum();
+        let stored = server.service().status().await.unwrap().layer_bytes;
+        assert!(asked <= stored, "{asked} bytes of {stored} were asked for: some twice");
+        store.ranges.lock().unwrap().clear();
+        let (keys, requests) = scan(&store, &server, &log, all.clone()).await;
+        assert_eq!((keys.len(), requests), (ROWS as usize, 0), "everything is in memory now");
+        drop(server);
+
+        let server = start(&log, &store).await;
+        let ranges = vec![KeyRange { start: key(ROWS / 2), end: key(ROWS) }];
+        let short = ScanRequest { direction, ranges, limit: Some(3), ..all.clone() };
+        let (keys, requests) = scan(&store, &server, &log, short).await;
+        assert_eq!(keys.len(), 3);
+        assert!(requests <= 2, "{requests} requests for three rows");
+        let longest = store.ranges.lock().unwrap().iter().map(|range| range.end - range.start).max();
+        assert!(longest.is_some_and(|longest| longest < 4096), "more than a block of six rows: {longest:?}");
+    }
+}
