@@ -200,8 +200,8 @@ pub fn append_rows<'a>(
     for (place, column) in columns.iter().enumerate() {
         places[usize::from(column.wanted.column.0)].push(place);
     }
-    let mut rows = columns.first().map_or(0, ColumnBuilder::len);
-    for version in versions {
+    let before = columns.first().map_or(0, ColumnBuilder::len);
+    for (rows, version) in (before + 1..).zip(versions) {
         if let Some(stored) = &version.row {
             let reader = RowReader::new(stored).map_err(|error| FormatError(error.0))?;
             for (column, value) in reader.columns().take_while(|(column, _)| usize::from(column.0) < width) {
@@ -210,7 +210,6 @@ pub fn append_rows<'a>(
                 }
             }
         }
-        rows += 1;
         for column in columns.iter_mut().filter(|column| column.len() < rows) {
             let default = column.wanted.default.clone();
             column.push(default)?;
