@@ -82,10 +82,15 @@ struct StartArguments {
     insecure: bool,
 }
 
+/// Of worker threads: what the longest chain of operators that the parser lets through takes, in a debug build too. Only
+/// what is used becomes memory.
+const STACK_BYTES: usize = 64 << 20;
+
 fn main() -> ExitCode {
     let command_line = CommandLine::parse();
     common::telemetry::init_logs();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().thread_stack_size(STACK_BYTES).enable_all().build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return failure::Failure::running(format!("cannot start threads: {error}")).report(),
     };

@@ -323,6 +323,7 @@ impl Session {
             div_precision_increment: variables.div_precision_increment,
             default_week_format: variables.default_week_format,
             lc_time_names: variables.lc_time_names.clone(),
+            block_encryption_mode: variables.block_encryption_mode,
         }
     }
 }

@@ -176,6 +176,8 @@ impl Value {
             },
             _ => {
                 let (number, micros) = self.to_number_and_micros(context)?;
+                // Of a number that is a date alone, what is behind the point is no part of a second.
+                let micros = if number < 100_000_000 { 0 } else { micros };
                 DateTime::from_number(number, micros, rules)
             }
         };

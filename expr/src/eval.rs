@@ -76,6 +76,7 @@ pub struct SessionInfo {
     pub div_precision_increment: u8,
     pub default_week_format: u8,
     pub lc_time_names: Arc<str>,
+    pub block_encryption_mode: crate::function::encryption::aes::AesMode,
 }
 
 /// Result of one subquery, filled in by the executor before the expression that uses it.

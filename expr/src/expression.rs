@@ -8,7 +8,6 @@ mod display;
 mod walk;
 
 pub use display::WithNames;
-pub use walk::coercibility;
 
 #[derive(Debug, Clone)]
 pub enum Expression {

@@ -10,10 +10,13 @@ mod columns;
 mod create_table;
 mod database;
 mod drop;
+mod exchange;
+mod expression_rules;
 mod foreign_keys;
 pub use foreign_keys::leads_with;
 pub use indexes::HIDDEN;
 mod indexes;
+mod partitions;
 mod rename;
 mod view;
 

@@ -3,6 +3,7 @@
 use crate::catalog::TableDef;
 use crate::catalog::schema::ColumnDefault;
 use crate::execute::context::BindExpressions;
+use crate::sql::bind::partition;
 use common::id::{Lsn, TableId};
 use expr::{Expression, SqlError};
 use parking_lot::Mutex;
@@ -18,6 +19,18 @@ pub struct TableExpressions {
     pub checks: Vec<(String, Expression)>,
     /// DEFAULT (...) by column position.
     pub defaults: HashMap<usize, Expression>,
+    pub partition: Option<PartitionExpression>,
+}
+
+/// Which partition a row belongs to.
+#[derive(Debug)]
+pub struct PartitionExpression {
+    /// Its number from 0; NULL if there is none for the row.
+    pub number: Expression,
+    /// What messages name the row by; None if it is made of several columns.
+    pub value: Option<Expression>,
+    /// Every row has one.
+    pub total: bool,
 }
 
 impl TableExpressions {
@@ -33,6 +46,15 @@ impl TableExpressions {
         }
         for check in table.checks.iter().filter(|check| check.enforced) {
             expressions.checks.push((check.name.clone(), binder.bind(table, &check.expression)?));
+        }
+        if let Some(text) = table.partitioning.as_deref().filter(|text| !text.is_empty()) {
+            let partitioning = partition::parse_text(text)?;
+            let operand = partitioning.method.operand();
+            expressions.partition = Some(PartitionExpression {
+                number: binder.bind(table, &partition::membership(&partitioning, table))?,
+                value: if partitioning.method.has_one_operand() { Some(binder.bind(table, &operand)?) } else { None },
+                total: partitioning.method.takes_every_row(),
+            });
         }
         Ok(expressions)
     }

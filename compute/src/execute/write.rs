@@ -92,7 +92,9 @@ pub fn ends_transaction(error: &SqlError) -> bool {
 
 /// Under IGNORE, an error about one row becomes a warning; `false` means that the row is to be skipped.
 fn skip_if_ignored(result: Result<(), SqlError>, context: &StatementContext<'_>) -> Result<bool, SqlError> {
-    const DEMOTED: [ErrorCode; 8] = [
+    const DEMOTED: [ErrorCode; 10] = [
+        ErrorCode(1526),
+        ErrorCode(1748),
         ErrorCode::DUP_ENTRY,
         ErrorCode::BAD_NULL,
         ErrorCode::NO_REFERENCED_ROW_2,

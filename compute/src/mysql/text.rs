@@ -19,7 +19,22 @@ fn encode(value: &Value, ty: &MysqlType, out: &mut Vec<u8>) {
         Value::Text(text) | Value::Enum(_, text) | Value::Set(_, text) => out.put_lenenc_str(text.as_bytes()),
         Value::Bytes(bytes) => out.put_lenenc_str(bytes),
         Value::Bit(..) => out.put_lenenc_str(&value.to_bytes()),
+        Value::Double(number) => put_float(*number, value, ty, out),
+        Value::Float(number) => put_float(f64::from(*number), value, ty, out),
         _ => put_padded(&value.to_text(), ty, out),
+    }
+}
+
+/// FLOAT(M,D) and DOUBLE(M,D) show all their decimals.
+fn put_float(number: f64, value: &Value, ty: &MysqlType, out: &mut Vec<u8>) {
+    match ty.kind {
+        TypeKind::Double { display: Some((_, decimals)), .. }
+        | TypeKind::Float { display: Some((_, decimals)), .. }
+            if number.is_finite() =>
+        {
+            out.put_lenenc_str(format!("{number:.*}", usize::from(decimals)).as_bytes());
+        }
+        _ => out.put_lenenc_str(value.to_text().as_bytes()),
     }
 }
 

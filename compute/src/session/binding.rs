@@ -43,6 +43,7 @@ impl Session {
             database: self.database.as_deref(),
             sql_mode: self.sql_mode(),
             collation_connection: self.connection_collation(),
+            select_limit: self.variables.effective().select_limit,
             definer: &self.account.current_user,
             variable: &variable,
             user_variable: &user_variable,
@@ -132,6 +133,7 @@ impl BindExpressions for DefinitionBinder {
             // Definitions are stored in the form that needs no mode.
             sql_mode: SqlMode::default(),
             collation_connection: self.collation,
+            select_limit: u64::MAX,
             definer: "",
             variable: &no_variables,
             user_variable: &|_| None,

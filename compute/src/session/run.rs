@@ -9,7 +9,7 @@ use crate::execute::row::walk;
 use crate::execute::row::{Locker as RowLocker, QueryContext};
 use crate::execute::{QuerySettings, ScanLocker, StatementContext, ddl, write};
 use crate::sql::parse::ast::{self, Kind};
-use crate::sql::plan::{Isolation, Query, Scan, ScanLock, Statement};
+use crate::sql::plan::{Isolation, Query, Scan, ScanLock, SetItem, Statement};
 use crate::txn::retry::may_run_again;
 use crate::txn::{CommitFailure, snapshot};
 use common::service::wal::LockMode;
@@ -313,6 +313,26 @@ impl Session {
     }
 
     /// Statements about the session, its transaction, and the server.
+    /// The value of a query of one row and column.
+    async fn value_of(
+        &mut self,
+        query: Arc<Query>,
+        catalog: Arc<Catalog>,
+        context: EvalContext,
+    ) -> Result<Value, SqlError> {
+        match self.select(query, catalog, context).await {
+            Ok(StatementResult::Rows(rows)) => {
+                let outcome: Result<Vec<Vec<Row>>, SqlError> = rows.rows.try_collect().await;
+                self.rows_ended(0, outcome.as_ref().err()).await;
+                let row = outcome?.into_iter().flatten().next().unwrap_or_default();
+                Ok(row.into_iter().next().unwrap_or(Value::Null))
+            }
+            Ok(StatementResult::Done(_)) => Ok(Value::Null),
+            Err(Failure::Statement(error)) => Err(error),
+            Err(Failure::Commit(reason)) => Err(reason.into_sql_error()),
+        }
+    }
+
     async fn control(
         &mut self,
         statement: Statement,
@@ -321,7 +341,22 @@ impl Session {
     ) -> Result<StatementResult, SqlError> {
         let done = Done::default();
         match statement {
-            Statement::Set(items) => {
+            Statement::Set(mut items) => {
+                for item in &mut items {
+                    if let SetItem::Computed { query, item: inner } = item {
+                        let ty = query.fields[0].ty.clone();
+                        let query = Arc::new((**query).clone());
+                        let value = self.value_of(query, catalog.clone(), context.clone()).await?;
+                        let literal = expr::Expression::literal(value, ty);
+                        let mut inner = (**inner).clone();
+                        match &mut inner {
+                            SetItem::User { value, .. } => *value = literal,
+                            SetItem::System { value, .. } => *value = Some(literal),
+                            _ => {}
+                        }
+                        *item = inner;
+                    }
+                }
                 let outcome = self.set(&items, &context).await;
                 self.keep(&context.effects);
                 outcome?;

@@ -30,6 +30,7 @@ impl Session {
                 let (charset, collation) = names(charset.as_deref(), collation.as_deref())?;
                 Change::Names(charset, collation)
             }
+            SetItem::Computed { .. } => return Err(SqlError::internal("SET of a query that was not run; report it")),
             SetItem::CharacterSet(charset) => {
                 let charset = charset.as_deref().map_or(Ok(Charset::Utf8mb4), Charset::from_name)?;
                 Change::CharacterSet(charset)
@@ -38,7 +39,21 @@ impl Session {
                 let variable = variables::lookup(name).ok_or_else(|| variables::unknown(name))?;
                 variables::check_scope(variable, *scope)?;
                 let text = match value {
-                    Some(value) => variables::normalise(variable, &constant(value, context)?)?,
+                    Some(value) => {
+                        let value = constant(value, context)?;
+                        let text = variables::normalise(variable, &value)?;
+                        let moved =
+                            matches!(variable.kind, variables::Kind::Integer { .. } | variables::Kind::Real { .. })
+                                && text
+                                    .as_ref()
+                                    .is_some_and(|text| text.parse::<f64>().ok() != value.to_f64(context).ok());
+                        if moved {
+                            let shown = value.to_text();
+                            let text = format!("Truncated incorrect {} value: '{shown}'", variable.name);
+                            context.warn(ErrorCode::TRUNCATED_WRONG_VALUE, text);
+                        }
+                        text
+                    }
                     // DEFAULT: the server's value for a session, the built-in one for the server.
                     None if *scope == VariableScope::Session => {
                         self.engine.globals().text(variable).map(str::to_string)

@@ -6,18 +6,20 @@
 
 mod aggregate;
 mod call;
-mod canonical;
+pub mod canonical;
 mod column_type;
 mod comparison;
 mod ddl;
 mod delete;
 mod dependency;
+mod derivation;
 mod error;
 mod expression;
 mod from;
 mod insert;
 mod literal;
 mod parameter;
+pub mod partition;
 mod query;
 mod recursive;
 mod scope;
@@ -44,6 +46,7 @@ use expr::mysql_type::MysqlType;
 use expr::value::Value;
 use expr::{ErrorCode, SqlError};
 use scope::{Block, Boundary};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Columns of a virtual table, in order.
@@ -58,6 +61,8 @@ pub struct BindContext<'a> {
     pub sql_mode: SqlMode,
     /// Collation of literals.
     pub collation_connection: CollationId,
+    /// Rows of a query without LIMIT: sql_select_limit.
+    pub select_limit: u64,
     /// `root@localhost`: definer of views.
     pub definer: &'a str,
     /// Value and type of `@@name` (lower case) in a scope; None: session, else global. Error 1193 for unknown names.
@@ -156,6 +161,14 @@ struct Binder<'a> {
     cte_ids: usize,
     parameters: Vec<Option<MysqlType>>,
     view_depth: usize,
+    /// Tables of FROM also give their hidden row ids: they are those of UPDATE or DELETE.
+    row_ids: bool,
+    /// `t PARTITION (p)` in FROM: numbers of partitions, by the table's alias.
+    partition_sets: Vec<(String, Vec<u64>)>,
+    /// Of a view that is being made: where a star stands in the statement, and the columns that it stands for.
+    stars: Option<BTreeMap<usize, (usize, String)>>,
+    /// The statement reads a variable or has a parameter.
+    reads_variable: bool,
     /// Types of variables assigned in this statement, by name.
     assigned: Vec<(String, MysqlType)>,
 }
@@ -171,6 +184,10 @@ impl<'a> Binder<'a> {
             cte_ids: 0,
             parameters: vec![None; parameters],
             view_depth: 0,
+            row_ids: false,
+            partition_sets: Vec::new(),
+            stars: None,
+            reads_variable: false,
             assigned: Vec::new(),
         }
     }
@@ -185,7 +202,16 @@ impl<'a> Binder<'a> {
 
     fn statement(&mut self, kind: &ast::Kind) -> Result<Statement, SqlError> {
         Ok(match kind {
-            ast::Kind::Query { query, into } => Statement::Query(self.top_query(query, into)?),
+            ast::Kind::Query { query, into } => {
+                let mut bound = self.top_query(query, into)?;
+                let limit = self.context.select_limit;
+                if limit != u64::MAX && query.limit_clause.is_none() && !matches!(bound.root, Node::Limit { .. }) {
+                    let root = std::mem::replace(&mut bound.root, Node::Dual);
+                    let count = expr::Expression::literal(Value::UInt(limit), MysqlType::bigint_unsigned());
+                    bound.root = query::limited(root, query::Limit { offset: None, count: Some(count) });
+                }
+                Statement::Query(bound)
+            }
             ast::Kind::Insert(insert) => Statement::Insert(Box::new(self.insert(insert)?)),
             ast::Kind::Update(update) => Statement::Update(Box::new(self.update(update)?)),
             ast::Kind::Delete(delete) => Statement::Delete(Box::new(self.delete(delete)?)),

@@ -7,6 +7,7 @@ mod alter;
 pub mod ast;
 mod bulk;
 mod call;
+mod chains;
 mod column;
 mod create;
 mod dialect;
@@ -14,6 +15,7 @@ mod dml;
 mod error;
 mod infix;
 pub mod lexer;
+pub mod partition;
 mod prefix;
 mod reserved;
 mod rewrite;
@@ -76,6 +78,17 @@ pub fn parse_expression(text: &str, sql_mode: SqlMode) -> Result<(syntax::Expr, 
     Ok((expression, reader.source))
 }
 
+/// Parses a PARTITION BY clause that stands alone.
+pub fn parse_partitioning(text: &str, sql_mode: SqlMode) -> Result<partition::Partitioning, SqlError> {
+    Reader::new(text, sql_mode)?.read(|parser, text| {
+        let partitioning = partition::partitioning(parser, text)?;
+        if !parser.at_end() {
+            return parser.refuse();
+        }
+        Ok(partitioning)
+    })
+}
+
 /// A text with its tokens, ready for a parse function.
 struct Reader<'a> {
     text: &'a str,
@@ -92,7 +105,7 @@ impl<'a> Reader<'a> {
         if tokens.iter().all(|token| token.token == Token::SemiColon) {
             return Err(SqlError::new(ErrorCode::EMPTY_QUERY, "Query was empty"));
         }
-        if depth(&tokens) > NESTING_MAX {
+        if depth(&tokens) > NESTING_MAX || chains::are_too_long(&tokens) {
             return Err(error::too_deep());
         }
         let parameters = tokens.iter().filter(|token| matches!(token.token, Token::Placeholder(_))).count();

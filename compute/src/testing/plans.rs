@@ -139,6 +139,7 @@ macro_rules! row {
 
 pub fn insert(table: &Arc<TableDef>, columns: &[&str], rows: Vec<Vec<Option<Expression>>>) -> Insert {
     Insert {
+        partitions: None,
         table: table.clone(),
         columns: columns.iter().map(|column| table.column_index(column).expect("a column")).collect(),
         source: InsertSource::Values(rows),
@@ -188,7 +189,7 @@ pub fn update(table: &Arc<TableDef>, input: Node, assignments: Vec<(&str, Expres
         .collect();
     Update {
         input,
-        targets: vec![UpdateTarget { table: table.clone(), base: 0, assignments }],
+        targets: vec![UpdateTarget { table: table.clone(), partitions: None, base: 0, assignments }],
         ignore: false,
         subqueries: Vec::new(),
     }

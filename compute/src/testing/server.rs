@@ -47,7 +47,9 @@ struct NamesOnly;
 
 impl BindExpressions for NamesOnly {
     fn bind(&self, table: &TableDef, text: &str) -> Result<Expression, SqlError> {
-        let position = table.column_index(text).ok_or_else(|| SqlError::internal(format!("no column {text}")))?;
+        // `a <> 0` is the truth of a.
+        let name = text.strip_suffix(" <> 0").unwrap_or(text);
+        let position = table.column_index(name).ok_or_else(|| SqlError::internal(format!("no column {text}")))?;
         Ok(Expression::column(position, table.columns[position].ty.clone()))
     }
 }

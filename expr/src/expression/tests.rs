@@ -1,6 +1,5 @@
 use super::*;
 use crate::collation::CollationId;
-use crate::expression::walk::coercibility;
 use crate::function::operator::OPERATORS;
 use crate::mysql_type::TypeKind;
 use crate::value::Value;
@@ -87,17 +86,4 @@ fn constants_are_known_at_planning() {
     let parameter = call("+", vec![int(1), Expression::Parameter { index: 0, ty: MysqlType::bigint() }]);
     assert!(!parameter.is_constant() && parameter.is_fixed());
     assert!(!all_kinds().is_constant() && !all_kinds().is_fixed());
-}
-
-#[test]
-fn columns_hold_on_to_their_collation() {
-    assert_eq!(column(0).coercibility(), coercibility::COLUMN);
-    assert_eq!(text("a").coercibility(), coercibility::LITERAL);
-    assert_eq!(int(1).coercibility(), coercibility::NUMBER);
-    assert_eq!(Expression::literal(Value::Null, MysqlType::null()).coercibility(), coercibility::NULL);
-    let fallback = Expression::Coalesce {
-        arguments: vec![column(0), text("a")],
-        ty: MysqlType::varchar(9, CollationId::UTF8MB4_BIN),
-    };
-    assert_eq!(fallback.coercibility(), coercibility::COLUMN);
 }

@@ -4,16 +4,6 @@ use super::Expression;
 use crate::function::Volatility;
 use std::collections::BTreeSet;
 
-/// How strongly an expression holds on to its collation: the lower number wins a comparison.
-/// Manual: "Collation Coercibility in Expressions" (12.8.4).
-pub mod coercibility {
-    pub const COLUMN: u8 = 2;
-    pub const FUNCTION: u8 = 3;
-    pub const LITERAL: u8 = 4;
-    pub const NUMBER: u8 = 5;
-    pub const NULL: u8 = 6;
-}
-
 impl Expression {
     /// The expressions that this one is made of, in the order of evaluation.
     pub fn children(&self) -> Vec<&Expression> {
@@ -123,22 +113,5 @@ impl Expression {
             Expression::Column { .. } | Expression::UserVariable { .. } | Expression::Assign { .. } => true,
             _ => false,
         })
-    }
-
-    /// How strongly it holds on to its collation; see [`coercibility`]. COLLATE, which is stronger than all, is gone
-    /// when expressions are bound: the binder keeps it.
-    pub fn coercibility(&self) -> u8 {
-        match self {
-            Expression::Literal { value, .. } if value.is_null() => coercibility::NULL,
-            _ if !self.ty().is_string() => coercibility::NUMBER,
-            Expression::Literal { .. } | Expression::Parameter { .. } => coercibility::LITERAL,
-            Expression::Column { .. } | Expression::Outer { .. } | Expression::Subquery { .. } => coercibility::COLUMN,
-            Expression::Cast { argument, .. } => argument.coercibility().min(coercibility::LITERAL),
-            _ => {
-                let children = self.children();
-                let strongest = children.into_iter().map(Expression::coercibility).min();
-                strongest.map_or(coercibility::FUNCTION, |strongest| strongest.min(coercibility::LITERAL))
-            }
-        }
     }
 }

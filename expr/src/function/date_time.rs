@@ -132,7 +132,9 @@ pub fn limited_time(micros: i64, fsp: u8, context: &EvalContext) -> Value {
 }
 
 fn date(_: &Call<'_>, arguments: &[Value], context: &EvalContext) -> Result<Value, SqlError> {
-    Ok(arguments[0].to_date(context)?.map_or(Value::Null, Value::Date))
+    // Zero dates and zero parts are dates only where the sql_mode has nothing against them.
+    let rules = DateRules { invalid_days: false, ..DateRules::of_mode(context.sql_mode) };
+    Ok(arguments[0].to_datetime_by(rules, context)?.map_or(Value::Null, |moment| Value::Date(moment.date())))
 }
 
 fn time_type(types: &[MysqlType]) -> Result<MysqlType, SqlError> {

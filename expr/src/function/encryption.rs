@@ -8,7 +8,7 @@ use crate::function::result::{self, fits_packet};
 use crate::function::{Arguments, Call, Function};
 use crate::mysql_type::MysqlType;
 use crate::value::Value;
-use Arguments::Exactly;
+use Arguments::{Between, Exactly};
 use flate2::Compression;
 use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
@@ -16,6 +16,8 @@ use md5::{Digest, Md5};
 use sha1::Sha1;
 use sha2::{Sha224, Sha256, Sha384, Sha512};
 use std::io::{Read, Write};
+
+pub mod aes;
 
 pub static FUNCTIONS: &[Function] = &[
     Function::new("MD5", Exactly(1), result::text::<32>, |_, arguments, _| Ok(digest::<Md5>(&arguments[0]))),
@@ -25,6 +27,10 @@ pub static FUNCTIONS: &[Function] = &[
     Function::new("COMPRESS", Exactly(1), compress_type, compress),
     Function::new("UNCOMPRESS", Exactly(1), result::long_binary, uncompress),
     Function::new("UNCOMPRESSED_LENGTH", Exactly(1), result::int::<10>, uncompressed_length),
+    Function::new("AES_ENCRYPT", Between(2, 3), aes::encrypted_type, aes::encrypt).takes_null().statement(),
+    Function::new("AES_DECRYPT", Between(2, 3), aes::decrypted_type, aes::decrypt).takes_null().statement(),
+    // Without the component that has the rules, no password is any good.
+    Function::new("VALIDATE_PASSWORD_STRENGTH", Exactly(1), result::int::<10>, |_, _, _| Ok(Value::Int(0))),
     Function::new("RANDOM_BYTES", Exactly(1), result::binary::<1024>, random_bytes).volatile(),
 ];
 

@@ -10,6 +10,7 @@ use crate::function::result;
 use crate::function::{Arguments, Call, Function};
 use crate::mysql_type::{IntDisplay, MysqlType, TypeKind};
 use crate::value::Value;
+use crate::value::json::DEPTH_MAX;
 use crate::value::json::path::JsonPath;
 use crate::value::json::text::ordered;
 use crate::value::json::{Json, double_node};
@@ -105,6 +106,23 @@ pub fn wants_all(value: &Value, function: &str) -> Result<bool, SqlError> {
 
 pub fn json_value(node: Node) -> Value {
     Value::Json(Json::new(node))
+}
+
+/// As [`json_value`], for documents that were put together: error 3157 for one that is too deep.
+pub fn made(node: Node) -> Result<Value, SqlError> {
+    match is_within(&node, DEPTH_MAX) {
+        true => Ok(json_value(node)),
+        false => Err(SqlError::new(ErrorCode::JSON_DOCUMENT_TOO_DEEP, "The JSON document exceeds the maximum depth.")),
+    }
+}
+
+/// True if no array or object is nested deeper.
+fn is_within(node: &Node, levels: usize) -> bool {
+    match node {
+        Node::Array(items) => levels > 0 && items.iter().all(|item| is_within(item, levels - 1)),
+        Node::Object(members) => levels > 0 && members.values().all(|member| is_within(member, levels - 1)),
+        _ => true,
+    }
 }
 
 /// Text functions of JSON answer in utf8mb4_bin.

@@ -78,6 +78,10 @@ pub static OPERATORS: &[Function] = &[
     takes_null("IS NOT UNKNOWN", ONE, predicate::truth_type, |_, arguments, context| {
         predicate::is(arguments, context, None, false)
     }),
+    // Its type carries the collation; the binder sets it.
+    operator("COLLATE", ONE, crate::function::result::long_text, |_, arguments, _| {
+        Ok(Value::text(arguments[0].to_text()))
+    }),
     operator("LIKE", Arguments::Between(2, 3), predicate::comparison_type, like::like),
 ];
 

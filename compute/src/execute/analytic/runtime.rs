@@ -21,7 +21,7 @@ pub fn handle() -> Result<Handle, SqlError> {
         let mut builder = Builder::new_multi_thread();
         builder.worker_threads(threads()).thread_name("analytic").enable_all();
         // Deep plans poll deep.
-        builder.thread_stack_size(8 << 20).build().ok()
+        builder.thread_stack_size(64 << 20).build().ok()
     };
     match RUNTIME.get_or_init(build) {
         Some(runtime) => Ok(runtime.handle().clone()),

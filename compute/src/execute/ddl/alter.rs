@@ -10,8 +10,11 @@ mod key_actions;
 use super::*;
 use crate::catalog::TableDef;
 use crate::execute::ddl::backfill;
-use crate::execute::ddl::create_table::{add_check, touch_parents};
-use crate::execute::ddl::{indexes, rename};
+use crate::execute::ddl::create_table::{add_check, check_comment, touch_parents};
+use crate::execute::ddl::{exchange, expression_rules, indexes, partitions, rename};
+use crate::sql::bind::partition;
+use crate::sql::parse::ast::{PartitionAction, PartitioningOption};
+use crate::sql::parse::partition::Partitioning;
 use crate::sql::plan::{AlterAction, TableOptions};
 use common::id::{IndexId, Lsn};
 use expr::error::WarningLevel;
@@ -33,6 +36,12 @@ struct Alteration {
     /// Columns by old and new name, for foreign keys of other tables.
     renamed_columns: Vec<(String, String)>,
     rename_to: Option<ObjectName>,
+    /// Another PARTITION BY clause, to be checked when the columns and keys are as they shall be.
+    partitioning: Option<Partitioning>,
+    /// Numbers of partitions of the old table whose rows go.
+    emptied: Vec<u64>,
+    /// Rows may be in no partition any more.
+    verify_partitions: bool,
 }
 
 pub async fn alter(
@@ -40,6 +49,11 @@ pub async fn alter(
     actions: &[AlterAction],
     context: &mut StatementContext<'_>,
 ) -> Result<Done, SqlError> {
+    if let [AlterAction::Partition(PartitionAction::Exchange { name: partition, table, validated })] = actions {
+        let database = table.database.clone().unwrap_or_else(|| name.database.clone());
+        let other = ObjectName { database, name: table.name.clone() };
+        return exchange::exchange(name, partition, &other, *validated, context).await;
+    }
     refuse_system_database(&name.database)?;
     let mut keys = vec![storage::table_key(&name.database, &name.name)];
     for action in actions {
@@ -62,6 +76,9 @@ pub async fn alter(
         next_number: None,
         renamed_columns: Vec::new(),
         rename_to: None,
+        partitioning: None,
+        emptied: Vec::new(),
+        verify_partitions: false,
     };
     for action in actions {
         alteration.apply(action, context)?;
@@ -99,6 +116,13 @@ impl Alteration {
                 self.set_options(options);
                 Ok(())
             }
+            AlterAction::Partition(action) => {
+                let outcome = partitions::apply(action, &self.new)?;
+                self.emptied.extend(outcome.emptied);
+                self.verify_partitions |= outcome.verify;
+                self.partitioning = Some(outcome.partitioning);
+                Ok(())
+            }
             AlterAction::ConvertCharacterSet(collation) => {
                 self.new.collation = *collation;
                 for column in self.new.columns.iter_mut().filter(|column| column.ty.is_text()) {
@@ -126,7 +150,14 @@ impl Alteration {
             table.options.retain(|other| name(other) != name(&option));
             table.options.push(option);
         }
-        table.partitioning = partitioning.or_else(|| table.partitioning.clone());
+        match partitioning {
+            Some(PartitioningOption::By(partitioning)) => {
+                self.verify_partitions = true;
+                self.partitioning = Some(partitioning);
+            }
+            Some(PartitioningOption::Remove) => table.partitioning = None,
+            None => {}
+        }
         self.next_number = auto_increment.or(self.next_number);
     }
 
@@ -136,10 +167,16 @@ impl Alteration {
         indexes::arrange(&mut self.new)?;
         indexes::check_auto_increment(&self.new)?;
         self.check_children(context)?;
+        check_comment(&self.new)?;
+        expression_rules::verify(&self.new)?;
+        self.settle_partitions(context)?;
         let clustered = |table: &TableDef| (table.clustered().id, table.clustered().parts.clone());
         // An index that clusters rows has the id it was made with; a new one, or none, means other keys for all rows.
         self.rebuild |= clustered(&self.old) != clustered(&self.new);
         crate::execute::expressions::TableExpressions::bind(&self.new, &*context.binder)?;
+        if !self.emptied.is_empty() {
+            backfill::empty_partitions(&self.old, &self.emptied, context).await?;
+        }
         let mut records = 0;
         if self.rebuild {
             let id = allocate_table_id(context).await?;
@@ -155,6 +192,9 @@ impl Alteration {
         if !self.added_checks.is_empty() && !self.rebuild {
             backfill::verify_checks(&self.new, &self.added_checks, context).await?;
         }
+        if self.verify_partitions && !self.rebuild {
+            backfill::verify_partitions(&self.new, context).await?;
+        }
         if let Some(next) = self.next_number {
             backfill::set_counter(&self.new, next, context).await?;
         }
@@ -167,6 +207,24 @@ impl Alteration {
             info: format!("Records: {records}  Duplicates: 0  Warnings: 0"),
             ..Done::default()
         })
+    }
+
+    /// The clause still fits the columns and keys.
+    fn settle_partitions(&mut self, context: &StatementContext<'_>) -> Result<(), SqlError> {
+        let changed = self.partitioning.take();
+        let kept = self.new.partitioning.as_deref().filter(|text| !text.is_empty());
+        let partitioning = match (changed, kept) {
+            (Some(changed), _) => changed,
+            (None, Some(text)) => partition::parse_text(text)?,
+            (None, None) => return Ok(()),
+        };
+        if let Some(column) = partitions::missing_column(&partitioning, &self.old, &self.new)? {
+            let text =
+                format!("Column '{column}' has a partitioning function dependency and cannot be dropped or renamed.");
+            return Err(SqlError::new(ErrorCode(3855), text));
+        }
+        self.new.partitioning = Some(partitions::settle(partitioning, &self.new, context)?.text());
+        Ok(())
     }
 
     async fn store(self, context: &mut StatementContext<'_>) -> Result<(), SqlError> {

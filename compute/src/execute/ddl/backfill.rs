@@ -17,6 +17,7 @@ use common::id::IndexId;
 use common::key::KeyRange;
 use common::service::page::{Direction, ScanBatch, ScannedRow};
 use common::service::wal::CounterBump;
+use expr::eval::eval;
 use expr::value::Value;
 use expr::{ErrorCode, SqlError};
 use futures::StreamExt;
@@ -24,7 +25,7 @@ use futures::stream::BoxStream;
 use std::sync::Arc;
 
 /// Rows of the clustered index.
-fn rows_of(table: &TableDef, view: &ReadView) -> BoxStream<'static, Result<Vec<ScannedRow>, SqlError>> {
+pub fn rows_of(table: &TableDef, view: &ReadView) -> BoxStream<'static, Result<Vec<ScannedRow>, SqlError>> {
     let scan =
         ViewScan { batch_rows: CHUNK_ROWS, ..ViewScan::rows(vec![KeyRange::index(table.id, table.clustered().id)]) };
     view.scan(scan)
@@ -132,8 +133,12 @@ fn converted(
     context: &StatementContext<'_>,
 ) -> Result<Value, SqlError> {
     if value.is_null() && !after.ty.nullable {
-        if context.eval.strict_write {
+        if context.eval.strict_write && before.ty.kind == after.ty.kind && before.name == after.name {
             return Err(SqlError::new(ErrorCode(1138), "Invalid use of NULL value"));
+        }
+        if context.eval.strict_write {
+            let text = format!("Data truncated for column '{}' at row {row_number}", after.name);
+            return Err(SqlError::new(ErrorCode::WARN_DATA_TRUNCATED, text));
         }
         return Ok(assign::implicit_default(&after.ty));
     }
@@ -217,6 +222,45 @@ pub async fn verify_checks(
         for row in batch? {
             let mut row = keeper.decode(&row.row)?;
             keeper.complete(&mut row.values, 1, &context.eval)?;
+        }
+    }
+    Ok(())
+}
+
+/// Deletes the rows of these partitions.
+pub async fn empty_partitions(
+    table: &Arc<TableDef>,
+    numbers: &[u64],
+    context: &mut StatementContext<'_>,
+) -> Result<(), SqlError> {
+    let expressions = context.expressions(table)?;
+    let Some(partition) = &expressions.partition else { return Ok(()) };
+    let keeper = Keeper::new(table.clone(), expressions.clone(), context.eval.time_zone);
+    let view = context.newest().await?;
+    let cancel = context.queries.cancel.clone();
+    let mut batches = rows_of(table, &view);
+    while let Some(batch) = batches.next().await {
+        cancel.check()?;
+        for row in batch? {
+            let row = keeper.decode(&row.row)?;
+            let number = eval(&partition.number, &row.values, &context.eval)?;
+            if !number.is_null() && numbers.contains(&number.to_u64(&context.eval)?) {
+                keeper::remove(keeper.image(&row)?, context.transaction)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Every row has a partition.
+pub async fn verify_partitions(table: &TableDef, context: &mut StatementContext<'_>) -> Result<(), SqlError> {
+    let expressions = Arc::new(TableExpressions::bind(table, &*context.binder)?);
+    let keeper = Keeper::new(Arc::new(table.clone()), expressions, context.eval.time_zone);
+    let view = context.newest().await?;
+    let mut batches = rows_of(table, &view);
+    while let Some(batch) = batches.next().await {
+        for row in batch? {
+            keeper.check_partition(&keeper.decode(&row.row)?.values, &context.eval)?;
         }
     }
     Ok(())

@@ -12,6 +12,9 @@ use expr::{ErrorCode, SqlError};
 /// MySQL's limit on columns of a table.
 pub const COLUMNS_MAX: usize = 4096;
 
+/// Characters in the comment of a column, an index or a partition.
+pub const COMMENT_MAX: usize = 1024;
+
 /// A column's definition. `table_collation` is for text without a character set of its own.
 pub fn define(
     spec: &ColumnSpec,
@@ -24,6 +27,10 @@ pub fn define(
     }
     if spec.name.chars().count() > 64 {
         return Err(SqlError::new(ErrorCode::TOO_LONG_IDENT, format!("Identifier name '{}' is too long", spec.name)));
+    }
+    if spec.comment.chars().count() > COMMENT_MAX {
+        let text = format!("Comment for field '{}' is too long (max = {COMMENT_MAX})", spec.name);
+        return Err(SqlError::new(ErrorCode(1629), text));
     }
     let mut ty = spec.ty.clone();
     if ty.is_text() {

@@ -3,8 +3,9 @@
 use super::*;
 use crate::catalog::TableDef;
 use crate::catalog::schema::CheckDef;
-use crate::execute::ddl::{columns, foreign_keys, indexes};
+use crate::execute::ddl::{columns, expression_rules, foreign_keys, indexes, partitions};
 use crate::execute::write::insert;
+use crate::sql::parse::ast::PartitioningOption;
 use crate::sql::plan::{ColumnSpec, CreateTable, IndexSpec};
 use common::id::{ColumnId, CounterId, IndexId, Lsn};
 use expr::collation::CollationId;
@@ -132,7 +133,7 @@ fn define(
         comment: create.options.comment.clone().unwrap_or_default(),
         engine: create.options.engine.clone().unwrap_or_else(|| "InnoDB".into()),
         options: create.options.others.clone(),
-        partitioning: create.options.partitioning.clone(),
+        partitioning: None,
         counter: CounterId(u64::from(id.0)),
         next_column: 1,
         // 0 is the clustered index.
@@ -140,6 +141,7 @@ fn define(
         create_time: now_seconds(context),
         version: Lsn::ZERO,
     };
+    check_comment(&table)?;
     add_columns(&create.columns, collation, &mut table, context)?;
     if let Some(source) = &create.source {
         add_columns(&insert::columns_of_query(source, &table), collation, &mut table, context)?;
@@ -158,7 +160,22 @@ fn define(
     for check in &create.checks {
         add_check(check, &mut table)?;
     }
+    expression_rules::verify(&table)?;
+    if let Some(PartitioningOption::By(partitioning)) = &create.options.partitioning {
+        table.partitioning = Some(partitions::settle(partitioning.clone(), &table, context)?.text());
+    }
     Ok(table)
+}
+
+/// Characters in the comment of a table.
+const TABLE_COMMENT_MAX: usize = 2048;
+
+pub fn check_comment(table: &TableDef) -> Result<(), SqlError> {
+    if table.comment.chars().count() <= TABLE_COMMENT_MAX {
+        return Ok(());
+    }
+    let text = format!("Comment for table '{}' is too long (max = {TABLE_COMMENT_MAX})", table.name);
+    Err(SqlError::new(ErrorCode(1628), text))
 }
 
 fn add_columns(

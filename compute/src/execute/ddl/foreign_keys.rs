@@ -1,6 +1,6 @@
 //! Foreign keys of a table: names, what they may refer to, the index that each needs on its own side.
 
-use super::indexes;
+use super::{expression_rules, indexes};
 use crate::catalog::schema::{ColumnDef, ForeignKeyDef, IndexDef, IndexKind, ReferentialAction};
 use crate::catalog::{Catalog, TableDef};
 use crate::sql::plan::{ForeignKeySpec, IndexSpec};
@@ -71,6 +71,23 @@ fn child_columns(spec: &ForeignKeySpec, table: &TableDef, name: &str) -> Result<
             )
         })?;
         let column = &table.columns[position];
+        if let Some(generated) = &column.generated {
+            if let Some(clause) = clause_on_generated(spec) {
+                return Err(SqlError::new(
+                    ErrorCode(3104),
+                    format!("Cannot define foreign key with {clause} clause on a generated column."),
+                ));
+            }
+            if !generated.stored {
+                return Err(SqlError::new(
+                    ErrorCode(3733),
+                    format!("Foreign key '{name}' uses virtual column '{}' which is not supported.", column.name),
+                ));
+            }
+        }
+        if clause_on_generated(spec).is_some() && expression_rules::is_base_of_stored(&column.name, table)? {
+            return Err(SqlError::new(ErrorCode::CANNOT_ADD_FOREIGN, "Cannot add foreign key constraint"));
+        }
         if sets_null && !column.ty.nullable {
             return Err(SqlError::new(
                 ErrorCode(1830),
@@ -83,6 +100,19 @@ fn child_columns(spec: &ForeignKeySpec, table: &TableDef, name: &str) -> Result<
         columns.push(column.id);
     }
     Ok(columns)
+}
+
+/// Actions that would write the column.
+fn clause_on_generated(spec: &ForeignKeySpec) -> Option<&'static str> {
+    use ReferentialAction::{Cascade, SetDefault, SetNull};
+    match (spec.on_update, spec.on_delete) {
+        (SetNull, _) => Some("ON UPDATE SET NULL"),
+        (Cascade, _) => Some("ON UPDATE CASCADE"),
+        (SetDefault, _) => Some("ON UPDATE SET DEFAULT"),
+        (_, SetNull) => Some("ON DELETE SET NULL"),
+        (_, SetDefault) => Some("ON DELETE SET DEFAULT"),
+        _ => None,
+    }
 }
 
 /// Whether a foreign key fits its parent: columns, types, and an index to find parents by.

@@ -2,6 +2,7 @@
 
 use crate::catalog::TableDef;
 use crate::catalog::schema::{ColumnDef, IndexDef, IndexKind, IndexPart};
+use crate::execute::ddl::columns::COMMENT_MAX;
 use crate::sql::plan::IndexSpec;
 use common::id::IndexId;
 use expr::mysql_type::TypeKind;
@@ -48,9 +49,14 @@ pub fn define(spec: &IndexSpec, columns: &[ColumnDef], taken: &[&str], id: Index
             format!("Specified key was too long; max key length is {KEY_BYTES_MAX} bytes"),
         ));
     }
+    let name = name(spec, columns, &parts, taken)?;
+    if spec.comment.chars().count() > COMMENT_MAX {
+        let text = format!("Comment for index '{name}' is too long (max = {COMMENT_MAX})");
+        return Err(SqlError::new(ErrorCode(1688), text));
+    }
     Ok(IndexDef {
         id,
-        name: name(spec, columns, &parts, taken)?,
+        name,
         unique: spec.unique || spec.primary,
         parts,
         kind: spec.kind,
@@ -62,6 +68,9 @@ pub fn define(spec: &IndexSpec, columns: &[ColumnDef], taken: &[&str], id: Index
 
 fn name(spec: &IndexSpec, columns: &[ColumnDef], parts: &[IndexPart], taken: &[&str]) -> Result<String, SqlError> {
     if spec.primary {
+        if spec.invisible {
+            return Err(SqlError::new(ErrorCode(3522), "A primary key index cannot be invisible"));
+        }
         return Ok(PRIMARY.into());
     }
     let is_taken = |name: &str| taken.iter().any(|other| other.eq_ignore_ascii_case(name));

@@ -28,6 +28,10 @@ async fn rename_one(
     catalog: &mut Catalog,
     context: &mut StatementContext<'_>,
 ) -> Result<(), SqlError> {
+    if old.database != new.database && catalog.view(&old.database, &old.name).is_some() {
+        let text = format!("Changing schema from '{}' to '{}' is not allowed.", old.database, new.database);
+        return Err(SqlError::new(ErrorCode(1450), text));
+    }
     let target = catalog.database(&new.database).ok_or_else(|| unknown_database(&new.database))?;
     if target.tables.contains_key(&new.name) || target.views.contains_key(&new.name) {
         return Err(SqlError::new(ErrorCode::TABLE_EXISTS, format!("Table '{}' already exists", new.name)));

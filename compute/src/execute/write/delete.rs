@@ -15,7 +15,7 @@ use std::collections::HashSet;
 pub async fn delete(statement: &Delete, context: &mut StatementContext<'_>) -> Result<Done, SqlError> {
     let tables: Vec<_> = statement.targets.iter().map(|target| &*target.table).collect();
     let lsn = context.begin_write(&tables).await?;
-    let mut input = targets::prepare(&statement.input, &tables)?;
+    let mut input = targets::prepare(&statement.input, &tables);
     if context.transaction.locks_ranges() {
         walk::lock_node(&mut input, ScanLock::SHARED);
     }

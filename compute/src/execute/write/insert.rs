@@ -19,7 +19,8 @@ pub async fn insert(statement: &Insert, context: &mut StatementContext<'_>) -> R
     let lsn = context.begin_write(&[&statement.table]).await?;
     let warnings_before = warning_count(context);
     let expressions = context.expressions(&statement.table)?;
-    let keeper = Keeper::new(statement.table.clone(), expressions, context.eval.time_zone);
+    let mut keeper = Keeper::new(statement.table.clone(), expressions, context.eval.time_zone);
+    keeper.partitions.clone_from(&statement.partitions);
     let on_duplicate = match statement {
         Insert { replace: true, .. } => OnDuplicate::Replace,
         Insert { on_duplicate, .. } if !on_duplicate.is_empty() => OnDuplicate::Update(on_duplicate),
@@ -60,17 +61,34 @@ async fn from_values<'q>(
     context: &mut StatementContext<'_>,
 ) -> Result<(), SqlError> {
     let mut row_number = 0;
+    // `VALUES (a + 1)`: a column that has not been set yet is its default.
+    let is_column = |part: &expr::Expression| matches!(part, expr::Expression::Column { .. });
+    let reads_row = values.iter().flatten().flatten().any(|value| value.any(&mut |part| is_column(part)));
     for chunk in values.chunks(CHUNK_ROWS) {
         let mut new_rows = Vec::with_capacity(chunk.len());
         for expressions in chunk {
             row_number += 1;
             let mut row = rows.start_row(&statement.columns, row_number, context)?;
+            if reads_row {
+                rows.set_defaults(&mut row, &statement.columns, context)?;
+            }
             let mut kept = true;
             for (&position, expression) in statement.columns.iter().zip(expressions) {
                 let value = match expression {
                     Some(expression) => Some(Evaluator::new(expression, scope).eval(&row.values).await?),
                     None => None,
                 };
+                // One row alone is an error under any sql_mode.
+                let column = &statement.table.columns[position];
+                let refused = values.len() == 1
+                    && !statement.ignore
+                    && !column.ty.nullable
+                    && !column.auto_increment
+                    && value.as_ref().is_some_and(Value::is_null);
+                if refused {
+                    let text = format!("Column '{}' cannot be null", column.name);
+                    return Err(SqlError::new(expr::ErrorCode::BAD_NULL, text));
+                }
                 if !skip_if_ignored(rows.set(&mut row, position, value, context), context)? {
                     kept = false;
                     break;
@@ -142,6 +160,20 @@ impl InsertRows<'_> {
             values[position] = assign::default(table, position, expressions, &values, row_number, &context.eval)?;
         }
         Ok(NewRow { values, wants_number, row_number })
+    }
+
+    /// Gives columns that are going to be set their defaults, for expressions that read them before.
+    fn set_defaults(&self, row: &mut NewRow, named: &[usize], context: &StatementContext<'_>) -> Result<(), SqlError> {
+        let table = &self.keeper.table;
+        for &position in named {
+            let column = &table.columns[position];
+            if column.generated.is_none() && !matches!(column.default, ColumnDefault::None) {
+                let expressions = &self.keeper.expressions;
+                row.values[position] =
+                    assign::default(table, position, expressions, &row.values, row.row_number, &context.eval)?;
+            }
+        }
+        Ok(())
     }
 
     /// Sets a column; `None` is DEFAULT.

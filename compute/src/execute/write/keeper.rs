@@ -8,7 +8,7 @@ use crate::txn::Transaction;
 use bytes::Bytes;
 use common::key::Key;
 use expr::eval::{EvalContext, TimeZone, eval};
-use expr::value::Row;
+use expr::value::{Row, Value};
 use expr::{ErrorCode, SqlError};
 use std::sync::Arc;
 
@@ -51,12 +51,14 @@ impl Image {
 pub struct Keeper {
     pub table: Arc<TableDef>,
     pub expressions: Arc<TableExpressions>,
+    /// Numbers of the partitions that rows may be in, if not all.
+    pub partitions: Option<Vec<u64>>,
     zone: TimeZone,
 }
 
 impl Keeper {
     pub fn new(table: Arc<TableDef>, expressions: Arc<TableExpressions>, zone: TimeZone) -> Keeper {
-        Keeper { table, expressions, zone }
+        Keeper { table, expressions, partitions: None, zone }
     }
 
     pub fn zone(&self) -> TimeZone {
@@ -93,6 +95,31 @@ impl Keeper {
                     format!("Check constraint '{name}' is violated."),
                 ));
             }
+        }
+        self.check_partition(values, context)
+    }
+
+    /// Error 1526 for a row that no partition takes, 1748 for one of a partition that the statement leaves out.
+    pub fn check_partition(&self, values: &Row, context: &EvalContext) -> Result<(), SqlError> {
+        let Some(partition) = &self.expressions.partition else { return Ok(()) };
+        if partition.total && self.partitions.is_none() {
+            return Ok(());
+        }
+        let number = eval(&partition.number, values, context)?;
+        if number.is_null() {
+            let value = match &partition.value {
+                Some(value) => match eval(value, values, context)? {
+                    Value::Null => "NULL".to_owned(),
+                    value => value.to_text().into_owned(),
+                },
+                None => "from column_list".to_owned(),
+            };
+            return Err(SqlError::new(ErrorCode(1526), format!("Table has no partition for value {value}")));
+        }
+        if let Some(allowed) = &self.partitions
+            && !allowed.contains(&number.to_u64(context)?)
+        {
+            return Err(SqlError::new(ErrorCode(1748), "Found a row not matching the given partition set"));
         }
         Ok(())
     }

@@ -1,20 +1,15 @@
-//! The input of UPDATE and DELETE: its scans of target tables lock what they read, and give the hidden row id where a
-//! table is clustered by it.
+//! The input of UPDATE and DELETE: its scans of target tables lock what they read. Where a table is clustered by a hidden
+//! row id, the binder lets its scans give that too, behind the columns.
 
 use crate::catalog::TableDef;
 use crate::execute::write::keeper::{Keeper, TableRow};
 use crate::sql::plan::{Node, Scan, ScanLock};
 use common::service::wal::LockMode;
-use expr::SqlError;
 use expr::value::{Row, Value};
 
 /// The input as it is run.
-pub fn prepare(input: &Node, tables: &[&TableDef]) -> Result<Node, SqlError> {
+pub fn prepare(input: &Node, tables: &[&TableDef]) -> Node {
     let mut input = input.clone();
-    let hidden = tables.iter().any(|table| table.has_hidden_row_id());
-    if hidden && !is_single(&input) && !gives_row_ids(&input, tables) {
-        return Err(SqlError::not_supported("UPDATE or DELETE with a join of a table without a primary or unique key"));
-    }
     let single = is_single(&input);
     each_scan(&mut input, &mut |scan| {
         let Some(table) = tables.iter().find(|table| table.id == scan.table.id) else { return };
@@ -26,7 +21,7 @@ pub fn prepare(input: &Node, tables: &[&TableDef]) -> Result<Node, SqlError> {
             scan.columns.push(table.columns.len());
         }
     });
-    Ok(input)
+    input
 }
 
 /// One scan with nothing but filters, order and limits over it: rows come once, and its columns are the input's.
@@ -36,17 +31,6 @@ pub fn is_single(node: &Node) -> bool {
         Node::Filter { input, .. } | Node::Sort { input, .. } | Node::Limit { input, .. } => is_single(input),
         _ => false,
     }
-}
-
-/// True if the scans of target tables give their row ids already.
-fn gives_row_ids(node: &Node, tables: &[&TableDef]) -> bool {
-    let mut gives = true;
-    let mut node = node.clone();
-    each_scan(&mut node, &mut |scan| {
-        let hidden = tables.iter().any(|table| table.id == scan.table.id && table.has_hidden_row_id());
-        gives &= !hidden || scan.columns.contains(&scan.table.columns.len());
-    });
-    gives
 }
 
 /// Scans of the tables themselves, not of derived tables.

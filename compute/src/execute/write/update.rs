@@ -8,9 +8,9 @@ use crate::execute::StatementContext;
 use crate::execute::row::{Evaluator, Execution, Scope, open};
 use crate::execute::write::change::{Change, update_rows};
 use crate::execute::write::keeper::{Keeper, TableRow};
-use crate::execute::write::{CHUNK_ROWS, assign, skip_if_ignored};
+use crate::execute::write::{CHUNK_ROWS, assign, auto_increment, skip_if_ignored};
 use crate::session::result::Done;
-use crate::sql::plan::{ScanLock, Update, walk};
+use crate::sql::plan::{ScanLock, Update, UpdateTarget, walk};
 use common::key::Key;
 use expr::SqlError;
 use expr::value::{Row, Value};
@@ -19,13 +19,15 @@ use std::collections::HashSet;
 pub async fn update(statement: &Update, context: &mut StatementContext<'_>) -> Result<Done, SqlError> {
     let tables: Vec<_> = statement.targets.iter().map(|target| &*target.table).collect();
     let lsn = context.begin_write(&tables).await?;
-    let mut input = targets::prepare(&statement.input, &tables)?;
+    let mut input = targets::prepare(&statement.input, &tables);
     if context.transaction.locks_ranges() {
         walk::lock_node(&mut input, ScanLock::SHARED);
     }
     let mut keepers = Vec::with_capacity(tables.len());
     for target in &statement.targets {
-        keepers.push(Keeper::new(target.table.clone(), context.expressions(&target.table)?, context.eval.time_zone));
+        let mut keeper = Keeper::new(target.table.clone(), context.expressions(&target.table)?, context.eval.time_zone);
+        keeper.partitions.clone_from(&target.partitions);
+        keepers.push(keeper);
     }
     let mut counts = Counts::default();
     let changes = {
@@ -41,7 +43,12 @@ pub async fn update(statement: &Update, context: &mut StatementContext<'_>) -> R
         }
         finder.changes
     };
-    for (keeper, changes) in keepers.iter().zip(changes) {
+    for (number, (keeper, mut changes)) in keepers.iter().zip(changes).enumerate() {
+        note_numbers(keeper, &statement.targets[number], &changes, context).await?;
+        // A table by a second name: its rows may have been changed by the first already.
+        if keepers[..number].iter().any(|other| other.table.id == keeper.table.id) {
+            changes = rebased(keeper, &statement.targets[number], changes, context).await?;
+        }
         apply(keeper, changes, &mut counts, context).await?;
     }
     let warnings = context.eval.effects.warnings.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).len();
@@ -84,15 +91,15 @@ impl<'s, 'q> Finder<'s, 'q> {
         }
     }
 
-    /// One row of the input. Assignments see what those before them assigned.
+    /// One row of the input. Assignments see what those before them assigned to the same table; of the others they see
+    /// what was there before.
     async fn take(
         &mut self,
-        mut row: Row,
+        before: Row,
         counts: &mut Counts,
         context: &mut StatementContext<'_>,
     ) -> Result<(), SqlError> {
         let several = self.keepers.len() > 1;
-        let before = row.clone();
         for (number, target) in self.statement.targets.iter().enumerate() {
             let keeper = &self.keepers[number];
             let Some(old) = targets::row_of(keeper, &before, target.base) else { continue };
@@ -102,6 +109,7 @@ impl<'s, 'q> Finder<'s, 'q> {
                 continue;
             }
             counts.matched += 1;
+            let mut row = before.clone();
             let mut assigned = Vec::with_capacity(target.assignments.len());
             let mut kept = true;
             for ((column, _), value) in target.assignments.iter().zip(&mut self.values[number]) {
@@ -135,6 +143,48 @@ impl<'s, 'q> Finder<'s, 'q> {
         }
         Ok(())
     }
+}
+
+/// A number that is assigned to the AUTO_INCREMENT column is not given out again.
+async fn note_numbers(
+    keeper: &Keeper,
+    target: &UpdateTarget,
+    changes: &[Change],
+    context: &mut StatementContext<'_>,
+) -> Result<(), SqlError> {
+    let Some(column) = auto_increment::column(&keeper.table) else { return Ok(()) };
+    if !target.assignments.iter().any(|(position, _)| *position == column) {
+        return Ok(());
+    }
+    match changes.iter().filter_map(|change| auto_increment::explicit(&change.new.values[column])).max() {
+        Some(greatest) => auto_increment::move_past(&keeper.table, greatest, context).await,
+        None => Ok(()),
+    }
+}
+
+/// The changes, over the rows as the statement itself has left them.
+async fn rebased(
+    keeper: &Keeper,
+    target: &UpdateTarget,
+    changes: Vec<Change>,
+    context: &mut StatementContext<'_>,
+) -> Result<Vec<Change>, SqlError> {
+    let assigned: Vec<usize> = target.assignments.iter().map(|(position, _)| *position).collect();
+    let mut rebased = Vec::with_capacity(changes.len());
+    for change in changes {
+        let key =
+            crate::execute::codec::clustered_key(&keeper.table, &change.old.values, change.old.row_id, keeper.zone())?;
+        let old = match context.transaction.written(&key) {
+            Some(Some(row)) => keeper.decode(row)?,
+            _ => change.old,
+        };
+        let mut new = old.clone();
+        for position in &assigned {
+            new.values[*position] = change.new.values[*position].clone();
+        }
+        rebased.extend(Change::of(keeper, old, new, &assigned, context)?);
+    }
+    Ok(rebased)
 }
 
 async fn apply(

@@ -6,6 +6,7 @@ use crate::session::sql_mode;
 use crate::sql::plan::Isolation;
 use expr::collation::CollationId;
 use expr::eval::{SqlMode, TimeZone};
+use expr::function::encryption::aes::AesMode;
 use expr::value::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +30,10 @@ pub struct Effective {
     pub div_precision_increment: u8,
     pub default_week_format: u8,
     pub lc_time_names: Arc<str>,
+    pub block_encryption_mode: AesMode,
     pub cte_max_recursion_depth: u64,
+    /// sql_select_limit.
+    pub select_limit: u64,
     /// SET TIMESTAMP: the time that statements see, in microseconds since 1970.
     pub timestamp_us: Option<i64>,
     pub executor: Executor,
@@ -61,6 +65,8 @@ impl Effective {
             div_precision_increment: values.integer("div_precision_increment") as u8,
             default_week_format: values.integer("default_week_format") as u8,
             lc_time_names: values.get("lc_time_names").into(),
+            block_encryption_mode: AesMode::parse(values.get("block_encryption_mode")).unwrap_or_default(),
+            select_limit: values.integer("sql_select_limit"),
             cte_max_recursion_depth: values.integer("cte_max_recursion_depth"),
             timestamp_us: match values.get("timestamp").parse::<f64>() {
                 Ok(seconds) if seconds > 0.0 => Some((seconds * 1e6) as i64),

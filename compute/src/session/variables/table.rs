@@ -39,6 +39,28 @@ use Scope::{Both, Global, ReadOnly, Session};
 
 const U32_MAX: u64 = u32::MAX as u64;
 
+/// What block_encryption_mode may be.
+const AES_MODES: &[&str] = &[
+    "aes-128-ecb",
+    "aes-128-cbc",
+    "aes-128-cfb1",
+    "aes-128-cfb8",
+    "aes-128-cfb128",
+    "aes-128-ofb",
+    "aes-192-ecb",
+    "aes-192-cbc",
+    "aes-192-cfb1",
+    "aes-192-cfb8",
+    "aes-192-cfb128",
+    "aes-192-ofb",
+    "aes-256-ecb",
+    "aes-256-cbc",
+    "aes-256-cfb1",
+    "aes-256-cfb8",
+    "aes-256-cfb128",
+    "aes-256-ofb",
+];
+
 static VARIABLES: &[Variable] = &[
     row("auto_increment_increment", Both, int(1, 65535), "1"),
     row("auto_increment_offset", Both, int(1, 65535), "1"),
@@ -48,7 +70,7 @@ static VARIABLES: &[Variable] = &[
     row("big_tables", Both, Boolean, "OFF"),
     row("binlog_format", Both, Enumeration(&["MIXED", "STATEMENT", "ROW"]), "ROW"),
     row("binlog_row_image", Both, Enumeration(&["MINIMAL", "NOBLOB", "FULL"]), "FULL"),
-    row("block_encryption_mode", Both, Text, "aes-128-ecb"),
+    row("block_encryption_mode", Both, Enumeration(AES_MODES), "aes-128-ecb"),
     row("bulk_insert_buffer_size", Both, int(0, u64::MAX), "8388608"),
     row("character_set_client", Both, CharacterSet, "utf8mb4"),
     row("character_set_connection", Both, CharacterSet, "utf8mb4"),

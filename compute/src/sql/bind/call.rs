@@ -3,7 +3,7 @@
 use crate::sql::bind::expression::{call, operator};
 use crate::sql::bind::literal::{literal_value, text_literal};
 use crate::sql::bind::unify::{cast_to, unify};
-use crate::sql::bind::{AGGREGATES, Binder, column_type, error};
+use crate::sql::bind::{AGGREGATES, Binder, column_type, derivation, error};
 use crate::sql::parse::ast::syntax::{
     DataType, DateTimeField, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
     FunctionArguments, Interval,
@@ -82,7 +82,10 @@ impl Binder<'_> {
                 argument => arguments.push(self.expression(argument)?),
             }
         }
-        self.texts(&mut arguments);
+        match derivation::compares(found.name) {
+            true => derivation::unite(&mut arguments, found.name)?,
+            false => derivation::lend(&mut arguments, found.name)?,
+        }
         if found.name.is_empty() {
             return Err(error::parameter_count(name));
         }
@@ -112,7 +115,8 @@ impl Binder<'_> {
                 for argument in arguments {
                     bound.push(self.expression(argument)?);
                 }
-                self.texts(&mut bound);
+                derivation::lend(&mut bound, name)?;
+                self.infer_all(&mut bound)?;
                 let types: Vec<MysqlType> = bound.iter().map(Expression::ty).collect();
                 let nullable = types.iter().all(|ty| ty.nullable);
                 let ty = unify(&types)?.with_nullable(nullable);
@@ -142,6 +146,21 @@ impl Binder<'_> {
                 }
                 count(1)?;
                 self.default_of(arguments[0])?
+            }
+            "NAME_CONST" => {
+                count(2)?;
+                let constants = [self.expression(arguments[0])?, self.expression(arguments[1])?];
+                let plain = |expression: &Expression| matches!(expression, Expression::Literal { .. });
+                if !constants.iter().all(plain) || !constants[0].ty().is_string() {
+                    return Err(SqlError::new(ErrorCode::WRONG_ARGUMENTS, "Incorrect arguments to NAME_CONST"));
+                }
+                let [_, value] = constants;
+                value
+            }
+            "COERCIBILITY" => {
+                count(1)?;
+                let argument = self.expression(arguments[0])?;
+                super::literal::integer(i64::from(derivation::of(&argument).strength))
             }
             "MATCH" => return Err(SqlError::not_supported("MATCH ... AGAINST")),
             "DATABASE" | "SCHEMA" if arguments.is_empty() && self.view_depth == 0 => return Ok(None),
@@ -199,8 +218,11 @@ impl Binder<'_> {
     }
 
     pub fn cast(&mut self, inner: &Expr, data_type: &DataType) -> Result<Expression, SqlError> {
-        let argument = self.expression(inner)?;
+        let mut argument = self.expression(inner)?;
         let ty = column_type::cast_type(data_type, &argument.ty(), self.context.collation_connection)?;
+        if ty.is_numeric() {
+            super::literal::as_number(&mut argument);
+        }
         Ok(Expression::Cast { argument: Box::new(argument), ty })
     }
 
@@ -210,7 +232,7 @@ impl Binder<'_> {
         let found = argument.ty();
         let characters = crate::sql::bind::unify::characters_max(&found);
         let kind = match (collation == CollationId::BINARY, characters) {
-            (true, 0..=65_535) => TypeKind::VarBinary { length: characters as u32 },
+            (true, 0..=16_383) => TypeKind::VarBinary { length: characters as u32 * 4 },
             (true, _) => TypeKind::Blob { size: BlobSize::Long },
             (false, 0..=16_383) => TypeKind::VarChar { length: characters as u32 },
             (false, _) => TypeKind::Text { size: BlobSize::Long },
@@ -317,7 +339,7 @@ impl Binder<'_> {
             }
         }
         if function == AggregateFunction::GroupConcat {
-            self.texts(&mut arguments);
+            derivation::lend(&mut arguments, "group_concat")?;
             separator.get_or_insert_with(|| ",".to_owned());
         }
         let types: Vec<MysqlType> = arguments.iter().map(Expression::ty).collect();

@@ -286,8 +286,12 @@ pub fn cast_type(
         "FLOAT" if length.is_none_or(|bits| bits <= 24) => TypeKind::Float { unsigned: false, display: None },
         "FLOAT" | "DOUBLE" | "REAL" => TypeKind::Double { unsigned: false, display: None },
         "DATE" => TypeKind::Date,
-        "TIME" => TypeKind::Time { fsp: length.unwrap_or(0).min(6) as u8 },
-        "DATETIME" => TypeKind::DateTime { fsp: length.unwrap_or(0).min(6) as u8 },
+        "TIME" | "DATETIME" if length.is_some_and(|fsp| fsp > 6) => {
+            let text = format!("Too-big precision {} specified for 'CAST'. Maximum is 6.", length.unwrap_or(0));
+            return Err(SqlError::new(ErrorCode::TOO_BIG_PRECISION, text));
+        }
+        "TIME" => TypeKind::Time { fsp: length.unwrap_or(0) as u8 },
+        "DATETIME" => TypeKind::DateTime { fsp: length.unwrap_or(0) as u8 },
         "YEAR" => TypeKind::Year,
         "JSON" => TypeKind::Json,
         other => return Err(SqlError::not_supported(other)),

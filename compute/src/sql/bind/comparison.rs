@@ -6,10 +6,9 @@
 
 use crate::sql::bind::expression::{negate, operator};
 use crate::sql::bind::literal::{fraction_digits, integer};
-use crate::sql::bind::{Binder, error};
+use crate::sql::bind::{Binder, derivation, error};
 use crate::sql::parse::ast::syntax::{Expr, Query};
-use crate::sql::plan::{SubqueryKind, walk};
-use expr::collation::CollationId;
+use crate::sql::plan::SubqueryKind;
 use expr::expression::Comparison;
 use expr::mysql_type::{MysqlType, TypeKind};
 use expr::value::Value;
@@ -71,7 +70,8 @@ impl Binder<'_> {
         adapt(&left, &mut right);
         adapt(&right, &mut left);
         let mut operands = vec![left, right];
-        self.texts(&mut operands);
+        numbers(&mut operands);
+        derivation::unite(&mut operands, symbol(op))?;
         operator(symbol(op), operands)
     }
 
@@ -127,7 +127,8 @@ impl Binder<'_> {
             adapt(&operands[0], &mut item);
             operands.push(item);
         }
-        self.texts(&mut operands);
+        numbers(&mut operands);
+        derivation::unite(&mut operands, "IN")?;
         negate(operator("IN", operands)?, negated)
     }
 
@@ -140,7 +141,8 @@ impl Binder<'_> {
         adapt(&value, &mut low);
         adapt(&value, &mut high);
         let mut operands = vec![value, low, high];
-        self.texts(&mut operands);
+        numbers(&mut operands);
+        derivation::unite(&mut operands, "between")?;
         negate(operator("BETWEEN", operands)?, negated)
     }
 
@@ -165,57 +167,12 @@ impl Binder<'_> {
         }
         Ok(Expression::Quantified { needle, comparison, all, id })
     }
-
-    /// Gives texts that nobody chose a collation for the collation of those that have one.
-    pub fn texts(&mut self, operands: &mut [Expression]) {
-        let explicit = operands.iter().find(|operand| is_explicit(operand)).map(|operand| operand.ty().collation);
-        if let Some(collation) = explicit {
-            operands.iter_mut().for_each(|operand| set_collation(operand, collation));
-            return;
-        }
-        let implicit = operands.iter().find(|operand| operand.ty().is_text() && !is_coercible(operand));
-        if let Some(collation) = implicit.map(|operand| operand.ty().collation) {
-            for operand in operands.iter_mut().filter(|operand| is_coercible(operand)) {
-                set_collation(operand, collation);
-            }
-        }
-    }
 }
 
-/// COLLATE: a text cast to a text.
-fn is_explicit(expression: &Expression) -> bool {
-    match expression {
-        Expression::Cast { argument, ty } => ty.is_text() && argument.ty().is_text(),
-        _ => false,
-    }
-}
-
-/// A text without a column in it.
-fn is_coercible(expression: &Expression) -> bool {
-    expression.ty().is_text()
-        && !walk::any(expression, &|part| {
-            matches!(part, Expression::Column { .. } | Expression::Outer { .. } | Expression::Subquery { .. })
-                || is_explicit(part)
-        })
-}
-
-fn set_collation(expression: &mut Expression, collation: CollationId) {
-    match expression {
-        Expression::Literal { ty, .. }
-        | Expression::Column { ty, .. }
-        | Expression::Outer { ty, .. }
-        | Expression::Parameter { ty, .. }
-        | Expression::Call { ty, .. }
-        | Expression::Cast { ty, .. }
-        | Expression::Case { ty, .. }
-        | Expression::Coalesce { ty, .. }
-        | Expression::Subquery { ty, .. }
-        | Expression::UserVariable { ty, .. } => {
-            if ty.is_text() {
-                ty.collation = collation;
-            }
-        }
-        Expression::And(_) | Expression::Or(_) | Expression::Quantified { .. } | Expression::Assign { .. } => {}
+/// Hexadecimal literals beside a number are numbers.
+fn numbers(operands: &mut [Expression]) {
+    if operands.iter().any(|operand| operand.ty().is_numeric()) {
+        operands.iter_mut().for_each(super::literal::as_number);
     }
 }
 
@@ -234,6 +191,26 @@ fn adapt(other: &Expression, constant: &mut Expression) {
                 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-')
             {
                 *constant = integer(number);
+            }
+        }
+        // Two digits beside a YEAR are one of 1970 to 2069.
+        Expression::Literal { value: Value::Int(number @ 1..=99), .. }
+            if ty.kind == TypeKind::Year && matches!(other, Expression::Column { .. } | Expression::Outer { .. }) =>
+        {
+            *constant = integer(if *number < 70 { 2000 + *number } else { 1900 + *number });
+        }
+        // A number beside a date is a date, if it can be one.
+        Expression::Literal { value: Value::Int(_) | Value::UInt(_) | Value::Decimal(_), .. }
+            if matches!(ty.kind, TypeKind::Date | TypeKind::DateTime { .. } | TypeKind::Timestamp { .. })
+                && matches!(other, Expression::Column { .. } | Expression::Outer { .. }) =>
+        {
+            let cast = Expression::Cast {
+                argument: Box::new(constant.clone()),
+                ty: MysqlType::new(TypeKind::DateTime { fsp: 6 }),
+            };
+            let quiet = expr::eval::EvalContext::constant();
+            if expr::eval::eval(&cast, &[], &quiet).is_ok_and(|moment| !moment.is_null()) {
+                *constant = cast;
             }
         }
         Expression::Parameter { ty: parameter, .. }

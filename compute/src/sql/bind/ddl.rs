@@ -302,6 +302,13 @@ impl Binder<'_> {
             ast::AlterAction::SetCheckEnforced { name, enforced } => {
                 AlterAction::SetCheckEnforced { name: name.clone(), enforced: *enforced }
             }
+            ast::AlterAction::Partition(action) => {
+                let mut action = action.clone();
+                if let ast::PartitionAction::Exchange { table: other, .. } = &mut action {
+                    other.database = Some(self.database_of(other)?);
+                }
+                AlterAction::Partition(action)
+            }
             ast::AlterAction::Options(options) => AlterAction::Options(self.options(options)?),
             ast::AlterAction::ConvertCharacterSet(options) => {
                 let collation = match collation_of(options)? {
@@ -336,7 +343,22 @@ impl Binder<'_> {
     fn create_view(&mut self, view: &ast::CreateView) -> Result<CreateView, SqlError> {
         let name = self.object(&view.name)?;
         if self.parameters.is_empty() {
-            let (query, _) = self.framed_query(&view.query, Boundary::Top)?;
+            self.stars = Some(Default::default());
+            let bound = self.framed_query(&view.query, Boundary::Top);
+            let stars = self.stars.take().unwrap_or_default();
+            if self.reads_variable {
+                return Err(SqlError::new(ErrorCode(1351), "View's SELECT contains a variable or parameter"));
+            }
+            let query = bound?.0;
+            let mut select = view.select.clone();
+            for (start, (end, columns)) in stars.into_iter().rev() {
+                if let (Some(start), Some(end)) =
+                    (start.checked_sub(view.select_start), end.checked_sub(view.select_start))
+                    && select.get(start..end).is_some()
+                {
+                    select.replace_range(start..end, &columns);
+                }
+            }
             let query = match &view.columns {
                 Some(columns) => super::table::renamed(query, columns)?,
                 None => query,
@@ -354,7 +376,7 @@ impl Binder<'_> {
                 name,
                 or_replace: view.or_replace,
                 columns: view.columns.clone(),
-                select: view.select.clone(),
+                select,
                 query,
                 definer: Some(definer),
                 invoker: view.invoker,

@@ -15,7 +15,7 @@ pub fn no_such_table(database: &str, name: &str) -> SqlError {
 }
 
 pub fn unknown_table(name: &str) -> SqlError {
-    SqlError::new(ErrorCode::UNKNOWN_TABLE, format!("Unknown table '{name}'"))
+    SqlError::new(ErrorCode::BAD_TABLE, format!("Unknown table '{name}'"))
 }
 
 pub fn unknown_column(name: &str, clause: &str) -> SqlError {

@@ -2,7 +2,7 @@
 
 use crate::sql::bind::scope::Clause;
 use crate::sql::bind::unify::{cast_to, unify};
-use crate::sql::bind::{Binder, column_type, error, literal};
+use crate::sql::bind::{Binder, column_type, derivation, error, literal};
 use crate::sql::parse::ast::syntax::{
     BinaryOperator, CaseWhen, Expr, Ident, TrimWhereField, UnaryOperator, Value as Literal,
 };
@@ -24,7 +24,13 @@ pub fn call(function: &'static Function, arguments: Vec<Expression>) -> Result<E
     if !fits {
         return Err(error::parameter_count(function.name));
     }
-    let ty = function.result_type(&arguments)?;
+    let mut ty = function.result_type(&arguments)?;
+    if ty.is_text() && derivation::follows_arguments(function.name) {
+        let together = derivation::aggregate(arguments.iter());
+        if together.strength < derivation::strength::NUMERIC && together.collation != CollationId::BINARY {
+            ty.collation = together.collation;
+        }
+    }
     Ok(Expression::Call { function, arguments, ty })
 }
 
@@ -84,7 +90,7 @@ impl Binder<'_> {
             Expr::Between { expr, negated, low, high } => self.between(expr, low, high, *negated),
             Expr::Like { negated, expr, pattern, escape_char, .. } => {
                 let mut arguments = vec![self.expression(expr)?, self.expression(pattern)?];
-                self.texts(&mut arguments);
+                derivation::unite(&mut arguments, "like")?;
                 if let Some(escape) = escape_char {
                     arguments.push(self.expression(escape)?);
                 }
@@ -92,7 +98,7 @@ impl Binder<'_> {
             }
             Expr::RLike { negated, expr, pattern, .. } => {
                 let mut arguments = vec![self.expression(expr)?, self.expression(pattern)?];
-                self.texts(&mut arguments);
+                derivation::unite(&mut arguments, "regexp_like")?;
                 negate(operator("REGEXP_LIKE", arguments)?, *negated)
             }
             Expr::AnyOp { left, compare_op, right, .. } => self.any_or_all(left, compare_op, right, false),
@@ -145,6 +151,7 @@ impl Binder<'_> {
 
     /// `@name`, `@@name`, `@@scope.name`.
     fn variable(&mut self, name: &Ident) -> Result<Expression, SqlError> {
+        self.reads_variable = true;
         if let Some(system) = name.value.strip_prefix("@@") {
             let system = system.to_ascii_lowercase();
             let (scope, system) = match system.split_once('.') {
@@ -202,6 +209,11 @@ impl Binder<'_> {
         self.infer_pair(&mut left, &mut right);
         let double = MysqlType::double();
         if name != "CONCAT" {
+            let both_binary = left.ty().is_binary() && right.ty().is_binary();
+            if !(both_binary && matches!(name, "&" | "|" | "^")) {
+                literal::as_number(&mut left);
+                literal::as_number(&mut right);
+            }
             self.infer(&mut left, &double);
             self.infer(&mut right, &double);
         }
@@ -259,7 +271,10 @@ impl Binder<'_> {
     }
 
     fn unary(&mut self, op: UnaryOperator, operand: &Expr) -> Result<Expression, SqlError> {
-        let argument = self.expression(operand)?;
+        let mut argument = self.expression(operand)?;
+        if op == UnaryOperator::Minus {
+            literal::as_number(&mut argument);
+        }
         match op {
             UnaryOperator::Plus => Ok(argument),
             UnaryOperator::Minus => match literal::negated(argument) {
@@ -301,6 +316,12 @@ impl Binder<'_> {
         branches: Vec<(Expression, Expression)>,
         otherwise: Option<Expression>,
     ) -> Result<Expression, SqlError> {
+        let (conditions, mut results): (Vec<Expression>, Vec<Expression>) = branches.into_iter().unzip();
+        let without_else = otherwise.is_none();
+        results.extend(otherwise);
+        self.infer_all(&mut results)?;
+        let otherwise = if without_else { None } else { results.pop() };
+        let branches: Vec<(Expression, Expression)> = conditions.into_iter().zip(results).collect();
         let mut types: Vec<MysqlType> = branches.iter().map(|(_, result)| result.ty()).collect();
         types.push(otherwise.as_ref().map_or_else(MysqlType::null, Expression::ty));
         let ty = unify(&types)?;
@@ -334,7 +355,8 @@ impl Binder<'_> {
             TypeKind::VarChar { length: crate::sql::bind::unify::characters_max(&argument.ty()).min(16_383) as u32 }
         };
         let ty = MysqlType { kind, collation, nullable: ty.nullable };
-        Ok(Expression::Cast { argument: Box::new(argument), ty })
+        let Some(function) = lookup("COLLATE") else { return Err(SqlError::not_supported("COLLATE")) };
+        Ok(Expression::Call { function, arguments: vec![argument], ty })
     }
 
     fn any_or_all(

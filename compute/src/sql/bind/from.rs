@@ -1,11 +1,13 @@
 //! FROM: tables, derived tables and their joins.
 
+use crate::sql::bind::expression::operator;
+use crate::sql::bind::literal::integer;
 use crate::sql::bind::scope::{Boundary, Clause, Scope};
 use crate::sql::bind::table::{derived, renamed};
-use crate::sql::bind::{Binder, column_type, error};
+use crate::sql::bind::{Binder, column_type, error, partition};
 use crate::sql::parse::ast::Name;
 use crate::sql::parse::ast::syntax::{
-    Join as JoinSyntax, JoinConstraint, JoinOperator, ObjectName, TableAlias, TableFactor, TableIndexHintType,
+    Ident, Join as JoinSyntax, JoinConstraint, JoinOperator, ObjectName, TableAlias, TableFactor, TableIndexHintType,
     TableIndexHints, TableWithJoins,
 };
 use crate::sql::plan::{IndexHint, IndexHintKind, Join, JoinKind, Node};
@@ -182,13 +184,17 @@ impl Binder<'_> {
 
     fn factor(&mut self, factor: &TableFactor) -> Result<Relation, SqlError> {
         match factor {
-            TableFactor::Table { name, alias, args: None, index_hints, version: None, .. } => {
+            TableFactor::Table { name, alias, args: None, index_hints, version: None, partitions, .. } => {
                 let name = table_name(name)?;
                 if name.database.is_none() && name.name.eq_ignore_ascii_case("dual") && alias.is_none() {
                     return Ok((Node::Dual, Scope::default()));
                 }
                 let hints = index_hints.iter().map(index_hint).collect();
-                self.relation(&name, alias.as_ref().map(|alias| alias.name.value.as_str()), hints)
+                let relation = self.relation(&name, alias.as_ref().map(|alias| alias.name.value.as_str()), hints)?;
+                match partitions.as_slice() {
+                    [] => Ok(relation),
+                    names => self.in_partitions(relation, names),
+                }
             }
             TableFactor::Derived { lateral, subquery, alias, .. } => {
                 let Some(TableAlias { name, columns, .. }) = alias else {
@@ -208,6 +214,24 @@ impl Binder<'_> {
             TableFactor::JsonTable { .. } => Err(SqlError::not_supported("JSON_TABLE")),
             other => Err(SqlError::not_supported(other)),
         }
+    }
+}
+
+impl Binder<'_> {
+    /// `t PARTITION (p)`: the rows whose partition is one of these.
+    fn in_partitions(&mut self, (node, scope): Relation, names: &[Ident]) -> Result<Relation, SqlError> {
+        let Some(table) = scope.tables.first().and_then(|table| table.definition.clone()) else {
+            return Err(SqlError::new(ErrorCode(1747), "PARTITION () clause on non partitioned table"));
+        };
+        let partitioning = partition::of_table(&table)?;
+        let names: Vec<String> = names.iter().map(|name| name.value.clone()).collect();
+        let numbers = partition::numbers(&partitioning, &names, &table.name)?;
+        self.partition_sets.push((scope.tables[0].alias.clone(), numbers.clone()));
+        let text = partition::membership(&partitioning, &table);
+        let mut operands = vec![super::bind_table_expression(&text, &table, &self.context)?];
+        operands.extend(numbers.into_iter().map(|number| integer(number as i64)));
+        let predicate = operator("IN", operands)?;
+        Ok((Node::Filter { input: Box::new(node), predicate }, scope))
     }
 }
 

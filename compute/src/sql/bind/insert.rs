@@ -3,7 +3,7 @@
 use crate::catalog::TableDef;
 use crate::catalog::schema::{ColumnDef, ColumnDefault};
 use crate::sql::bind::scope::{Block, Boundary, Scope};
-use crate::sql::bind::{Binder, Frame, error};
+use crate::sql::bind::{Binder, Frame, error, partition};
 use crate::sql::parse::ast::{self, InsertValue};
 use crate::sql::plan::{Insert, InsertSource};
 use expr::mysql_type::MysqlType;
@@ -19,7 +19,8 @@ impl Binder<'_> {
         let source = match &insert.source {
             ast::InsertSource::Values(rows) => {
                 self.blocks.push(Block::over_table(&table, self.frames.len() - 1));
-                InsertSource::Values(self.insert_rows(&table, &columns, rows)?)
+                let named = insert.columns.as_ref().is_some_and(|names| !names.is_empty());
+                InsertSource::Values(self.insert_rows(&table, &columns, rows, named)?)
             }
             ast::InsertSource::Query(query) => {
                 let (mut query, _) = self.framed_query(query, Boundary::Top)?;
@@ -33,7 +34,20 @@ impl Binder<'_> {
         self.blocks.clear();
         let on_duplicate = self.on_duplicate(&table, insert)?;
         let subqueries = self.frames.pop().map(|frame| frame.subqueries).unwrap_or_default();
-        Ok(Insert { table, columns, source, on_duplicate, ignore: insert.ignore, replace: insert.replace, subqueries })
+        let partitions = match insert.partitions.as_slice() {
+            [] => None,
+            names => Some(partition::numbers(&partition::of_table(&table)?, names, &table.name)?),
+        };
+        Ok(Insert {
+            table,
+            partitions,
+            columns,
+            source,
+            on_duplicate,
+            ignore: insert.ignore,
+            replace: insert.replace,
+            subqueries,
+        })
     }
 
     /// The table of a statement that writes one table.
@@ -83,6 +97,7 @@ impl Binder<'_> {
         table: &Arc<TableDef>,
         columns: &[usize],
         rows: &[Vec<InsertValue>],
+        named: bool,
     ) -> Result<Vec<Vec<Option<Expression>>>, SqlError> {
         let mut bound = Vec::with_capacity(rows.len());
         for (number, row) in rows.iter().enumerate() {
@@ -90,7 +105,7 @@ impl Binder<'_> {
                 return Err(value_count(number + 1));
             }
             if row.is_empty() && !columns.is_empty() {
-                if rows.len() > 1 || !row.is_empty() {
+                if rows.len() > 1 || named {
                     return Err(value_count(number + 1));
                 }
                 bound.push(columns.iter().map(|_| None).collect());
@@ -103,8 +118,13 @@ impl Binder<'_> {
                     InsertValue::Default => None,
                     InsertValue::Literal(value) => {
                         generated(table, definition)?;
-                        Some(self.value_literal(value))
+                        let mut literal = self.value_literal(value);
+                        if definition.ty.is_numeric() {
+                            super::literal::as_number(&mut literal);
+                        }
+                        Some(literal)
                     }
+                    InsertValue::Expression(expression) if is_own_default(expression, definition) => None,
                     InsertValue::Expression(expression) => {
                         generated(table, definition)?;
                         Some(self.assigned_value(expression, &definition.ty)?)
@@ -120,6 +140,9 @@ impl Binder<'_> {
     pub fn assigned_value(&mut self, value: &ast::syntax::Expr, ty: &MysqlType) -> Result<Expression, SqlError> {
         let mut bound = self.expression(value)?;
         self.infer(&mut bound, ty);
+        if ty.is_numeric() {
+            super::literal::as_number(&mut bound);
+        }
         Ok(bound)
     }
 
@@ -166,6 +189,7 @@ impl Binder<'_> {
             };
             let definition = &table.columns[position];
             let value = match &assignment.value {
+                Some(value) if is_own_default(value, definition) => continue,
                 Some(value) => {
                     generated(table, definition)?;
                     self.assigned_value(value, &definition.ty)?
@@ -215,4 +239,23 @@ pub fn generated(table: &TableDef, column: &ColumnDef) -> Result<(), SqlError> {
         ErrorCode(3105),
         format!("The value specified for generated column '{}' in table '{}' is not allowed.", column.name, table.name),
     ))
+}
+
+/// DEFAULT(c) for a generated column c itself is DEFAULT.
+pub fn is_own_default(value: &ast::syntax::Expr, column: &ColumnDef) -> bool {
+    use ast::syntax::{Expr, FunctionArg, FunctionArgExpr, FunctionArguments};
+    let Expr::Function(function) = value else { return false };
+    let FunctionArguments::List(list) = &function.args else { return false };
+    let [FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))] = list.args.as_slice() else { return false };
+    let name = match argument {
+        Expr::Identifier(name) => &name.value,
+        Expr::CompoundIdentifier(parts) => match parts.last() {
+            Some(name) => &name.value,
+            None => return false,
+        },
+        _ => return false,
+    };
+    column.generated.is_some()
+        && function.name.to_string().eq_ignore_ascii_case("default")
+        && name.eq_ignore_ascii_case(&column.name)
 }

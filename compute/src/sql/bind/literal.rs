@@ -5,6 +5,7 @@ use crate::sql::parse::ast::syntax::{self, DataType, Ident, TypedString, Value a
 use crate::sql::text_bytes;
 use expr::collation::Charset;
 use expr::collation::{CollationId, collation_by_name};
+use expr::eval::{EvalContext, eval};
 use expr::mysql_type::{MysqlType, TypeKind};
 use expr::value::Value;
 use expr::value::decimal::Decimal;
@@ -36,9 +37,9 @@ impl Binder<'_> {
         let value = self.literal(&literal.value)?;
         let Expression::Literal { value, .. } = value else { return Ok(value) };
         Ok(match value {
-            Value::Text(text) if collation == CollationId::BINARY => bytes_literal(text.as_bytes().to_vec()),
+            Value::Text(text) if collation == CollationId::BINARY => binary_string(text.as_bytes().to_vec()),
             Value::Text(text) => text_literal(&text, collation),
-            Value::Bytes(bytes) if collation == CollationId::BINARY => bytes_literal(bytes.to_vec()),
+            Value::Bytes(bytes) if collation == CollationId::BINARY => binary_string(bytes.to_vec()),
             Value::Bytes(bytes) => match charset.decode(&bytes) {
                 Ok(text) => text_literal(&text, collation),
                 Err(_) => {
@@ -56,6 +57,14 @@ impl Binder<'_> {
             other => return Err(SqlError::not_supported(other)),
         };
         let fsp = fraction_digits(&text);
+        let what = match typed.data_type {
+            DataType::Date => "DATE",
+            DataType::Time(..) => "TIME",
+            _ => "DATETIME",
+        };
+        if !is_moment(&text, what) {
+            return Err(SqlError::new(ErrorCode::WRONG_VALUE, format!("Incorrect {what} value: '{text}'")));
+        }
         let kind = match typed.data_type {
             DataType::Date => TypeKind::Date,
             DataType::Time(..) => TypeKind::Time { fsp },
@@ -76,9 +85,51 @@ pub fn text_literal(text: &str, collation: CollationId) -> Expression {
     Expression::literal(Value::text(text), MysqlType::varchar(length, collation).with_nullable(false))
 }
 
+/// Of `_binary`: a string wherever it stands, while a hexadecimal literal may be a number.
+fn binary_string(bytes: Vec<u8>) -> Expression {
+    let ty = MysqlType::new(TypeKind::Binary { length: bytes.len() as u32 }).with_nullable(false);
+    Expression::literal(Value::Bytes(Arc::from(bytes)), ty)
+}
+
+/// A hexadecimal or bit literal where a number is wanted. Manual: "Hexadecimal Literals" (11.1.4).
+pub fn as_number(expression: &mut Expression) {
+    let Expression::Literal { value: Value::Bytes(bytes), ty } = expression else { return };
+    if !matches!(ty.kind, TypeKind::VarBinary { .. }) {
+        return;
+    }
+    // Longer ones keep their last eight bytes, as MySQL reads them.
+    let number = bytes.iter().fold(0u64, |number, byte| number << 8 | u64::from(*byte));
+    *expression = Expression::literal(Value::UInt(number), MysqlType::bigint_unsigned().with_nullable(false));
+}
+
 fn bytes_literal(bytes: Vec<u8>) -> Expression {
     let ty = MysqlType::new(TypeKind::VarBinary { length: bytes.len() as u32 }).with_nullable(false);
     Expression::literal(Value::Bytes(Arc::from(bytes)), ty)
+}
+
+/// True if the text is written as a literal of that type has to be. Manual: "Date and Time Literals" (11.1.3).
+fn is_moment(text: &str, what: &str) -> bool {
+    let quiet = EvalContext::constant();
+    let kind = match what {
+        "DATE" => TypeKind::Date,
+        "TIME" => TypeKind::Time { fsp: 6 },
+        _ => TypeKind::DateTime { fsp: 6 },
+    };
+    let argument = Box::new(text_literal(text, CollationId::UTF8MB4_0900_AI_CI));
+    let cast = Expression::Cast { argument, ty: MysqlType::new(kind) };
+    let converts = eval(&cast, &[], &quiet).is_ok_and(|value| !value.is_null());
+    let warned = !quiet.effects.warnings.lock().unwrap_or_else(std::sync::PoisonError::into_inner).is_empty();
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let whole = match what {
+        // Date and time, with delimiters or as 12 or 14 digits.
+        "DATETIME" if plain => matches!(digits, 12 | 14),
+        "DATETIME" => {
+            text.trim().bytes().filter(|byte| !byte.is_ascii_digit()).count() >= 4 || text.contains(['T', ' '])
+        }
+        _ => true,
+    };
+    converts && !warned && whole
 }
 
 /// Digits after the point of the seconds, at most 6.
@@ -131,6 +182,7 @@ pub fn negated(expression: Expression) -> Result<Expression, Expression> {
     Ok(match value {
         Value::Int(value) => integer(-value),
         Value::UInt(value) if *value == i64::MIN.unsigned_abs() => integer(i64::MIN),
+        Value::UInt(value) => decimal(Decimal::from(*value).negate()),
         Value::Double(value) => Expression::literal(Value::Double(-value), ty.clone()),
         Value::Decimal(value) => decimal(value.negate()),
         _ => return Err(expression),

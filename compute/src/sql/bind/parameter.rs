@@ -22,11 +22,24 @@ impl Binder<'_> {
             let ty = match ty.kind {
                 // Members are for columns; the parameter is a text.
                 TypeKind::Enum(_) | TypeKind::Set(_) => MysqlType::varchar(255, ty.collation),
+                // The value may be longer than what it meets.
+                TypeKind::Char { .. } | TypeKind::VarChar { .. } => MysqlType::varchar(16_383, ty.collation),
+                TypeKind::Binary { .. } | TypeKind::VarBinary { .. } => {
+                    MysqlType::new(TypeKind::VarBinary { length: 65_535 })
+                }
                 _ => ty.clone().with_nullable(true),
             };
             *unknown = ty.clone();
             self.parameters[*index].get_or_insert(ty);
         }
+    }
+
+    /// Values of which one is taken.
+    pub fn infer_all(&mut self, values: &mut [Expression]) -> Result<(), SqlError> {
+        let types: Vec<MysqlType> = values.iter().map(Expression::ty).collect();
+        let together = super::unify::unify(&types)?;
+        values.iter_mut().for_each(|value| self.infer(value, &together));
+        Ok(())
     }
 
     /// Two operands that should be alike.

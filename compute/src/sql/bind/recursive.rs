@@ -2,7 +2,9 @@
 
 use crate::sql::bind::set_operation::converted;
 use crate::sql::bind::{Binder, Built, Cte, CteDefinition, error};
-use crate::sql::parse::ast::syntax::{Query, SetExpr, SetOperator, SetQuantifier};
+use crate::sql::parse::ast::syntax::{
+    GroupByExpr, JoinOperator, ObjectName, Query, SetExpr, SetOperator, SetQuantifier, TableFactor,
+};
 use crate::sql::plan::{Field, Node};
 use expr::mysql_type::MysqlType;
 use expr::{ErrorCode, SqlError};
@@ -10,7 +12,7 @@ use sqlparser_visit::relations;
 
 /// The one use of sqlparser's visitor.
 mod sqlparser_visit {
-    use crate::sql::parse::ast::syntax::{ObjectName, Query, visit_relations};
+    use crate::sql::parse::ast::syntax::{ObjectName, Query, SetExpr, visit_relations};
     use std::ops::ControlFlow;
 
     /// Calls `visit` for the name of every table that a query reads.
@@ -20,14 +22,20 @@ mod sqlparser_visit {
             ControlFlow::<()>::Continue(())
         });
     }
+
+    /// The same of a part of a query.
+    pub fn relations_of(part: &SetExpr, visit: &mut dyn FnMut(&ObjectName)) {
+        let _ = visit_relations(part, |name| {
+            visit(name);
+            ControlFlow::<()>::Continue(())
+        });
+    }
 }
 
 /// True if the query reads a table of this name without a database.
 pub fn names(query: &Query, table: &str) -> bool {
     let mut found = false;
-    relations(query, &mut |name| {
-        found |= name.0.len() == 1 && name.0[0].as_ident().is_some_and(|ident| ident.value.eq_ignore_ascii_case(table));
-    });
+    relations(query, &mut |name| found |= is_name(name, table));
     found
 }
 
@@ -65,6 +73,7 @@ impl Binder<'_> {
         let recursive = self.set_expression(right);
         self.ctes.pop();
         let recursive = recursive?;
+        check_recursive(right, name)?;
         if recursive.fields.len() != types.len() {
             return Err(error::different_columns());
         }
@@ -79,4 +88,57 @@ impl Binder<'_> {
         let limit = self.limit(query.limit_clause.as_ref())?;
         Ok(Built { root: super::query::limited(root, limit), fields, calc_found_rows: false })
     }
+}
+
+/// A recursive part names the table once, in its own FROM, not behind an outer join, and neither groups nor aggregates.
+fn check_recursive(part: &SetExpr, name: &str) -> Result<(), SqlError> {
+    if let SetExpr::SetOperation { left, right, .. } = part {
+        check_recursive(left, name)?;
+        return check_recursive(right, name);
+    }
+    let SetExpr::Select(select) = part else { return Ok(()) };
+    let block =
+        format!("In recursive query block of Recursive Common Table Expression '{name}', the recursive table must");
+    let is_it = |factor: &TableFactor| matches!(factor, TableFactor::Table { name: found, .. } if is_name(found, name));
+    let mut direct = 0;
+    let mut outer = false;
+    for table in &select.from {
+        direct += usize::from(is_it(&table.relation));
+        let mut left_is = is_it(&table.relation);
+        for join in &table.joins {
+            let right_is = is_it(&join.relation);
+            direct += usize::from(right_is);
+            outer |= match &join.join_operator {
+                JoinOperator::Left(_) | JoinOperator::LeftOuter(_) => right_is,
+                JoinOperator::Right(_) | JoinOperator::RightOuter(_) => left_is,
+                _ => false,
+            };
+            left_is |= right_is;
+        }
+    }
+    let mut all = 0;
+    sqlparser_visit::relations_of(part, &mut |found| all += usize::from(is_name(found, name)));
+    if all > 1 || all != direct {
+        let text = format!("{block} be referenced only once, and not in any subquery");
+        return Err(SqlError::new(ErrorCode(3577), text));
+    }
+    if outer {
+        let text = format!(
+            "{block} neither be in the right argument of a LEFT JOIN, nor be forced to be non-first with join order hints"
+        );
+        return Err(SqlError::new(ErrorCode(3576), text));
+    }
+    let grouped = matches!(&select.group_by, GroupByExpr::Expressions(keys, _) if !keys.is_empty());
+    if all > 0 && grouped {
+        let text = format!(
+            "Recursive Common Table Expression '{name}' can contain neither aggregation nor window functions in recursive \
+             query block"
+        );
+        return Err(SqlError::new(ErrorCode(3575), text));
+    }
+    Ok(())
+}
+
+fn is_name(found: &ObjectName, name: &str) -> bool {
+    found.0.len() == 1 && found.0[0].as_ident().is_some_and(|ident| ident.value.eq_ignore_ascii_case(name))
 }

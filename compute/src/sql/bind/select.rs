@@ -5,10 +5,10 @@
 
 use crate::sql::bind::query::{Limit, is_descending, limited};
 use crate::sql::bind::scope::{Block, Clause, SelectItem};
-use crate::sql::bind::{Binder, Built, WINDOWS, aggregate, column_type, error, query};
+use crate::sql::bind::{Binder, Built, WINDOWS, aggregate, canonical, column_type, error, query};
 use crate::sql::parse::ast::syntax::{
-    Distinct, Expr, GroupByExpr, GroupByWithModifier, OrderByExpr, Select, SelectItem as ItemSyntax,
-    SelectItemQualifiedWildcardKind,
+    Distinct, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, GroupByWithModifier, OrderByExpr,
+    Select, SelectItem as ItemSyntax, SelectItemQualifiedWildcardKind, UnaryOperator, Value,
 };
 use crate::sql::plan::{AggregateCall, Field, FieldOrigin, Node, SortKey, walk};
 use expr::aggregate::AggregateFunction;
@@ -141,13 +141,19 @@ impl Binder<'_> {
                     if self.block().scope.columns.is_empty() {
                         return Err(SqlError::new(ErrorCode::NO_TABLES_USED, "No tables used"));
                     }
-                    self.star(None, &mut items)
+                    let before = items.len();
+                    self.star(None, &mut items);
+                    self.note_star(select, position, &items[before..]);
                 }
                 ItemSyntax::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) => {
                     let path: Vec<String> =
                         name.0.iter().filter_map(|part| part.as_ident()).map(|part| part.value.clone()).collect();
                     match self.block().scope.find_table(&path) {
-                        Some(table) => self.star(Some(table), &mut items),
+                        Some(table) => {
+                            let before = items.len();
+                            self.star(Some(table), &mut items);
+                            self.note_star(select, position, &items[before..]);
+                        }
                         None => return Err(error::unknown_table(&path.join("."))),
                     }
                 }
@@ -207,6 +213,27 @@ impl Binder<'_> {
                     column: Some((Some(scope.tables[column.table].alias.clone()), column.name.clone())),
                 });
             }
+        }
+    }
+
+    /// A view keeps the columns that it had when it was made.
+    fn note_star(&mut self, select: &Select, position: usize, items: &[Item]) {
+        if self.view_depth > 0 {
+            return;
+        }
+        let (Some(stars), Some(range)) = (&mut self.stars, self.source.item_range(select, position)) else { return };
+        let column = |item: &Item| {
+            let (table, name) = item.column.clone()?;
+            Some(match table {
+                Some(table) if !table.is_empty() => {
+                    format!("{}.{}", canonical::quoted(&table), canonical::quoted(&name))
+                }
+                _ => canonical::quoted(&name),
+            })
+        };
+        let columns: Option<Vec<String>> = items.iter().map(column).collect();
+        if let Some(columns) = columns {
+            stars.insert(range.start, (range.end, format!(" {}", columns.join(","))));
         }
     }
 
@@ -296,13 +323,34 @@ fn strip(expression: &Expr) -> &Expr {
     }
 }
 
-/// The column name of items that are not named by their text: columns, and literal texts.
+/// The column name of items that are not named by their text: columns, literals, and those behind a plus sign.
 fn item_name(expression: &Expr) -> Option<String> {
     match expression {
         Expr::Identifier(ident) if ident.quote_style != Some('@') => Some(ident.value.clone()),
         Expr::CompoundIdentifier(parts) => parts.last().map(|part| part.value.clone()),
-        Expr::Value(value) => column_type::text_of(&value.value),
-        Expr::Nested(inner) if matches!(**inner, Expr::Identifier(_) | Expr::CompoundIdentifier(_)) => item_name(inner),
+        Expr::Value(value) => match &value.value {
+            Value::Null => Some("NULL".to_owned()),
+            Value::Boolean(truth) => Some(truth.to_string().to_ascii_uppercase()),
+            Value::Number(digits, _) => Some(digits.clone()),
+            other => column_type::text_of(other),
+        },
+        Expr::Prefixed { value, .. } => match value.as_ref() {
+            Expr::Value(value) => column_type::text_of(&value.value),
+            _ => None,
+        },
+        // A plus sign is no operator to MySQL's grammar, nor are parentheses around one operand.
+        Expr::UnaryOp { op: UnaryOperator::Plus, expr } => item_name(expr),
+        Expr::Nested(inner) => match inner.as_ref() {
+            Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_) | Expr::Nested(_) => item_name(inner),
+            _ => None,
+        },
+        Expr::Function(function) if function.name.to_string().eq_ignore_ascii_case("name_const") => {
+            let FunctionArguments::List(list) = &function.args else { return None };
+            match list.args.first() {
+                Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(name))) => item_name(name),
+                _ => None,
+            }
+        }
         _ => None,
     }
 }
@@ -336,7 +384,13 @@ fn project(
         let at = match key {
             Key::Output(at) => at,
             Key::Hidden(expression) => {
-                if distinct && strict {
+                // What it reads is all selected: it has one value for each row of the result.
+                let selected = expression.columns().iter().all(|read| {
+                    expressions[..width]
+                        .iter()
+                        .any(|item| matches!(item, Expression::Column { index, .. } if index == read))
+                });
+                if distinct && strict && !selected {
                     return Err(SqlError::new(
                         ErrorCode(3065),
                         "Expression #1 of ORDER BY clause is not in SELECT list, references column which is not in \

@@ -3,7 +3,7 @@
 use crate::sql::bind::scope::Boundary;
 use crate::sql::bind::{Binder, Built, Frame};
 use crate::sql::parse::ast::{self, Kind};
-use crate::sql::plan::{Field, Isolation, Node, SetItem, Statement, VariableScope};
+use crate::sql::plan::{Field, Isolation, Node, Query, SetItem, Statement, VariableScope};
 use expr::value::Value;
 use expr::{Expression, MysqlType, SqlError};
 
@@ -82,7 +82,40 @@ impl Binder<'_> {
         Ok(bound)
     }
 
+    /// The value as a query, if there is a subquery in it.
+    fn computed(&mut self, value: &ast::syntax::Expr) -> Result<Option<Query>, SqlError> {
+        let (query, _) = self.framed(Boundary::Top, |binder| {
+            let bound = binder.expression(value)?;
+            let fields = vec![Field { name: value.to_string(), ty: bound.ty(), origin: None }];
+            let root = Node::Project { input: Box::new(Node::Dual), expressions: vec![bound] };
+            Ok(Built { root, fields, calc_found_rows: false })
+        })?;
+        self.blocks.clear();
+        Ok(if query.subqueries.is_empty() { None } else { Some(query) })
+    }
+
     fn set_item(&mut self, item: &ast::SetItem) -> Result<SetItem, SqlError> {
+        let value = match item {
+            ast::SetItem::User { value, .. } | ast::SetItem::System { value: Some(value), .. } => Some(value),
+            _ => None,
+        };
+        if let Some(value) = value
+            && let Some(query) = self.computed(value)?
+        {
+            let placeholder = self.value_literal(&Value::Null);
+            let ty = query.fields[0].ty.clone();
+            let item = match item {
+                ast::SetItem::User { name, .. } => {
+                    self.assigned.push((name.clone(), ty));
+                    SetItem::User { name: name.clone(), value: placeholder }
+                }
+                ast::SetItem::System { scope, name, .. } => {
+                    SetItem::System { scope: *scope, name: name.clone(), value: Some(placeholder) }
+                }
+                _ => return Err(SqlError::internal("SET of something else with a subquery")),
+            };
+            return Ok(SetItem::Computed { query: Box::new(query), item: Box::new(item) });
+        }
         Ok(match item {
             ast::SetItem::User { name, value } => {
                 let value = self.constant(value)?;

@@ -5,7 +5,7 @@ use crate::sql::bind::{Binder, Built, error};
 use crate::sql::parse::ast::syntax::{SetExpr, SetOperator, SetQuantifier};
 use crate::sql::plan::{Field, Node, SetKind};
 use expr::mysql_type::MysqlType;
-use expr::{Expression, SqlError};
+use expr::{ErrorCode, Expression, SqlError};
 
 impl Binder<'_> {
     pub fn set_operation(
@@ -47,7 +47,17 @@ pub fn unified(left: &[Field], right: &[Field]) -> Result<Vec<MysqlType>, SqlErr
     if left.len() != right.len() {
         return Err(error::different_columns());
     }
-    left.iter().zip(right).map(|(left, right)| unify(&[left.ty.clone(), right.ty.clone()])).collect()
+    left.iter()
+        .zip(right)
+        .map(|(left, right)| {
+            unify(&[left.ty.clone(), right.ty.clone()]).map_err(|error| match error.code {
+                ErrorCode::CANT_AGGREGATE_2COLLATIONS => {
+                    SqlError::new(ErrorCode(1271), "Illegal mix of collations for operation 'UNION'")
+                }
+                _ => error,
+            })
+        })
+        .collect()
 }
 
 /// The rows with their columns cast to `types`.

@@ -50,7 +50,15 @@ impl<'a> Binder<'a> {
         }
         let database = self.database_of(name)?;
         if let Some(table) = self.context.catalog.table(&database, &name.name) {
-            return Ok((scan(table, &shown, hints), Scope::of_table(table, &shown)));
+            let (mut node, mut scope) = (scan(table, &shown, hints), Scope::of_table(table, &shown));
+            if self.row_ids && self.frames.len() == 1 && table.has_hidden_row_id() {
+                // No name, so that no expression finds it; targets look for it behind their columns.
+                if let Node::Scan(scan) = &mut node {
+                    scan.columns.push(table.columns.len());
+                }
+                scope.width += 1;
+            }
+            return Ok((node, scope));
         }
         if let Some(view) = self.context.catalog.view(&database, &name.name) {
             let query = self.view(view)?;

@@ -61,6 +61,7 @@ impl World {
             database: self.database.as_deref(),
             sql_mode: self.sql_mode,
             collation_connection: CollationId::UTF8MB4_0900_AI_CI,
+            select_limit: u64::MAX,
             definer: "root@localhost",
             variable: &variable,
             user_variable: &|_| None,

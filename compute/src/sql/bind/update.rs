@@ -1,6 +1,6 @@
 //! UPDATE of one table or several.
 
-use crate::sql::bind::insert::generated;
+use crate::sql::bind::insert::{generated, is_own_default};
 use crate::sql::bind::query::{Limit, is_descending, limited};
 use crate::sql::bind::scope::{Block, Boundary, Clause};
 use crate::sql::bind::{Binder, Frame, error};
@@ -47,6 +47,7 @@ impl Binder<'_> {
             let position = column.index - base;
             let definition = &table.columns[position];
             let value = match &assignment.value {
+                Some(value) if is_own_default(value, definition) => None,
                 Some(value) => {
                     generated(&table, definition)?;
                     Some(self.assigned_value(value, &definition.ty)?)
@@ -57,10 +58,20 @@ impl Binder<'_> {
                 Some((_, target)) => target.assignments.push((position, value)),
                 None => targets.push((
                     column.table,
-                    UpdateTarget { table: table.clone(), base, assignments: vec![(position, value)] },
+                    UpdateTarget {
+                        table: table.clone(),
+                        partitions: self
+                            .partition_sets
+                            .iter()
+                            .find(|(alias, _)| *alias == scope_table.alias)
+                            .map(|(_, set)| set.clone()),
+                        base,
+                        assignments: vec![(position, value)],
+                    },
                 )),
             }
         }
+        self.refuse_key_of_twin(&targets)?;
         let aliases: Vec<String> =
             targets.iter().map(|(table, _)| self.blocks[0].scope.tables[*table].alias.clone()).collect();
         lock_targets(&mut input, &aliases);
@@ -70,13 +81,43 @@ impl Binder<'_> {
         Ok(Update { input, targets, ignore: update.ignore, subqueries })
     }
 
+    /// Error 1706: a table is changed by two names, and one of them moves its rows.
+    fn refuse_key_of_twin(&mut self, targets: &[(usize, UpdateTarget)]) -> Result<(), SqlError> {
+        let moves = |target: &UpdateTarget| {
+            let table = &target.table;
+            target.assignments.iter().any(|(position, _)| {
+                let id = table.columns[*position].id;
+                table.clustered().parts.iter().any(|part| part.column == id)
+            })
+        };
+        for (at, (table, target)) in targets.iter().enumerate() {
+            for (other_table, other) in &targets[at + 1..] {
+                if target.table.id == other.table.id && (moves(target) || moves(other)) {
+                    let scope = &self.block().scope;
+                    return Err(SqlError::new(
+                        ErrorCode(1706),
+                        format!(
+                            "Primary key/partition key update is not allowed since the table is updated both as '{}' and \
+                             '{}'.",
+                            scope.tables[*table].alias, scope.tables[*other_table].alias
+                        ),
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Tables, WHERE, ORDER BY and LIMIT; leaves its block on the stack for what is bound over the rows.
     pub fn rows_to_change(&mut self, rows: &Rows<'_>) -> Result<Node, SqlError> {
         if let Some(with) = rows.with {
             self.with(with)?;
         }
         self.blocks.push(Block::new(Boundary::Top, self.frames.len() - 1));
-        let mut node = self.from(rows.tables)?;
+        self.row_ids = true;
+        let node = self.from(rows.tables);
+        self.row_ids = false;
+        let mut node = node?;
         if let Some(selection) = rows.selection {
             self.block().clause = Clause::Where;
             let predicate = self.expression(selection)?;

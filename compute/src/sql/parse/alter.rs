@@ -1,10 +1,9 @@
 //! ALTER TABLE, ALTER DATABASE, ALTER VIEW.
 
-use crate::sql::parse::ast::{AlterAction, CharacterSet, Kind, TableOptions};
+use crate::sql::parse::ast::{AlterAction, CharacterSet, Kind, PartitioningOption, TableOptions};
 use crate::sql::parse::column::{check, column, constraint_name, default};
-use crate::sql::parse::create::{
-    character_set_option, database_options, foreign_key, index_element, partitioning, table_option,
-};
+use crate::sql::parse::create::{character_set_option, database_options, foreign_key, index_element, table_option};
+use crate::sql::parse::partition::{self, partitioning};
 use crate::sql::parse::words::{Parsed, Words};
 use crate::sql::parse::{error, routine, view};
 use crate::sql::plan::ColumnPosition;
@@ -62,6 +61,10 @@ fn position(parser: &mut Parser<'_>) -> Parsed<ColumnPosition> {
 }
 
 fn action(parser: &mut Parser<'_>, text: &str, actions: &mut Vec<AlterAction>) -> Parsed<()> {
+    if let Some(action) = partition::action(parser)? {
+        actions.push(AlterAction::Partition(action));
+        return Ok(());
+    }
     if parser.word("add") {
         return add(parser, actions);
     }
@@ -100,11 +103,11 @@ fn action(parser: &mut Parser<'_>, text: &str, actions: &mut Vec<AlterAction>) -
     } else if parser.words(&["with", "validation"]) || parser.words(&["without", "validation"]) {
         AlterAction::Nothing
     } else if parser.peek_is("partition") && parser.nth_is(1, "by") {
-        let partitioning = Some(partitioning(parser, text)?);
+        let partitioning = Some(PartitioningOption::By(partitioning(parser, text)?));
         AlterAction::Options(TableOptions { partitioning, ..TableOptions::default() })
     } else if parser.words(&["remove", "partitioning"]) {
-        AlterAction::Options(TableOptions { partitioning: Some(String::new()), ..TableOptions::default() })
-    } else if parser.word("import") || parser.word("discard") || parser.word("exchange") || parser.word("reorganize") {
+        AlterAction::Options(TableOptions { partitioning: Some(PartitioningOption::Remove), ..TableOptions::default() })
+    } else if parser.word("import") || parser.word("discard") {
         return Err(error::unsupported("ALTER TABLE with this action"));
     } else {
         let mut options = TableOptions::default();
@@ -118,9 +121,6 @@ fn action(parser: &mut Parser<'_>, text: &str, actions: &mut Vec<AlterAction>) -
 }
 
 fn add(parser: &mut Parser<'_>, actions: &mut Vec<AlterAction>) -> Parsed<()> {
-    if parser.peek_is("partition") {
-        return Err(error::unsupported("ALTER TABLE ... ADD PARTITION"));
-    }
     let name = constraint_name(parser)?;
     if parser.words(&["foreign", "key"]) {
         actions.push(AlterAction::AddForeignKey(foreign_key(parser, name)?));
@@ -157,9 +157,6 @@ fn drop(parser: &mut Parser<'_>) -> Parsed<AlterAction> {
     }
     if parser.word("check") || parser.word("constraint") {
         return Ok(AlterAction::DropConstraint(parser.name()?));
-    }
-    if parser.peek_is("partition") {
-        return Err(error::unsupported("ALTER TABLE ... DROP PARTITION"));
     }
     parser.word("column");
     let name = parser.name()?;

@@ -1,6 +1,7 @@
 //! Parsed statements. Queries and expressions are sqlparser's; what it lacks or loses is ours.
 
 use crate::catalog::schema::{IndexKind, ReferentialAction};
+use crate::sql::parse::partition::{Partition, Partitioning};
 use crate::sql::plan::{ColumnPosition, ExplainFormat, Isolation, VariableScope};
 pub use sqlparser::ast as syntax;
 use sqlparser::ast::{Expr, OrderByExpr, Query, TableWithJoins};
@@ -28,9 +29,13 @@ pub struct Source {
 impl Source {
     /// Text of item `position` of this SELECT, as written.
     pub fn item(&self, select: &syntax::Select, position: usize) -> Option<&str> {
+        self.text.get(self.item_range(select, position)?).map(str::trim)
+    }
+
+    /// Where item `position` of this SELECT stands in the text.
+    pub fn item_range(&self, select: &syntax::Select, position: usize) -> Option<Range<usize>> {
         let offset = (select.select_token.0.span.start.column as usize).checked_sub(1)?;
-        let range = self.items.get(&offset)?.get(position)?;
-        self.text.get(range.clone()).map(str::trim)
+        self.items.get(&offset)?.get(position).cloned()
     }
 }
 
@@ -150,6 +155,8 @@ pub struct CharacterSet {
 #[derive(Debug, Clone)]
 pub struct Insert {
     pub table: Name,
+    /// PARTITION (p): rows of others are refused.
+    pub partitions: Vec<String>,
     /// Names as written, with a table before them or not.
     pub columns: Option<Vec<String>>,
     pub source: InsertSource,
@@ -228,7 +235,36 @@ pub struct TableOptions {
     pub comment: Option<String>,
     pub auto_increment: Option<u64>,
     pub others: Vec<String>,
-    pub partitioning: Option<String>,
+    pub partitioning: Option<PartitioningOption>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum PartitioningOption {
+    By(Partitioning),
+    /// REMOVE PARTITIONING.
+    Remove,
+}
+
+/// What ALTER TABLE does to partitions. Names None is ALL.
+#[derive(Debug, Clone)]
+pub enum PartitionAction {
+    Add(Vec<Partition>),
+    /// ADD PARTITION PARTITIONS n.
+    AddCount(u64),
+    Drop(Vec<String>),
+    Truncate(Option<Vec<String>>),
+    Coalesce(u64),
+    Reorganize {
+        from: Vec<String>,
+        into: Vec<Partition>,
+    },
+    Exchange {
+        name: String,
+        table: Name,
+        validated: bool,
+    },
+    /// ANALYZE, CHECK, OPTIMIZE, REBUILD, REPAIR: there is nothing to do here.
+    Upkeep(Option<Vec<String>>),
 }
 
 /// A type as written.
@@ -360,6 +396,7 @@ pub enum AlterAction {
         enforced: bool,
     },
     Options(TableOptions),
+    Partition(PartitionAction),
     ConvertCharacterSet(CharacterSet),
     Rename(Name),
     Nothing,
@@ -374,6 +411,8 @@ pub struct CreateView {
     pub query: Box<Query>,
     /// Text of `query`.
     pub select: String,
+    /// Where it starts in the statement's text.
+    pub select_start: usize,
     pub definer: Option<String>,
     pub invoker: bool,
     pub algorithm: String,

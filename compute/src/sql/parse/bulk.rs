@@ -54,6 +54,7 @@ pub fn parse(text: &str, sql_mode: SqlMode) -> Option<Statement> {
     }
     let insert = Insert {
         table,
+        partitions: Vec::new(),
         columns,
         source: InsertSource::Values(rows),
         row_alias: None,

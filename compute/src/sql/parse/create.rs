@@ -1,8 +1,11 @@
 //! CREATE and DROP of databases, tables and indexes; RENAME, TRUNCATE.
 
 use crate::catalog::schema::IndexKind;
-use crate::sql::parse::ast::{AlterAction, CharacterSet, CreateTable, Index, IndexPart, Kind, Name, TableOptions};
+use crate::sql::parse::ast::{
+    AlterAction, CharacterSet, CreateTable, Index, IndexPart, Kind, Name, PartitioningOption, TableOptions,
+};
 use crate::sql::parse::column::{check, column, constraint_name, references};
+use crate::sql::parse::partition::partitioning;
 use crate::sql::parse::words::{Parsed, Words};
 use crate::sql::parse::{error, routine, view};
 use sqlparser::parser::Parser;
@@ -281,7 +284,7 @@ pub fn table_options(parser: &mut Parser<'_>, text: &str) -> Parsed<TableOptions
         break;
     }
     if parser.peek_is("partition") && parser.nth_is(1, "by") {
-        options.partitioning = Some(partitioning(parser, text)?);
+        options.partitioning = Some(PartitioningOption::By(partitioning(parser, text)?));
     }
     Ok(options)
 }
@@ -354,27 +357,6 @@ pub fn table_option(parser: &mut Parser<'_>, options: &mut TableOptions) -> Pars
         return Ok(false);
     }
     Ok(true)
-}
-
-/// The PARTITION BY clause, kept as text.
-pub fn partitioning(parser: &mut Parser<'_>, text: &str) -> Parsed<String> {
-    let start = parser.offset();
-    parser.expect_word("partition")?;
-    parser.expect_word("by")?;
-    loop {
-        match &parser.peek_token_ref().token {
-            Token::LParen => parser.skip_group()?,
-            Token::EOF | Token::SemiColon | Token::RParen | Token::Comma => break,
-            Token::Word(word)
-                if word.quote_style.is_none()
-                    && ["as", "select", "ignore", "replace"].iter().any(|end| word.value.eq_ignore_ascii_case(end)) =>
-            {
-                break;
-            }
-            _ => parser.advance_token(),
-        }
-    }
-    Ok(text.get(start..parser.end_offset()).unwrap_or_default().to_owned())
 }
 
 pub fn drop(parser: &mut Parser<'_>) -> Parsed<Kind> {

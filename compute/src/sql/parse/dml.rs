@@ -48,9 +48,10 @@ pub fn insert(parser: &mut Parser<'_>) -> Parsed<Kind> {
     let ignore = parser.word("ignore");
     parser.word("into");
     let table = parser.object_name()?;
-    partition(parser)?;
+    let partitions = if parser.word("partition") { parser.name_list()? } else { Vec::new() };
     let mut insert = Insert {
         table,
+        partitions,
         columns: None,
         source: InsertSource::Values(Vec::new()),
         row_alias: None,
@@ -89,14 +90,6 @@ pub fn insert(parser: &mut Parser<'_>) -> Parsed<Kind> {
         return Err(error::unsupported("RETURNING"));
     }
     Ok(Kind::Insert(Box::new(insert)))
-}
-
-/// `PARTITION (p0, p1)`: partitioning is metadata only, so every row is in every partition that may hold it.
-fn partition(parser: &mut Parser<'_>) -> Parsed<()> {
-    if parser.word("partition") {
-        parser.skip_group()?;
-    }
-    Ok(())
 }
 
 fn columns(parser: &mut Parser<'_>) -> Parsed<Vec<String>> {

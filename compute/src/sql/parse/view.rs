@@ -82,6 +82,7 @@ pub fn create(parser: &mut Parser<'_>, text: &str) -> Parsed<Kind> {
         columns,
         query,
         select,
+        select_start: start,
         definer,
         invoker,
         algorithm,

@@ -2,6 +2,7 @@
 //! against the catalog.
 
 use crate::catalog::schema::{CheckDef, ColumnDefault, GeneratedDef, IndexKind, ReferentialAction};
+use crate::sql::parse::ast::{PartitionAction, PartitioningOption};
 use crate::sql::plan::Query;
 use expr::collation::CollationId;
 use expr::mysql_type::MysqlType;
@@ -53,7 +54,7 @@ pub struct TableOptions {
     pub auto_increment: Option<u64>,
     /// Others, as SHOW CREATE TABLE prints them.
     pub others: Vec<String>,
-    pub partitioning: Option<String>,
+    pub partitioning: Option<PartitioningOption>,
 }
 
 #[derive(Debug, Clone)]
@@ -148,6 +149,7 @@ pub enum AlterAction {
         enforced: bool,
     },
     Options(TableOptions),
+    Partition(PartitionAction),
     ConvertCharacterSet(CollationId),
     Rename(ObjectName),
     /// DISABLE/ENABLE KEYS, ALGORITHM=, LOCK=, FORCE, ORDER BY: accepted, nothing to do here.

@@ -89,6 +89,8 @@ pub enum ExplainFormat {
 #[derive(Debug, Clone)]
 pub struct Insert {
     pub table: Arc<TableDef>,
+    /// Numbers of the partitions that rows may be in, if not all.
+    pub partitions: Option<Vec<u64>>,
     /// Target columns by position, in the order of the source.
     pub columns: Vec<usize>,
     pub source: InsertSource,
@@ -118,6 +120,8 @@ pub struct Update {
 #[derive(Debug, Clone)]
 pub struct UpdateTarget {
     pub table: Arc<TableDef>,
+    /// Numbers of the partitions that its rows may be in, if not all.
+    pub partitions: Option<Vec<u64>>,
     pub base: usize,
     /// Column of the table, value over the input row (values assigned further left are seen, as in MySQL).
     /// `None` is DEFAULT.
@@ -158,6 +162,11 @@ pub enum SetItem {
     },
     /// SET CHARACTER SET.
     CharacterSet(Option<String>),
+    /// A user or system variable whose value is that of a query of one column.
+    Computed {
+        query: Box<Query>,
+        item: Box<SetItem>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -248,7 +248,13 @@ pub fn lock_node(node: &mut Node, lock: ScanLock) {
 pub fn types(node: &Node) -> Vec<MysqlType> {
     match node {
         Node::Dual => Vec::new(),
-        Node::Scan(scan) => scan.columns.iter().map(|column| scan.table.columns[*column].ty.clone()).collect(),
+        Node::Scan(scan) => {
+            // Behind the last column is the hidden row id.
+            let ty = |column: &usize| {
+                scan.table.columns.get(*column).map_or_else(MysqlType::bigint_unsigned, |column| column.ty.clone())
+            };
+            scan.columns.iter().map(ty).collect()
+        }
         Node::Virtual(scan) => scan.types.clone(),
         Node::Values { rows } => rows.first().map(|row| row.iter().map(Expression::ty).collect()).unwrap_or_default(),
         Node::Filter { input, .. }

@@ -2,10 +2,10 @@
 
 use crate::error::{ErrorCode, SqlError};
 use crate::eval::EvalContext;
-use crate::function::json::{document, json_value, node_of, text_type};
+use crate::function::json::{document, json_value, made, node_of, text_type};
 use crate::function::result;
 use crate::function::{Arguments, Call, Function};
-use crate::mysql_type::MysqlType;
+use crate::mysql_type::{MysqlType, TypeKind};
 use crate::value::Value;
 use crate::value::json::Json;
 use crate::value::json::text::{ordered, write_node, write_quoted};
@@ -24,7 +24,7 @@ pub static FUNCTIONS: &[Function] = &[
 ];
 
 fn array(call: &Call<'_>, arguments: &[Value], _: &EvalContext) -> Result<Value, SqlError> {
-    Ok(json_value(arguments.iter().zip(call.argument_types).map(|(value, ty)| node_of(value, ty)).collect()))
+    made(arguments.iter().zip(call.argument_types).map(|(value, ty)| node_of(value, ty)).collect())
 }
 
 fn object_type(types: &[MysqlType]) -> Result<MysqlType, SqlError> {
@@ -48,7 +48,7 @@ fn object(call: &Call<'_>, arguments: &[Value], _: &EvalContext) -> Result<Value
         }
         members.insert(pair[0].to_text().into_owned(), node_of(&pair[1], &types[1]));
     }
-    Ok(json_value(Node::Object(members)))
+    made(Node::Object(members))
 }
 
 fn quote(call: &Call<'_>, arguments: &[Value], _: &EvalContext) -> Result<Value, SqlError> {
@@ -61,7 +61,13 @@ fn quote(call: &Call<'_>, arguments: &[Value], _: &EvalContext) -> Result<Value,
 }
 
 /// A document that is a string gives its content; a text in double quotes is read as such a document.
-fn unquote(_: &Call<'_>, arguments: &[Value], _: &EvalContext) -> Result<Value, SqlError> {
+fn unquote(call: &Call<'_>, arguments: &[Value], _: &EvalContext) -> Result<Value, SqlError> {
+    if !call.argument_types[0].is_string() && call.argument_types[0].kind != TypeKind::Json {
+        return Err(SqlError::new(
+            ErrorCode::INCORRECT_TYPE,
+            "Incorrect type for argument 1 in function json_unquote.",
+        ));
+    }
     if let Value::Json(document) = &arguments[0] {
         return Ok(Value::text(unquoted(&document.0)));
     }
@@ -126,7 +132,7 @@ fn merge_preserve(_: &Call<'_>, arguments: &[Value], _: &EvalContext) -> Result<
     for index in 1..arguments.len() {
         merged = preserve(merged, (*document(arguments, index, "json_merge_preserve")?.0).clone());
     }
-    Ok(json_value(merged))
+    made(merged)
 }
 
 /// Objects are united, values of common keys merged; everything else becomes one array.

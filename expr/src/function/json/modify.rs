@@ -2,7 +2,7 @@
 
 use crate::error::{ErrorCode, SqlError};
 use crate::eval::EvalContext;
-use crate::function::json::{document, json_value, node_of, plain_path};
+use crate::function::json::{document, made, node_of, plain_path};
 use crate::function::result;
 use crate::function::{Arguments, Call, Function};
 use crate::mysql_type::MysqlType;
@@ -45,7 +45,7 @@ fn edit(call: &Call<'_>, arguments: &[Value], function: &str, edit: Edit) -> Res
         let path = plain_path(&pair[0])?;
         edit(&mut document, &path.legs, node_of(&pair[1], &types[1]))?;
     }
-    Ok(json_value(document))
+    made(document)
 }
 
 fn set(call: &Call<'_>, arguments: &[Value], _: &EvalContext) -> Result<Value, SqlError> {
@@ -165,5 +165,5 @@ fn remove(_: &Call<'_>, arguments: &[Value], _: &EvalContext) -> Result<Value, S
             _ => {}
         }
     }
-    Ok(json_value(document))
+    made(document)
 }

@@ -165,7 +165,12 @@ fn find_in_set(call: &Call<'_>, arguments: &[Value], _: &EvalContext) -> Result<
     }
     let equal = |member: &[u8]| match by {
         CollationId::BINARY => member == wanted.as_ref(),
-        _ => collation::compare(by, &String::from_utf8_lossy(member), &String::from_utf8_lossy(&wanted)).is_eq(),
+        // Spaces at the end count here, whatever the collation.
+        _ => {
+            let (member, wanted) = (String::from_utf8_lossy(member), String::from_utf8_lossy(&wanted));
+            let spaces = |text: &str| text.len() - text.trim_end_matches(' ').len();
+            spaces(&member) == spaces(&wanted) && collation::compare(by, &member, &wanted).is_eq()
+        }
     };
     let found = list.split(|&byte| byte == b',').position(equal);
     Ok(Value::Int(found.map_or(0, |index| index as i64 + 1)))

@@ -1,10 +1,11 @@
 //! ALTER TABLE's actions on columns.
 
 use super::{Alteration, cannot_drop, note_or};
-use crate::catalog::schema::{ColumnDef, ColumnDefault};
+use crate::catalog::schema::{ColumnDef, ColumnDefault, GeneratedDef};
 use crate::execute::StatementContext;
 use crate::execute::codec::UTC;
 use crate::execute::ddl::create_table::primary_null;
+use crate::execute::ddl::expression_rules::{self, Dependent};
 use crate::execute::ddl::{children, columns, indexes};
 use crate::execute::write::assign;
 use crate::sql::plan::{ColumnPosition, ColumnSpec};
@@ -70,6 +71,12 @@ impl Alteration {
         }
         let column = self.new.columns[position].clone();
         self.refuse_if_in_foreign_key(&column, context)?;
+        match expression_rules::dependent(&column.name, &self.new)? {
+            // A CHECK of this column alone goes with it.
+            Some(Dependent::Check { name, alone: true }) => self.new.checks.retain(|check| check.name != name),
+            Some(dependent) => return Err(dependent.refuse(&column.name)),
+            None => {}
+        }
         self.new.columns.remove(position);
         // An index loses the part; one that loses its last part goes. What remains has other keys.
         for index in &mut self.new.indexes {
@@ -128,6 +135,15 @@ impl Alteration {
             return Err(duplicate_column(&spec.name));
         }
         let old = self.new.columns[at].clone();
+        if old.name != spec.name
+            && let Some(dependent) = expression_rules::dependent(&old.name, &self.new)?
+        {
+            return Err(dependent.refuse(&old.name));
+        }
+        let stored = |generated: &Option<GeneratedDef>| generated.as_ref().is_none_or(|generated| generated.stored);
+        if stored(&old.generated) != stored(&spec.generated) {
+            return Err(expression_rules::unsupported("Changing the STORED status"));
+        }
         let mut column = columns::define(spec, old.id, self.new.collation, &context.eval)?;
         let in_primary = self
             .new
@@ -164,6 +180,9 @@ impl Alteration {
         let at = self.find(old_name)?;
         if self.new.column_index(new_name).is_some_and(|other| other != at) {
             return Err(duplicate_column(new_name));
+        }
+        if let Some(dependent) = expression_rules::dependent(old_name, &self.new)? {
+            return Err(dependent.refuse(old_name));
         }
         self.renamed_columns.push((self.new.columns[at].name.clone(), new_name.to_owned()));
         new_name.clone_into(&mut self.new.columns[at].name);
