@@ -195,6 +195,7 @@ impl WalService for FakeCluster {
             log_bytes: 0,
             locks_held: 0,
             locks_waiting: 0,
+            members: Vec::new(),
         })
     }
 }

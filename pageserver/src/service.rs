@@ -3,8 +3,8 @@
 use crate::config::Config;
 use crate::flush::FlushRequest;
 use crate::read;
-use crate::tablet::set::KeySnapshots;
 use crate::read::pool::ScanPool;
+use crate::tablet::set::KeySnapshots;
 use crate::tablet::{Snapshot, Tablets};
 use async_trait::async_trait;
 use common::id::Lsn;
@@ -76,8 +76,8 @@ impl PageService for Service {
         Ok(read::get::rows(found.into_iter().map(|(version, _)| version).collect()))
     }
 
-    async fn newest_versions(&self, keys: Vec<Key>) -> Result<Vec<Lsn>, PageError> {
-        self.tablets.check_owned()?;
+    async fn newest_versions(&self, keys: Vec<Key>, applied: Lsn) -> Result<Vec<Lsn>, PageError> {
+        self.wait(applied).await?;
         let found = self.look_up(&keys, Lsn::MAX, false).await?;
         // A tombstone that compaction dropped was no newer than this.
         Ok(found.into_iter().map(|(version, never)| version.map_or(never, |(lsn, _)| lsn)).collect())
@@ -126,7 +126,8 @@ impl PageService for Service {
         Ok(PageStatus {
             applied: self.tablets.applied(),
             durable: self.tablets.durable(),
-            tablets: set.map.tablets().collect(),
+            // One that was fenced owns nothing any more.
+            tablets: if self.tablets.check_owned().is_ok() { set.map.tablets().collect() } else { Vec::new() },
             layers: layers.len() as u64,
             layer_bytes: layers.values().sum(),
             memtable_bytes: self.tablets.memtable_bytes().2 as u64,

@@ -273,7 +273,7 @@ impl World {
             Err(error) => self.check_refusal(lsn, error),
         }
         self.wait_applied().await;
-        let newest = service.newest_versions(keys.clone()).await.unwrap();
+        let newest = service.newest_versions(keys.clone(), Lsn::ZERO).await.unwrap();
         for (key, newest) in keys.iter().zip(newest) {
             match self.model.newest(key) {
                 // A dropped tombstone leaves an upper bound behind.

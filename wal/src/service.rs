@@ -175,6 +175,7 @@ impl WalService for Service {
             log_bytes,
             locks_held: u64::try_from(self.metrics.locks_held.get()).unwrap_or(0),
             locks_waiting: u64::try_from(self.metrics.locks_waiting.get()).unwrap_or(0),
+            members: self.raft.members(),
         })
     }
 }

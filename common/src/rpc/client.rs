@@ -166,8 +166,8 @@ impl PageService for PageClient {
         self.call(Request::Get(request), self.deadlines.call).await
     }
 
-    async fn newest_versions(&self, keys: Vec<Key>) -> Result<Vec<Lsn>, PageError> {
-        self.call(Request::NewestVersions(keys), self.deadlines.call).await
+    async fn newest_versions(&self, keys: Vec<Key>, applied: Lsn) -> Result<Vec<Lsn>, PageError> {
+        self.call(Request::NewestVersions { keys, applied }, self.deadlines.call).await
     }
 
     async fn scan(&self, request: ScanRequest) -> Result<BoxStream<'static, Result<ScanBatch, PageError>>, PageError> {

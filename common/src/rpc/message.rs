@@ -4,6 +4,7 @@ use crate::id::{CommitId, Lsn, TabletId, TxnId};
 use crate::key::{Key, KeyRange};
 use crate::service::page::{GetRequest, ScanRequest};
 use crate::service::wal::{AllocateRequest, CommitRequest, LockRequest, SubscribeRequest, Undurable};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 /// A call with one answer. Variants are numbered by their order: new ones go to the end.
@@ -15,16 +16,27 @@ pub(super) enum Request {
     Commit(CommitRequest),
     Outcome(CommitId),
     Allocate(AllocateRequest),
-    ReportDurable { tablet: TabletId, lsn: Lsn },
+    ReportDurable {
+        tablet: TabletId,
+        lsn: Lsn,
+    },
     WalStatus,
     Get(GetRequest),
-    NewestVersions(Vec<Key>),
+    NewestVersions {
+        keys: Vec<Key>,
+        applied: Lsn,
+    },
     Estimate(KeyRange),
     Flush,
     PageStatus,
-    UnlockKeys { txn: TxnId, keys: Vec<Key> },
+    UnlockKeys {
+        txn: TxnId,
+        keys: Vec<Key>,
+    },
     Locks,
     WaitDurable(Undurable),
+    /// Between members of the log: its content is the consensus' own.
+    Peer(Bytes),
 }
 
 /// A call answered by a stream of items.

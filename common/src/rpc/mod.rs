@@ -5,6 +5,8 @@
 //!                                             └─ one QUIC stream per subscription or scan, with its flow control
 //!                                                     │
 //!            Arc<dyn WalService> / PageService ── server
+//!
+//! routing   the same traits over several nodes: who leads, who serves, asking again
 //! ```
 //!
 //! What always holds
@@ -14,10 +16,13 @@
 //! - A commit that may have reached the log never fails with an error that says it did not.
 //! - Bytes from a peer are bounded and never cause a panic (`frame`, `message`, `scan_batch`).
 
+mod caller;
 mod client;
 mod frame;
+mod member;
 mod message;
 mod peer;
+pub mod routing;
 mod scan_batch;
 mod server;
 mod tls;
@@ -27,8 +32,9 @@ mod transport;
 mod tests;
 
 pub use client::{Deadlines, PageClient, WalClient};
+pub use member::{MemberClient, MemberError};
 pub use peer::{Peer, RpcClient};
-pub use server::{Server, ServerConfig, serve};
+pub use server::{Server, ServerConfig, Services, serve};
 pub use tls::{ClusterAuthority, Identity};
 
 /// Why a remote call could not be set up or served.

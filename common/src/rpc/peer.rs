@@ -112,6 +112,12 @@ impl Peer {
         request: &Request,
         deadline: Duration,
     ) -> Result<T, CallError> {
+        let answer = self.call_bytes(request, deadline).await?;
+        frame::decode(&answer).map_err(|error| CallError::Lost(error.to_string()))
+    }
+
+    /// The same, where the answer is not a message of ours.
+    pub(super) async fn call_bytes(&self, request: &Request, deadline: Duration) -> Result<Bytes, CallError> {
         let id = self.calls.fetch_add(1, Ordering::Relaxed);
         let head = LaneFrame::Call { id, deadline }.head();
         let frame = match frame::encode(&head, request, REQUEST_BYTES_MAX) {
@@ -130,7 +136,7 @@ impl Peer {
         };
         let outcome = tokio::time::timeout(deadline, exchange).await;
         match outcome {
-            Ok(answer) => read_answer(answer?),
+            Ok(answer) => check_status(answer?),
             Err(_) => Err(unanswered(handed_over, format!("{}: {}", self.address, Status::DeadlineExceeded.text()))),
         }
     }
@@ -212,10 +218,15 @@ fn unanswered(handed_over: bool, reason: String) -> CallError {
 }
 
 /// Status byte, then the service's answer.
-fn read_answer<T: DeserializeOwned>(mut answer: Bytes) -> Result<T, CallError> {
+fn read_answer<T: DeserializeOwned>(answer: Bytes) -> Result<T, CallError> {
+    frame::decode(&check_status(answer)?).map_err(|error| CallError::Lost(error.to_string()))
+}
+
+/// What follows the status byte, if the service answered.
+fn check_status(mut answer: Bytes) -> Result<Bytes, CallError> {
     let status = answer.try_get_u8().ok().and_then(Status::from_byte);
     match status {
-        Some(Status::Answered) => frame::decode(&answer).map_err(|error| CallError::Lost(error.to_string())),
+        Some(Status::Answered) => Ok(answer),
         Some(status) => Err(unanswered(!status.nothing_was_done(), status.text().to_owned())),
         None => Err(CallError::Lost("an answer of unknown status".to_owned())),
     }

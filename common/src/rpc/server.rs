@@ -4,6 +4,7 @@
 //! that have begun are answered, new ones are refused, and streaming calls end.
 
 use super::RpcError;
+use super::caller::Caller;
 use super::frame::{
     self, FrameError, FrameReader, LANE, LaneFrame, REPLY_BYTES_MAX, REQUEST_BYTES_MAX, STREAMING_CALL,
 };
@@ -13,7 +14,8 @@ use super::scan_batch;
 use super::tls::Identity;
 use super::transport;
 use crate::service::page::{PageError, ScanBatch};
-use crate::service::{PageService, WalService};
+use crate::service::wal::LockError;
+use crate::service::{PageService, PeerService, WalService};
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -51,25 +53,21 @@ pub struct Server {
     tasks: TaskTracker,
 }
 
-/// The roles of this process.
-#[derive(Clone)]
-struct Services {
-    wal: Option<Arc<dyn WalService>>,
-    page: Option<Arc<dyn PageService>>,
+/// What this process offers to others.
+#[derive(Clone, Default)]
+pub struct Services {
+    pub wal: Option<Arc<dyn WalService>>,
+    pub page: Option<Arc<dyn PageService>>,
+    /// Of a member of the log, for the other members.
+    pub peer: Option<Arc<dyn PeerService>>,
 }
 
 /// Starts to serve the given roles. Must be called within a tokio runtime.
-pub fn serve(
-    config: ServerConfig,
-    identity: &Identity,
-    wal: Option<Arc<dyn WalService>>,
-    page: Option<Arc<dyn PageService>>,
-) -> Result<Server, RpcError> {
+pub fn serve(config: ServerConfig, identity: &Identity, services: Services) -> Result<Server, RpcError> {
     let endpoint = transport::server_endpoint(identity, config.listen)?;
     let listen_error = |source| RpcError::Listen { address: config.listen, source };
     let local_address = endpoint.local_addr().map_err(listen_error)?;
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-    let services = Services { wal, page };
     tasks.spawn(accept_connections(endpoint.clone(), services, stop.clone(), tasks.clone()));
     info!(%local_address, "serving roles over QUIC");
     Ok(Server { endpoint, local_address, stop, tasks })
@@ -115,7 +113,10 @@ async fn accept_connections(
         tasks.spawn(async move {
             let peer = incoming.remote_address();
             match incoming.await {
-                Ok(connection) => accept_streams(connection, services, stop, connection_tasks).await,
+                Ok(connection) => {
+                    let caller = Caller::new(services, connection_tasks.clone());
+                    accept_streams(connection, caller, stop, connection_tasks).await;
+                }
                 // Scanners and nodes of other clusters come by here; the handshake tells them no.
                 Err(error) => debug!(%peer, %error, "connection refused"),
             }
@@ -123,7 +124,7 @@ async fn accept_connections(
     }
 }
 
-async fn accept_streams(connection: Connection, services: Services, stop: CancellationToken, tasks: TaskTracker) {
+async fn accept_streams(connection: Connection, caller: Caller, stop: CancellationToken, tasks: TaskTracker) {
     loop {
         let (send, receive) = tokio::select! {
             () = stop.cancelled() => return,
@@ -132,9 +133,9 @@ async fn accept_streams(connection: Connection, services: Services, stop: Cancel
                 Err(_) => return,
             },
         };
-        let (services, stop, peer) = (services.clone(), stop.clone(), connection.remote_address());
+        let (caller, stop, peer) = (caller.clone(), stop.clone(), connection.remote_address());
         tasks.spawn(async move {
-            if let Err(error) = serve_stream(send, receive, services, stop).await {
+            if let Err(error) = serve_stream(send, receive, caller, stop).await {
                 debug!(%peer, %error, "stream ended");
             }
         });
@@ -144,7 +145,7 @@ async fn accept_streams(connection: Connection, services: Services, stop: Cancel
 async fn serve_stream(
     send: SendStream,
     mut receive: RecvStream,
-    services: Services,
+    caller: Caller,
     stop: CancellationToken,
 ) -> Result<(), FrameError> {
     let kind = tokio::select! {
@@ -153,10 +154,10 @@ async fn serve_stream(
     };
     let reader = FrameReader::new(receive, REQUEST_BYTES_MAX);
     match kind {
-        LANE => serve_lane(send, reader, services, stop).await,
+        LANE => serve_lane(send, reader, caller, stop).await,
         STREAMING_CALL => tokio::select! {
             () = stop.cancelled() => Ok(()),
-            outcome = serve_streaming_call(send, reader, services) => outcome,
+            outcome = serve_streaming_call(send, reader, caller.services.clone()) => outcome,
         },
         other => Err(FrameError::Malformed(format!("unknown kind of stream {other}"))),
     }
@@ -166,12 +167,12 @@ async fn serve_stream(
 async fn serve_lane(
     send: SendStream,
     reader: FrameReader<RecvStream>,
-    services: Services,
+    caller: Caller,
     stop: CancellationToken,
 ) -> Result<(), FrameError> {
     let (answers, queue) = mpsc::channel(ANSWER_QUEUE);
     // The writer ends when the last sender is dropped, or with its stream.
-    let (outcome, ()) = tokio::join!(run_calls(reader, services, stop, answers), write_frames(send, queue));
+    let (outcome, ()) = tokio::join!(run_calls(reader, caller, stop, answers), write_frames(send, queue));
     outcome
 }
 
@@ -179,7 +180,7 @@ async fn serve_lane(
 /// what has begun is answered).
 async fn run_calls(
     mut reader: FrameReader<RecvStream>,
-    services: Services,
+    caller: Caller,
     stop: CancellationToken,
     answers: mpsc::Sender<Bytes>,
 ) -> Result<(), FrameError> {
@@ -189,7 +190,7 @@ async fn run_calls(
             () = stop.cancelled() => break,
             Some(finished) = calls.running.join_next_with_id(), if !calls.running.is_empty() => calls.forget(finished),
             frame = reader.next() => match frame? {
-                Some(frame) => calls.handle(frame, &services, &answers).await?,
+                Some(frame) => calls.handle(frame, &caller, &answers).await?,
                 None => return Ok(()),
             },
         }
@@ -207,12 +208,7 @@ struct Calls {
 }
 
 impl Calls {
-    async fn handle(
-        &mut self,
-        frame: Bytes,
-        services: &Services,
-        answers: &mpsc::Sender<Bytes>,
-    ) -> Result<(), FrameError> {
+    async fn handle(&mut self, frame: Bytes, caller: &Caller, answers: &mpsc::Sender<Bytes>) -> Result<(), FrameError> {
         let (id, deadline, request) = match LaneFrame::split(frame)? {
             (LaneFrame::Call { id, deadline }, request) => (id, deadline, request),
             (LaneFrame::Cancel { id }, _) => {
@@ -226,9 +222,9 @@ impl Calls {
             let _ = answers.send(refusal(id, Status::Overloaded)?).await;
             return Ok(());
         }
-        let (services, answers) = (services.clone(), answers.clone());
+        let (caller, answers) = (caller.clone(), answers.clone());
         let task = self.running.spawn(async move {
-            let answer = match tokio::time::timeout(deadline, answer(id, &request, &services)).await {
+            let answer = match tokio::time::timeout(deadline, answer(id, &request, &caller)).await {
                 Ok(answer) => answer,
                 Err(_) => refusal(id, Status::DeadlineExceeded),
             };
@@ -264,11 +260,12 @@ fn refusal(id: u64, status: Status) -> Result<Bytes, FrameError> {
     frame::encode_bytes(&answer_head(id, status), &[], REPLY_BYTES_MAX)
 }
 
-async fn answer(id: u64, request: &[u8], services: &Services) -> Result<Bytes, FrameError> {
+async fn answer(id: u64, request: &[u8], caller: &Caller) -> Result<Bytes, FrameError> {
     fn done<T: Serialize>(id: u64, result: T) -> Result<Bytes, FrameError> {
         frame::encode(&answer_head(id, Status::Answered), &result, REPLY_BYTES_MAX)
     }
     let Ok(request) = frame::decode::<Request>(request) else { return refusal(id, Status::Malformed) };
+    let services = &caller.services;
     match request {
         Request::ReadLsn
         | Request::Lock(_)
@@ -284,28 +281,58 @@ async fn answer(id: u64, request: &[u8], services: &Services) -> Result<Bytes, F
             let Some(wal) = &services.wal else { return refusal(id, Status::NoSuchService) };
             match request {
                 Request::ReadLsn => done(id, wal.read_lsn().await),
-                Request::Lock(request) => done(id, wal.lock(request).await),
-                Request::Unlock(txn) => done(id, wal.unlock(txn).await),
+                Request::Lock(request) => {
+                    let txn = request.txn;
+                    let first = caller.locks(txn);
+                    let answer = wal.lock(request).await;
+                    if matches!(answer, Err(LockError::Deadlock)) || (first && answer.is_err()) {
+                        caller.holds_no_locks(txn);
+                    }
+                    done(id, answer)
+                }
+                Request::Unlock(txn) => {
+                    let answer = wal.unlock(txn).await;
+                    caller.holds_no_locks(txn);
+                    done(id, answer)
+                }
                 Request::UnlockKeys { txn, keys } => done(id, wal.unlock_keys(txn, keys).await),
                 Request::Locks => done(id, wal.locks().await),
                 Request::WaitDurable(version) => done(id, wal.wait_durable(version).await),
-                Request::Commit(request) => done(id, wal.commit(request).await),
+                Request::Commit(request) => {
+                    let txn = request.txn;
+                    let answer = wal.commit(request).await;
+                    if answer.is_ok() {
+                        caller.holds_no_locks(txn);
+                    }
+                    done(id, answer)
+                }
                 Request::Outcome(commit) => done(id, wal.outcome(commit).await),
                 Request::Allocate(request) => done(id, wal.allocate(request).await),
                 Request::ReportDurable { tablet, lsn } => done(id, wal.report_durable(tablet, lsn).await),
                 _ => done(id, wal.status().await),
             }
         }
-        Request::Get(_) | Request::NewestVersions(_) | Request::Estimate(_) | Request::Flush | Request::PageStatus => {
+        Request::Get(_)
+        | Request::NewestVersions { .. }
+        | Request::Estimate(_)
+        | Request::Flush
+        | Request::PageStatus => {
             let Some(page) = &services.page else { return refusal(id, Status::NoSuchService) };
             match request {
                 Request::Get(request) => done(id, page.get(request).await),
-                Request::NewestVersions(keys) => done(id, page.newest_versions(keys).await),
+                Request::NewestVersions { keys, applied } => done(id, page.newest_versions(keys, applied).await),
                 Request::Estimate(range) => done(id, page.estimate(range).await),
                 Request::Flush => done(id, page.flush().await),
                 _ => done(id, page.status().await),
             }
         }
+        Request::Peer(request) => match &services.peer {
+            None => refusal(id, Status::NoSuchService),
+            Some(peer) => {
+                let answer = peer.handle(request).await;
+                frame::encode_bytes(&answer_head(id, Status::Answered), &answer, REPLY_BYTES_MAX)
+            }
+        },
     }
 }
 

@@ -27,25 +27,30 @@ use std::sync::Arc;
 pub(super) const CLUSTER_NAME: &str = "node.drumlin.internal";
 /// What is spoken over the connection. A change of the frames or messages that an older node cannot read takes a new one.
 const PROTOCOL: &[u8] = b"drumlin/1";
+const AUTHORITY_CERTIFICATE: &str = "ca.pem";
+const NODE_CERTIFICATE: &str = "node.pem";
+const NODE_KEY: &str = "node-key.pem";
+const TRANSPORT_KEY: &str = "transport.key";
 const RESET_KEY_BYTES: usize = 32;
 const TRANSPORT_KEY_BYTES: usize = RESET_KEY_BYTES + 8;
 
 /// Signs the certificates of nodes. Its directory holds the cluster's most precious secret.
 pub struct ClusterAuthority {
-    certificate: CertificateDer<'static>,
+    /// The certificate.
+    pem: String,
     key: KeyPair,
 }
 
 impl ClusterAuthority {
     /// Reads the authority kept in `directory`, or makes one there.
     pub fn load_or_create(directory: &Path) -> Result<ClusterAuthority, RpcError> {
-        let (certificate_path, key_path) = (directory.join("ca.pem"), directory.join("ca-key.pem"));
+        let (certificate_path, key_path) = (directory.join(AUTHORITY_CERTIFICATE), directory.join("ca-key.pem"));
+        let read_text = |path: &Path| std::fs::read_to_string(path).map_err(|error| broken(path, &error));
         if certificate_path.exists() {
-            let key_pem = std::fs::read_to_string(&key_path).map_err(|error| broken(&key_path, &error))?;
-            return Ok(ClusterAuthority {
-                certificate: read_certificate(&certificate_path)?,
-                key: KeyPair::from_pem(&key_pem).map_err(|error| broken(&key_path, &error))?,
-            });
+            let pem = read_text(&certificate_path)?;
+            read_certificate(&certificate_path)?;
+            let key = KeyPair::from_pem(&read_text(&key_path)?).map_err(|error| broken(&key_path, &error))?;
+            return Ok(ClusterAuthority { pem, key });
         }
         std::fs::create_dir_all(directory).map_err(|error| broken(directory, &error))?;
         let key = KeyPair::generate().map_err(|error| broken(&key_path, &error))?;
@@ -54,8 +59,9 @@ impl ClusterAuthority {
             .map_err(|error| broken(&certificate_path, &error))?;
         // The certificate comes last: where it is, the key is too.
         write_new(&key_path, key.serialize_pem().as_bytes())?;
-        write_new(&certificate_path, certificate.pem().as_bytes())?;
-        Ok(ClusterAuthority { certificate: certificate.der().clone(), key })
+        let pem = certificate.pem();
+        write_new(&certificate_path, pem.as_bytes())?;
+        Ok(ClusterAuthority { pem, key })
     }
 
     fn sign(&self, node: NodeId, node_key: &KeyPair) -> Result<rcgen::Certificate, rcgen::Error> {
@@ -75,7 +81,8 @@ fn authority_params() -> Result<CertificateParams, rcgen::Error> {
     Ok(params)
 }
 
-/// What a node shows to its peers, whom it believes, and its transport keys.
+/// What a node shows to its peers, whom it believes, and its transport keys. Its directory holds a copy of the
+/// authority's certificate, not its key: a node cannot make others.
 pub struct Identity {
     authority: CertificateDer<'static>,
     certificate: CertificateDer<'static>,
@@ -92,8 +99,8 @@ impl Identity {
         node: NodeId,
         random: &Random,
     ) -> Result<Identity, RpcError> {
-        let (certificate_path, key_path) = (directory.join("node.pem"), directory.join("node-key.pem"));
-        let transport_path = directory.join("transport.key");
+        let (certificate_path, key_path) = (directory.join(NODE_CERTIFICATE), directory.join(NODE_KEY));
+        let transport_path = directory.join(TRANSPORT_KEY);
         if !certificate_path.exists() {
             std::fs::create_dir_all(directory).map_err(|error| broken(directory, &error))?;
             let key = KeyPair::generate().map_err(|error| broken(&key_path, &error))?;
@@ -102,15 +109,22 @@ impl Identity {
             random.fill(&mut transport_key);
             write_new(&transport_path, &transport_key)?;
             write_new(&key_path, key.serialize_pem().as_bytes())?;
+            write_new(&directory.join(AUTHORITY_CERTIFICATE), authority.pem.as_bytes())?;
             write_new(&certificate_path, certificate.pem().as_bytes())?;
         }
+        Identity::load(directory)
+    }
+
+    /// Reads the identity that was made in `directory`.
+    pub fn load(directory: &Path) -> Result<Identity, RpcError> {
+        let (key_path, transport_path) = (directory.join(NODE_KEY), directory.join(TRANSPORT_KEY));
         let transport_key = std::fs::read(&transport_path).map_err(|error| broken(&transport_path, &error))?;
         let transport_key: [u8; TRANSPORT_KEY_BYTES] =
             transport_key.try_into().map_err(|_| broken(&transport_path, &"it has the wrong length"))?;
         let (reset_key, connection_id_key) = transport_key.split_at(RESET_KEY_BYTES);
         Ok(Identity {
-            authority: authority.certificate.clone(),
-            certificate: read_certificate(&certificate_path)?,
+            authority: read_certificate(&directory.join(AUTHORITY_CERTIFICATE))?,
+            certificate: read_certificate(&directory.join(NODE_CERTIFICATE))?,
             key: PrivatePkcs8KeyDer::from_pem_file(&key_path).map_err(|error| broken(&key_path, &error))?,
             reset_key: reset_key.try_into().expect("32 of 40 bytes"),
             connection_id_key: u64::from_le_bytes(connection_id_key.try_into().expect("8 of 40 bytes")),
@@ -155,7 +169,7 @@ impl Identity {
     /// An identity whose own certificate is of another authority than the one it believes.
     #[cfg(test)]
     pub(super) fn believing(mut self, other: &ClusterAuthority) -> Identity {
-        self.authority = other.certificate.clone();
+        self.authority = CertificateDer::from_pem_slice(other.pem.as_bytes()).expect("a certificate");
         self
     }
 }

@@ -4,7 +4,9 @@
 //! (`common::rpc`). No code above these traits knows which of the two it has.
 
 pub mod page;
+pub mod peer;
 pub mod wal;
 
 pub use page::PageService;
+pub use peer::PeerService;
 pub use wal::WalService;

@@ -15,9 +15,9 @@ pub trait PageService: Send + Sync {
     /// Waits until that LSN is applied.
     async fn get(&self, request: GetRequest) -> Result<Vec<Option<RowVersion>>, PageError>;
 
-    /// The newest LSN at which each key was written (tombstones count), as far as this page server has applied;
-    /// `Lsn::ZERO` if never. For the sequencer's check of keys older than its window.
-    async fn newest_versions(&self, keys: Vec<Key>) -> Result<Vec<Lsn>, PageError>;
+    /// The newest LSN at which each key was written (tombstones count), `Lsn::ZERO` if never. Waits until `applied` is
+    /// applied, so every version up to there counts. For the sequencer's check of keys older than its window.
+    async fn newest_versions(&self, keys: Vec<Key>, applied: Lsn) -> Result<Vec<Lsn>, PageError>;
 
     /// Rows of key ranges at an LSN, in key order (or its reverse). Waits until that LSN is applied.
     async fn scan(&self, request: ScanRequest) -> Result<BoxStream<'static, Result<ScanBatch, PageError>>, PageError>;
@@ -112,10 +112,11 @@ pub struct RangeEstimate {
     pub bytes: u64,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PageStatus {
     pub applied: Lsn,
     pub durable: Lsn,
+    /// What it owns; nothing, where it stands by for another.
     pub tablets: Vec<TabletId>,
     pub layers: u64,
     pub layer_bytes: u64,

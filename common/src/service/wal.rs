@@ -244,6 +244,17 @@ pub struct WalStatus {
     pub log_bytes: u64,
     pub locks_held: u64,
     pub locks_waiting: u64,
+    /// Who belongs to the log, as far as this node knows.
+    pub members: Vec<MemberStatus>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberStatus {
+    pub node: NodeId,
+    /// Where it listens, if the log says so.
+    pub address: String,
+    /// Not yet, while it still learns the log.
+    pub votes: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]

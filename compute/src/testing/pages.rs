@@ -25,7 +25,7 @@ impl PageService for FakeCluster {
         Ok(request.keys.iter().map(|key| version(&state, key, request.lsn)).collect())
     }
 
-    async fn newest_versions(&self, keys: Vec<Key>) -> Result<Vec<Lsn>, PageError> {
+    async fn newest_versions(&self, keys: Vec<Key>, _applied: Lsn) -> Result<Vec<Lsn>, PageError> {
         let state = self.state.lock();
         let newest = |key: &Key| state.versions.get(key).and_then(|versions| versions.last()).map(|(lsn, _)| *lsn);
         Ok(keys.iter().map(|key| newest(key).unwrap_or(Lsn::ZERO)).collect())

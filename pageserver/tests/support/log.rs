@@ -188,6 +188,7 @@ impl WalService for LogHandle {
             log_bytes: 0,
             locks_held: 0,
             locks_waiting: 0,
+            members: Vec::new(),
         })
     }
 }

@@ -5,7 +5,6 @@ use crate::sequencer::VersionsAt;
 use common::id::Lsn;
 use common::key::Key;
 use common::service::PageService;
-use common::service::page::GetRequest;
 use common::service::wal::{CommitError, CommitRequest, WalError};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -69,10 +68,7 @@ impl Driver {
 }
 
 async fn ask(pages: Arc<dyn PageService>, keys: &[Key], applied: Lsn) -> Result<VersionsAt, String> {
-    // Reading one key at that LSN waits until all up to there is applied.
-    let wait = GetRequest { lsn: applied, keys: keys.first().cloned().into_iter().collect() };
-    pages.get(wait).await.map_err(|error| error.to_string())?;
-    let newest = pages.newest_versions(keys.to_vec()).await.map_err(|error| error.to_string())?;
+    let newest = pages.newest_versions(keys.to_vec(), applied).await.map_err(|error| error.to_string())?;
     if newest.len() != keys.len() {
         return Err(format!("{} answers for {} keys", newest.len(), keys.len()));
     }

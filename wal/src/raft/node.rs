@@ -11,6 +11,7 @@ use crate::segment::SegmentLog;
 use async_trait::async_trait;
 use bytes::Bytes;
 use common::id::{NodeId, Term};
+use common::service::wal::MemberStatus;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, LinearizableReadError, RaftError};
 use openraft::impls::ProgressResponder;
@@ -151,6 +152,15 @@ impl RaftNode {
             }
             Err(RaftError::Fatal(error)) => Err(ProposeError::Unknown(error.to_string())),
         }
+    }
+
+    /// Members and learners, as far as this node knows. The log does not say where they listen.
+    pub fn members(&self) -> Vec<MemberStatus> {
+        let membership = self.raft.metrics().borrow_watched().membership_config.clone();
+        let voters: Vec<u64> = membership.voter_ids().collect();
+        let status =
+            |node: u64| MemberStatus { node: NodeId(node), address: String::new(), votes: voters.contains(&node) };
+        membership.nodes().map(|(node, _)| status(*node)).collect()
     }
 
     /// Drops entries up to this index, which has to be applied: first a snapshot, then the purge.

@@ -203,6 +203,7 @@ impl WalService for FakeWal {
             log_bytes: 0,
             locks_held: state.locks.len() as u64,
             locks_waiting: 0,
+            members: Vec::new(),
         })
     }
 }
@@ -254,7 +255,7 @@ impl PageService for FakePages {
         Ok(request.keys.iter().map(|key| version(key, request.lsn)).collect())
     }
 
-    async fn newest_versions(&self, keys: Vec<Key>) -> Result<Vec<Lsn>, PageError> {
+    async fn newest_versions(&self, keys: Vec<Key>, _applied: Lsn) -> Result<Vec<Lsn>, PageError> {
         Ok(keys.iter().map(|key| version(key, Lsn::MAX).map_or(Lsn::ZERO, |version| version.lsn)).collect())
     }
 

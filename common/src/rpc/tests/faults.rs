@@ -1,7 +1,7 @@
 //! What can only go wrong between processes.
 
 use super::fake::{ENDLESS_KEY, FakeWal, SILENT_KEY, STUCK_KEY};
-use super::{Deadlines, Remote, authority, eventually, identity, loopback};
+use super::{Deadlines, Remote, Services, authority, eventually, identity, loopback, only_wal};
 use crate::id::{CommitId, Lsn, TxnId};
 use crate::key::{Key, KeyRange};
 use crate::rpc::{RpcClient, ServerConfig, WalClient, serve};
@@ -38,7 +38,7 @@ fn short() -> Deadlines {
 async fn certificates_of_another_cluster_are_refused_by_both_sides() {
     let (ours, theirs) = (authority(), authority());
     let fake = Arc::new(FakeWal::default());
-    let server = serve(loopback(), &identity(&ours, 1), Some(fake.clone()), None).unwrap();
+    let server = serve(loopback(), &identity(&ours, 1), only_wal(fake.clone())).unwrap();
     let strangers = [
         // Believes and shows another authority: the client refuses.
         identity(&theirs, 2),
@@ -61,7 +61,7 @@ async fn certificates_of_another_cluster_are_refused_by_both_sides() {
 #[tokio::test]
 async fn a_node_without_the_role_says_so_and_a_commit_is_certainly_not_made() {
     let authority = authority();
-    let server = serve(loopback(), &identity(&authority, 1), None, None).unwrap();
+    let server = serve(loopback(), &identity(&authority, 1), Services::default()).unwrap();
     let client = RpcClient::new(&identity(&authority, 2)).unwrap();
     let wal = WalClient::new(client.peer(server.local_addr()), Deadlines::default());
     let refused = wal.commit(commit_of(1, b"a")).await.unwrap_err();
@@ -188,7 +188,7 @@ async fn a_killed_and_restarted_node_is_noticed_by_its_old_clients() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let server = {
         let _entered = runtime.enter();
-        serve(loopback(), &server_identity, Some(Arc::new(FakeWal::default())), None).unwrap()
+        serve(loopback(), &server_identity, only_wal(Arc::default())).unwrap()
     };
     let listen = server.local_addr();
     let client = RpcClient::new(&identity(&authority, 2)).unwrap();
@@ -200,7 +200,7 @@ async fn a_killed_and_restarted_node_is_noticed_by_its_old_clients() {
     // Its successor knows the transport keys but not the connection: it answers the next packet with a reset.
     let successor = Arc::new(FakeWal::default());
     let server = loop {
-        match serve(ServerConfig { listen }, &server_identity, Some(successor.clone()), None) {
+        match serve(ServerConfig { listen }, &server_identity, only_wal(successor.clone())) {
             Ok(server) => break server,
             Err(_) => tokio::task::yield_now().await,
         }

@@ -1,11 +1,14 @@
 //! Both forms of the services: one suite for what must not differ (`services`), and what can only go wrong between
-//! processes (`faults`).
+//! processes (`faults`), and several nodes (`routing`).
 
 mod fake;
 mod faults;
+mod routing;
 mod services;
 
-use super::{ClusterAuthority, Deadlines, Identity, PageClient, RpcClient, Server, ServerConfig, WalClient, serve};
+use super::{
+    ClusterAuthority, Deadlines, Identity, PageClient, RpcClient, Server, ServerConfig, Services, WalClient, serve,
+};
 use crate::env::Random;
 use crate::id::NodeId;
 use crate::service::{PageService, WalService};
@@ -26,6 +29,14 @@ fn loopback() -> ServerConfig {
     ServerConfig { listen: SocketAddr::from(([127, 0, 0, 1], 0)) }
 }
 
+fn both(wal: Arc<FakeWal>, page: Arc<FakePages>) -> Services {
+    Services { wal: Some(wal), page: Some(page), peer: None }
+}
+
+fn only_wal(wal: Arc<FakeWal>) -> Services {
+    Services { wal: Some(wal), ..Services::default() }
+}
+
 /// Both fakes behind a server, and clients of it.
 struct Remote {
     server: Server,
@@ -41,7 +52,7 @@ impl Remote {
         let authority = authority();
         let server_identity = identity(&authority, 1);
         let (fake_wal, fake_pages) = (Arc::new(FakeWal::default()), Arc::new(FakePages::default()));
-        let server = serve(loopback(), &server_identity, Some(fake_wal.clone()), Some(fake_pages.clone())).unwrap();
+        let server = serve(loopback(), &server_identity, both(fake_wal.clone(), fake_pages.clone())).unwrap();
         let client = RpcClient::new(&identity(&authority, 2)).unwrap();
         let peer = client.peer(server.local_addr());
         Remote {

@@ -135,7 +135,7 @@ async fn gets_keep_the_order_of_keys((_, pages): Services) {
         [None, Some(1), None, Some(5)]
     );
     assert_eq!(rows[3].as_ref().unwrap().row, vec![5u8; 5]);
-    assert_eq!(pages.newest_versions(keys).await.unwrap(), [Lsn(9), Lsn(1), Lsn(0), Lsn(5)]);
+    assert_eq!(pages.newest_versions(keys, Lsn(1)).await.unwrap(), [Lsn(9), Lsn(1), Lsn(0), Lsn(5)]);
     let behind = pages.get(GetRequest { lsn: Lsn::MAX, keys: vec![] }).await.unwrap_err();
     assert_eq!(behind, PageError::Behind { wanted: Lsn::MAX, applied: Lsn(u64::from(ROWS)) });
 }
