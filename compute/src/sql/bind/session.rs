@@ -86,7 +86,7 @@ impl Binder<'_> {
     fn computed(&mut self, value: &ast::syntax::Expr) -> Result<Option<Query>, SqlError> {
         let (query, _) = self.framed(Boundary::Top, |binder| {
             let bound = binder.expression(value)?;
-            let fields = vec![Field { name: value.to_string(), ty: bound.ty(), origin: None }];
+            let fields = vec![Field { name: String::new(), ty: bound.ty(), origin: None }];
             let root = Node::Project { input: Box::new(Node::Dual), expressions: vec![bound] };
             Ok(Built { root, fields, calc_found_rows: false })
         })?;
