@@ -95,7 +95,8 @@ impl Connection {
             let idle = self.session.wait_timeout();
             let killed = self.session.killed();
             let message = tokio::select! {
-                message = tokio::time::timeout(idle, self.packets.read(limit)) => message,
+                // A command that is here already must not slip in behind a kill, or behind RELEASE.
+                biased;
                 () = stop.cancelled() => {
                     let error = SqlError::new(ErrorCode(1053), "Server shutdown in progress");
                     return Ok(self.send_error(&error).await?);
@@ -104,6 +105,7 @@ impl Connection {
                     let error = SqlError::new(ErrorCode(1927), "Connection was killed");
                     return Ok(self.send_error(&error).await?);
                 }
+                message = tokio::time::timeout(idle, self.packets.read(limit)) => message,
             };
             let message = match message {
                 Ok(Ok(message)) => message,
