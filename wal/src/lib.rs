@@ -34,6 +34,7 @@ pub use config::WalConfig;
 pub use raft::{PeerError, PeerTransport, RaftStartError};
 
 use bytes::Bytes;
+use common::env::threads;
 use common::service::{PageService, WalService};
 use driver::{Driver, PageServiceSlot};
 use metrics::WalMetrics;
@@ -105,7 +106,12 @@ pub async fn start(config: WalConfig, environment: WalEnvironment) -> Result<Wal
     start_on(Arc::new(disk), config, environment).await
 }
 
-async fn start_on(disk: Arc<dyn Disk>, config: WalConfig, environment: WalEnvironment) -> Result<WalNode, StartError> {
+/// As [`start`], on another disk than the configured directory: a simulated one.
+pub async fn start_on(
+    disk: Arc<dyn Disk>,
+    config: WalConfig,
+    environment: WalEnvironment,
+) -> Result<WalNode, StartError> {
     let metrics = Arc::new(WalMetrics::new()?);
     if let Some(registry) = &environment.registry {
         metrics.register(registry)?;
@@ -117,7 +123,7 @@ async fn start_on(disk: Arc<dyn Disk>, config: WalConfig, environment: WalEnviro
         wait_for_space: config.members.len() == 1,
     };
     let log_metrics = metrics.clone();
-    let log = tokio::task::spawn_blocking(move || SegmentLog::open(disk, options, log_metrics))
+    let log = threads::blocking(move || SegmentLog::open(disk, options, log_metrics))
         .await
         .map_err(|error| StartError::NotServing(error.to_string()))??;
     let applied = Arc::new(Applied::new(config.outcomes_max, config.stream_bytes_max));
@@ -216,7 +222,7 @@ impl WalNode {
         self.trimmer.abort();
         self.raft.shutdown().await;
         let log = self.log.clone();
-        if let Err(error) = tokio::task::spawn_blocking(move || log.close()).await {
+        if let Err(error) = threads::blocking(move || log.close()).await {
             tracing::error!(%error, "the log was not closed");
         }
     }

@@ -9,6 +9,7 @@
 use crate::raft::{Applied, AppliedMark, Command, CommandKind};
 use crate::segment::SegmentLog;
 use common::cluster_map::MAP_KEY;
+use common::env::threads;
 use common::id::{Lsn, TabletId};
 use common::service::wal::{Batch, Mutation, StreamItem, SubscribeRequest, Transaction, WalError};
 use futures::stream::{self, BoxStream};
@@ -137,7 +138,7 @@ impl Subscriber {
             return Ok(recent);
         }
         let (source, next) = (self.source.clone(), self.next);
-        let read = tokio::task::spawn_blocking(move || {
+        let read = threads::blocking(move || {
             let batches = match source.log.index_of_lsn(next.0) {
                 Some(index) => read_log(&source, index)?,
                 None => Vec::new(),

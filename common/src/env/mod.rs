@@ -6,7 +6,9 @@ pub mod data_dir;
 pub mod file_store;
 pub mod metered_store;
 pub mod object_store;
+pub mod planted;
 pub mod random;
+pub mod threads;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use data_dir::{DataDir, DataDirError};

@@ -12,6 +12,7 @@ use crate::layer::writer::LayerWriter;
 use crate::layer::{Block, Compression, Version};
 use crate::manifest::LayerId;
 use crate::tablet::{Tablet, Tablets};
+use common::env::threads;
 use common::id::Lsn;
 use common::key::{Key, KeyRange};
 use std::cmp::Reverse;
@@ -177,7 +178,7 @@ struct Output<'a> {
 
 impl Output<'_> {
     async fn put(&mut self, writer: LayerWriter) -> Result<(), CompactError> {
-        let encoded = tokio::task::spawn_blocking(move || writer.finish()).await.map_err(FlushError::from)?;
+        let encoded = threads::blocking(move || writer.finish()).await.map_err(FlushError::from)?;
         let Some(encoded) = encoded else { return Ok(()) };
         self.tablet.source.metrics.compaction_bytes.inc_by(encoded.bytes.len() as u64);
         let layer = put_layer(self.tablet, encoded, self.level).await.map_err(FlushError::from)?;

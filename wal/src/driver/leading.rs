@@ -8,8 +8,10 @@ use crate::lock_table::{LockEvent, LockOutcome, LockTable, RequestId};
 use crate::metrics::WalMetrics;
 use crate::raft::{Applied, Command, CommandKind, ProposeError, RaftNode};
 use crate::segment::SegmentLog;
-use crate::sequencer::{ConflictWindow, Decision, Sequencer, SequencerLimits};
+use crate::sequencer::{ConflictWindow, Counters, Decision, Outcomes, Sequencer, SequencerLimits};
 use crate::stream::read_backwards;
+use common::env::planted::{Bug, planted};
+use common::env::threads;
 use common::id::{CommitId, Lsn, NodeId, TabletId, Term, TxnId};
 use common::key::{Key, KeyRange};
 use common::service::wal::{
@@ -102,10 +104,16 @@ impl Driver {
             self.raft.propose(command, term).await.await.map_err(|error| unavailable(error.to_string()))?;
         }
         let mark = self.source.applied.mark();
-        let history = self.source.applied.history().clone();
+        let mut history = self.source.applied.history().clone();
+        if planted(Bug::OutcomesForgotten) {
+            history.outcomes = Outcomes::new(self.config.outcomes_max);
+        }
+        if planted(Bug::CountersForgotten) {
+            history.counters = Counters::default();
+        }
         let (source, keys_max) = (self.source.clone(), self.config.conflict_window_keys_max);
         let last_lsn = history.last_lsn;
-        let window = tokio::task::spawn_blocking(move || rebuild_window(&source, mark.index, last_lsn, keys_max))
+        let window = threads::blocking(move || rebuild_window(&source, mark.index, last_lsn, keys_max))
             .await
             .map_err(|error| unavailable(error.to_string()))??;
         let limits = SequencerLimits {
@@ -142,6 +150,9 @@ fn rebuild_window(
     last_lsn: Lsn,
     keys_max: usize,
 ) -> Result<ConflictWindow, WalError> {
+    if planted(Bug::WindowForgotten) {
+        return Ok(ConflictWindow::new(keys_max, Lsn::ZERO));
+    }
     let Some(last_index) = last_index else {
         return Ok(ConflictWindow::new(keys_max, last_lsn));
     };
@@ -186,8 +197,12 @@ impl Leading {
         match decision {
             Decision::Accepted(lsn) => {
                 let keeps_locks = (self.locks.held_count(request.txn) > HANDED_ON_MAX).then_some(request.txn);
-                self.waiting.insert(lsn, Waiting { keeps_locks, commits: vec![reply], outcomes: Vec::new() });
-                if keeps_locks.is_none() {
+                let mut commits = vec![reply];
+                if planted(Bug::EarlyAcknowledgement) {
+                    commits.drain(..).for_each(|reply| drop(reply.send(Ok(CommitReply { lsn }))));
+                }
+                self.waiting.insert(lsn, Waiting { keeps_locks, commits, outcomes: Vec::new() });
+                if keeps_locks.is_none() && !planted(Bug::LockNotPassedOn) {
                     // Its place in the order is certain; whoever gets its locks is told its rows and its LSN.
                     self.handed_on.insert(self.locks.held_by(request.txn), lsn);
                     self.unlock(request.txn);
@@ -329,7 +344,7 @@ impl Leading {
         let durable = self.applied.mark().lsn;
         let mut reply = LockReply { lsn: durable, granted, newest: Vec::new(), term: self.term, undurable: None };
         let rows = self.sequencer.rows_in_flight();
-        if self.handed_on.is_empty() && rows.is_empty() {
+        if self.handed_on.is_empty() && rows.is_empty() || planted(Bug::LostHandOver) {
             return reply;
         }
         let mut after = Lsn::ZERO;

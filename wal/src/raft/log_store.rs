@@ -4,6 +4,7 @@ use super::command::Command;
 use super::{Entry, LogId, TypeConfig, Vote};
 use crate::segment::{EntryMark, LogEntry, Meta, SegmentLog, WriteFailure};
 use bytes::Bytes;
+use common::env::planted::{Bug, planted};
 use openraft::entry::RaftEntry;
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::{EntryPayload, OptionalSend, RaftLogReader};
@@ -121,6 +122,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
+        if planted(Bug::VoteNotSaved) {
+            return Ok(());
+        }
         let encoded = postcard::to_stdvec(vote).map_err(io::Error::other)?;
         self.write_meta(Meta::Vote(encoded.into())).await
     }

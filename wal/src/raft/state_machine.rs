@@ -8,6 +8,7 @@ use super::{Entry, LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
 use crate::segment::Disk;
 use crate::sequencer::Counters;
 use bytes::Bytes;
+use common::env::threads;
 use futures::{Stream, StreamExt};
 use openraft::entry::RaftEntry;
 use openraft::storage::{EntryResponder, RaftStateMachine};
@@ -80,7 +81,7 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
     async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
         let state = self.state.encode()?;
         let (disk, meta, saved) = (self.disk.clone(), self.meta.clone(), state.clone());
-        tokio::task::spawn_blocking(move || snapshot::save(&disk, &meta, &saved)).await.map_err(io::Error::other)??;
+        threads::blocking(move || snapshot::save(&disk, &meta, &saved)).await.map_err(io::Error::other)??;
         Ok(Snapshot { meta: self.meta.clone(), snapshot: state })
     }
 }
@@ -118,9 +119,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, state: Bytes) -> Result<(), io::Error> {
         let decoded = SnapshotState::decode(&state)?;
         let (disk, saved_meta, saved) = (self.disk.clone(), meta.clone(), state);
-        tokio::task::spawn_blocking(move || snapshot::save(&disk, &saved_meta, &saved))
-            .await
-            .map_err(io::Error::other)??;
+        threads::blocking(move || snapshot::save(&disk, &saved_meta, &saved)).await.map_err(io::Error::other)??;
         let history = decoded.history(self.outcomes_max);
         let lsn = history.last_lsn;
         *self.applied.history() = history;
@@ -138,7 +137,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {
         let disk = self.disk.clone();
-        let loaded = tokio::task::spawn_blocking(move || snapshot::load(&disk)).await.map_err(io::Error::other)??;
+        let loaded = threads::blocking(move || snapshot::load(&disk)).await.map_err(io::Error::other)??;
         Ok(loaded.map(|(meta, state)| Snapshot { meta, snapshot: state }))
     }
 }

@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// One directory.
 pub trait Disk: Send + Sync {
@@ -23,6 +24,10 @@ pub trait Disk: Send + Sync {
     fn path_of(&self, name: &str) -> PathBuf;
     /// Lets others use the directory. This disk changes nothing in it from now on.
     fn release(&self);
+    /// How long the next group takes to be written, where that is simulated; a real disk takes the time itself.
+    fn simulated_latency(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// One file; every method may be called from any thread.

@@ -8,12 +8,14 @@ use super::recovery::{self, RecoveryError};
 use super::writer::Writer;
 use crate::metrics::WalMetrics;
 use bytes::Bytes;
+use common::env::threads;
 use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use tokio::sync::Notify;
 
 #[derive(Debug, Clone)]
 pub struct SegmentOptions {
@@ -49,6 +51,8 @@ struct Queue {
     requests: VecDeque<WriteRequest>,
     /// Written with the next group, or alone after [`IDLE_BEFORE_LAZY_WRITE`].
     lazy_committed: Option<EntryMark>,
+    /// For a writer that is a task: it has waited.
+    lazy_is_due: bool,
     closed: bool,
     /// As if the process had died: nothing that waits is written.
     killed: bool,
@@ -56,7 +60,7 @@ struct Queue {
 
 /// A committed position that no other write takes along is written after this much silence. It also protects the
 /// last group: recovery sees by it that the group was synced.
-const IDLE_BEFORE_LAZY_WRITE: Duration = Duration::from_millis(100);
+pub(super) const IDLE_BEFORE_LAZY_WRITE: Duration = Duration::from_millis(100);
 /// Between two looks at a full disk.
 const FULL_DISK_RETRY: Duration = Duration::from_millis(200);
 /// Bytes of entries in one write, about.
@@ -68,12 +72,23 @@ pub(super) struct Shared {
     queue: Mutex<Queue>,
     /// Signalled when something enters the queue.
     queued: Condvar,
+    /// The same for a writer that is a task.
+    pub queued_simulated: Notify,
     failure: Mutex<Option<WriteFailure>>,
     metrics: Arc<WalMetrics>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a writer that is a task finds.
+pub(super) enum GroupNow {
+    Ready(Vec<WriteRequest>),
+    /// Only a committed position waits.
+    Lazy,
+    Nothing,
+    Ended,
 }
 
 impl Shared {
@@ -107,6 +122,38 @@ impl Shared {
             queue = self.queued.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         !(queue.closed || queue.killed)
+    }
+
+    fn signal(&self) {
+        self.queued.notify_all();
+        if threads::are_simulated() {
+            self.queued_simulated.notify_one();
+        }
+    }
+
+    pub fn is_killed(&self) -> bool {
+        lock(&self.queue).killed
+    }
+
+    /// As [`Shared::next_group`], without waiting.
+    pub fn group_now(&self) -> GroupNow {
+        let mut queue = lock(&self.queue);
+        if queue.killed {
+            queue.requests.clear();
+            return GroupNow::Ended;
+        }
+        match (queue.requests.is_empty(), queue.lazy_committed.is_some(), queue.closed) {
+            (false, ..) | (true, true, true) => GroupNow::Ready(take_group(&mut queue)),
+            (true, false, true) => GroupNow::Ended,
+            (true, true, false) if queue.lazy_is_due => GroupNow::Ready(take_group(&mut queue)),
+            (true, true, false) => GroupNow::Lazy,
+            (true, false, false) => GroupNow::Nothing,
+        }
+    }
+
+    /// The silence was long enough, if nothing has come.
+    pub fn lazy_is_due(&self) {
+        lock(&self.queue).lazy_is_due = true;
     }
 
     /// Everything that waits, up to a limit; blocks until there is something. `None`: the writer has to end.
@@ -147,6 +194,7 @@ impl Shared {
 
 fn take_group(queue: &mut Queue) -> Vec<WriteRequest> {
     let mut group = Vec::new();
+    queue.lazy_is_due = false;
     if let Some(mark) = queue.lazy_committed.take() {
         group.push(WriteRequest { entries: Vec::new(), meta: Some(Meta::Committed(mark)), done: None });
     }
@@ -184,10 +232,16 @@ impl SegmentLog {
             index: Mutex::new(recovered.index),
             queue: Mutex::default(),
             queued: Condvar::new(),
+            queued_simulated: Notify::new(),
             failure: Mutex::new(None),
             metrics,
         });
         let writer = Writer::new(disk.clone(), shared.clone(), recovered.write_position, recovered.next_segment);
+        if threads::are_simulated() {
+            // It ends as the thread does, when the log is closed or killed.
+            tokio::spawn(writer.run_simulated());
+            return Ok(SegmentLog { shared, disk, writer: Arc::default() });
+        }
         let thread = std::thread::Builder::new()
             .name("log-writer".to_string())
             .spawn(move || writer.run())
@@ -219,7 +273,7 @@ impl SegmentLog {
     pub fn note_committed(&self, mark: EntryMark) {
         let mut queue = lock(&self.shared.queue);
         queue.lazy_committed = Some(mark);
-        self.shared.queued.notify_one();
+        self.shared.signal();
     }
 
     fn submit(&self, request: WriteRequest) {
@@ -232,7 +286,7 @@ impl SegmentLog {
             return;
         }
         queue.requests.push_back(request);
-        self.shared.queued.notify_one();
+        self.shared.signal();
     }
 
     /// Entries of `range` that exist, in order, stopping after about `bytes_max` (but never before the first).
@@ -340,7 +394,7 @@ impl SegmentLog {
     }
 
     fn join(&self) {
-        self.shared.queued.notify_all();
+        self.shared.signal();
         let thread = lock(&self.writer).take();
         if let Some(thread) = thread
             && thread.join().is_err()

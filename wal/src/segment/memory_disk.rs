@@ -1,4 +1,4 @@
-//! A disk in memory that forgets at a crash what was not synced, sector by sector, as chance has it; and that fails on
+//! For tests and simulation: a disk in memory that forgets at a crash what was not synced, sector by sector, as chance has it; and that fails on
 //! request.
 
 use super::disk::{Disk, DiskFile};

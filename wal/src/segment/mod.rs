@@ -17,7 +17,6 @@
 mod disk;
 mod index;
 mod log;
-#[cfg(test)]
 pub mod memory_disk;
 mod reader;
 mod record;

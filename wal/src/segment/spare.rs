@@ -3,6 +3,7 @@
 //! Until it is needed it has a name that recovery does not look at; a crash leaves nothing but a file to be made again.
 
 use super::disk::{Disk, DiskFile};
+use common::env::threads;
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -22,7 +23,8 @@ impl Spare {
 
     /// Begins to make the file, if that has not begun.
     pub fn prepare(&mut self) {
-        if self.making.is_some() {
+        // In a simulation the next segment is made when it is needed: there is no thread to make it ahead.
+        if self.making.is_some() || threads::are_simulated() {
             return;
         }
         let (disk, size_bytes) = (self.disk.clone(), self.size_bytes);

@@ -5,10 +5,11 @@
 
 use super::disk::{Disk, DiskFile};
 use super::index::SegmentInfo;
-use super::log::{Shared, WriteRequest};
+use super::log::{GroupNow, IDLE_BEFORE_LAZY_WRITE, Shared, WriteRequest};
 use super::record::{self, LogEntry, Meta, Place, RecordKind, SEGMENT_HEADER_BYTES};
 use super::recovery::{WritePosition, segment_name};
 use super::spare::Spare;
+use common::env::planted::{Bug, planted};
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
@@ -54,21 +55,46 @@ impl Writer {
     /// Runs until the log is closed or killed.
     pub fn run(mut self) {
         while let Some(group) = self.shared.next_group() {
-            let failed = self.shared.failure();
-            let result = match failed {
-                Some(failure) => Err(failure),
-                None => self.write_group(&group).map_err(|error| self.shared.fail(&error)),
-            };
-            for request in group {
-                if let Some(done) = request.done {
-                    done(result.clone());
-                }
-            }
-            if self.current.as_ref().is_some_and(|current| current.offset > current.size_bytes / 2) {
-                self.spare.prepare();
-            }
+            self.serve(group);
         }
         self.spare.finish();
+    }
+
+    /// The same as a task, for a simulation, whose time passes only where somebody awaits.
+    pub async fn run_simulated(mut self) {
+        loop {
+            match self.shared.group_now() {
+                GroupNow::Ready(group) => {
+                    tokio::time::sleep(self.disk.simulated_latency()).await;
+                    if !self.shared.is_killed() {
+                        self.serve(group);
+                    }
+                }
+                GroupNow::Lazy => {
+                    let _ = tokio::time::timeout(IDLE_BEFORE_LAZY_WRITE, self.shared.queued_simulated.notified()).await;
+                    self.shared.lazy_is_due();
+                }
+                GroupNow::Nothing => self.shared.queued_simulated.notified().await,
+                GroupNow::Ended => return,
+            }
+        }
+    }
+
+    /// Writes a group and answers those who wait for it.
+    fn serve(&mut self, group: Vec<WriteRequest>) {
+        let failed = self.shared.failure();
+        let result = match failed {
+            Some(failure) => Err(failure),
+            None => self.write_group(&group).map_err(|error| self.shared.fail(&error)),
+        };
+        for request in group {
+            if let Some(done) = request.done {
+                done(result.clone());
+            }
+        }
+        if self.current.as_ref().is_some_and(|current| current.offset > current.size_bytes / 2) {
+            self.spare.prepare();
+        }
     }
 
     fn write_group(&mut self, group: &[WriteRequest]) -> io::Result<()> {
@@ -144,7 +170,9 @@ impl Writer {
         current.file.write_all_at(&self.buffer, current.offset)?;
         self.buffer.truncate(record_bytes);
         let started = Instant::now();
-        current.file.sync_data()?;
+        if !planted(Bug::MissingFsync) {
+            current.file.sync_data()?;
+        }
         self.shared.observe_sync(started.elapsed(), self.buffer.len());
         current.offset += self.buffer.len() as u64;
         self.buffer.clear();

@@ -5,6 +5,7 @@ use super::counters::Counters;
 use super::history::{History, Outcomes};
 use super::in_flight::InFlight;
 use common::cluster_map::{ClusterMap, MAP_KEY};
+use common::env::planted::{Bug, planted};
 use common::id::{CommitId, CounterId, Lsn, Term};
 use common::key::Key;
 use common::service::wal::{Batch, CommitRequest, Transaction};
@@ -92,11 +93,13 @@ impl Sequencer {
 
     /// Decides about a commit. `looked_up` answers an earlier [`Decision::NeedsLookup`].
     pub fn commit(&mut self, request: &CommitRequest, looked_up: Option<&VersionsAt>) -> Decision {
-        if let Some(lsn) = self.in_flight.get(&request.commit_id) {
-            return Decision::InFlight(*lsn);
-        }
-        if let Some(lsn) = self.outcomes.get(request.commit_id) {
-            return Decision::Committed(lsn);
+        if !planted(Bug::DuplicateApply) {
+            if let Some(lsn) = self.in_flight.get(&request.commit_id) {
+                return Decision::InFlight(*lsn);
+            }
+            if let Some(lsn) = self.outcomes.get(request.commit_id) {
+                return Decision::Committed(lsn);
+            }
         }
         if self.abandoned.contains(&request.commit_id) {
             return Decision::Refused("its outcome was asked for before it arrived; use a new commit id".to_string());
@@ -108,7 +111,9 @@ impl Sequencer {
                 self.limits.transaction_bytes_max
             ));
         }
-        if let Some(version) = request.depends_on.filter(|version| version.term != self.term) {
+        if let Some(version) = request.depends_on.filter(|version| version.term != self.term)
+            && !planted(Bug::OldTermAccepted)
+        {
             // Any key will do: what counts is that the transaction has to run again.
             let key = request.writes.first().map(|write| write.mutation.key.clone());
             let key = key.or_else(|| request.checks.first().map(|check| check.key.clone())).unwrap_or_default();
@@ -163,6 +168,9 @@ impl Sequencer {
 
     /// `None`: no newer version of any key exists.
     fn check(&self, request: &CommitRequest, looked_up: Option<&VersionsAt>) -> Option<Decision> {
+        if planted(Bug::ConflictCheckOff) {
+            return None;
+        }
         let writes = request.writes.iter().map(|write| (&write.mutation.key, write.observed));
         let checks = request.checks.iter().map(|check| (&check.key, check.lsn));
         let mut unknown = Vec::new();
