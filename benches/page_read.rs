@@ -100,6 +100,7 @@ async fn scan(service: &dyn PageService, request: &ScanRequest) -> usize {
         rows += match batch.expect("batch") {
             ScanBatch::Rows(rows) => rows.len(),
             ScanBatch::Columns(batch) => batch.num_rows(),
+            ScanBatch::Aggregates(_) => 1,
         };
     }
     rows

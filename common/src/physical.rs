@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[repr(u8)]
@@ -60,4 +61,41 @@ pub enum PhysicalValue {
     /// Two's complement, little endian.
     Int256([u8; 32]),
     Bytes(Bytes),
+}
+
+impl PhysicalValue {
+    /// NULL has no type.
+    pub fn physical_type(&self) -> Option<PhysicalType> {
+        Some(match self {
+            PhysicalValue::Null => return None,
+            PhysicalValue::Int64(_) => PhysicalType::Int64,
+            PhysicalValue::UInt64(_) => PhysicalType::UInt64,
+            PhysicalValue::Float64(_) => PhysicalType::Float64,
+            PhysicalValue::Int128(_) => PhysicalType::Int128,
+            PhysicalValue::Int256(_) => PhysicalType::Int256,
+            PhysicalValue::Bytes(_) => PhysicalType::Bytes,
+        })
+    }
+
+    /// Order of two values of one type; `None` for values that have none between them.
+    pub fn compare(&self, other: &PhysicalValue) -> Option<Ordering> {
+        match (self, other) {
+            (PhysicalValue::Int64(a), PhysicalValue::Int64(b)) => Some(a.cmp(b)),
+            (PhysicalValue::UInt64(a), PhysicalValue::UInt64(b)) => Some(a.cmp(b)),
+            (PhysicalValue::Float64(a), PhysicalValue::Float64(b)) => a.partial_cmp(b),
+            (PhysicalValue::Int128(a), PhysicalValue::Int128(b)) => Some(a.cmp(b)),
+            (PhysicalValue::Int256(a), PhysicalValue::Int256(b)) => {
+                // Two's complement, little endian: the sign is in the last byte, then the bytes decide from the top.
+                let key = |value: &[u8; 32]| {
+                    let mut big: [u8; 32] = *value;
+                    big.reverse();
+                    big[0] ^= 0x80;
+                    big
+                };
+                Some(key(a).cmp(&key(b)))
+            }
+            (PhysicalValue::Bytes(a), PhysicalValue::Bytes(b)) => Some(a.cmp(b)),
+            _ => None,
+        }
+    }
 }

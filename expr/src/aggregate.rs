@@ -225,6 +225,25 @@ impl Accumulator {
         Accumulator { function, collation, state }
     }
 
+    /// SUM or AVG, as if it had taken in `count` values that come to `sum`; NULL is the sum of none.
+    pub fn summed(
+        function: AggregateFunction,
+        arguments: &[MysqlType],
+        sum: &Value,
+        count: i64,
+        context: &EvalContext,
+    ) -> Result<Accumulator, SqlError> {
+        let mut accumulator = Accumulator::new(function, arguments, None);
+        accumulator.update(std::slice::from_ref(sum), context)?;
+        match &mut accumulator.state {
+            State::Exact { count: counted, .. } | State::Double { count: counted, .. } if *counted > 0 => {
+                *counted = count
+            }
+            _ => {}
+        }
+        Ok(accumulator)
+    }
+
     /// Takes in the arguments of one row.
     pub fn update(&mut self, values: &[Value], context: &EvalContext) -> Result<(), SqlError> {
         let value = values.first().unwrap_or(&Value::Null);

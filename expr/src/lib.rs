@@ -16,6 +16,7 @@ pub mod expression;
 pub mod function;
 pub mod key_encoding;
 pub mod mysql_type;
+pub mod partial;
 pub mod row_encoding;
 pub mod store;
 pub mod value;

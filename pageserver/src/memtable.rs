@@ -88,6 +88,15 @@ impl Memtable {
         }
     }
 
+    pub fn has_keys_in(&self, range: &KeyRange) -> bool {
+        // The map would not take an empty range.
+        if range.is_empty() {
+            return false;
+        }
+        let end = if range.end.is_empty() { Bound::Unbounded } else { Bound::Excluded(&range.end) };
+        self.keys.read().range::<Key, _>((Bound::Included(&range.start), end)).next().is_some()
+    }
+
     /// Every version of up to `count` keys after `after`, sorted by key, newest first: what a flush writes.
     pub fn all_versions(&self, after: Option<&Key>, count: usize) -> Vec<Version> {
         let keys = self.keys.read();

@@ -11,7 +11,9 @@ use common::env::planted::{Bug, planted};
 use common::id::Lsn;
 use common::key::{Key, KeyRange};
 use common::service::PageService;
-use common::service::page::{GetRequest, PageError, PageStatus, RangeEstimate, RowVersion, ScanBatch, ScanRequest};
+use common::service::page::{
+    GetRequest, PageError, PageStatus, RangeEstimate, RowVersion, ScanBatch, ScanOutput, ScanRequest,
+};
 use futures::stream::BoxStream;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -91,6 +93,12 @@ impl PageService for Service {
         let ascending = request.ranges.windows(2).all(|pair| !pair[0].end.is_empty() && pair[0].end <= pair[1].start);
         if !ascending {
             return Err(PageError::BadRequest("the ranges of a scan must be disjoint and ascending".into()));
+        }
+        if let ScanOutput::Aggregates(wanted) = &request.output {
+            expr::partial::check(wanted, &request.bounds).map_err(|error| PageError::BadRequest(error.to_string()))?;
+            if request.limit.is_some() {
+                return Err(PageError::BadRequest("aggregates have no limit".into()));
+            }
         }
         self.wait(request.lsn).await?;
         let parts = self.tablets.snapshots_of_ranges(&request.ranges);

@@ -1,64 +1,14 @@
 //! Every read operation against a reference map, over random histories with flushes, compactions, restarts, splits and
-//! merges, crashes in the middle of each of them, and losses of the log.
+//! merges, crashes in the middle of each of them, and losses of the log. Short histories that shrink when they fail;
+//! `million_steps` has the long ones.
 
 mod support;
 
-use bytes::Bytes;
-use common::cluster_map::{ClusterMap, MAP_KEY, MapChange};
-use common::id::{ColumnId, CounterId, Lsn};
-use common::key::{Key, KeyRange};
-use common::physical::PhysicalValue;
-use common::service::page::{ColumnBound, Direction, GetRequest, PageError, ScanRequest};
-use common::service::wal::CounterBump;
-use object_store::ObjectStore;
-use pageserver::{PageServer, StoredState};
 use proptest::prelude::*;
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use support::faults::FaultyStore;
-use support::log::{LogHandle, MemoryLog};
-use support::model::{Model, check_scan};
-use support::{key, output_of, row, small_config};
-
-const KEYS: u32 = 60;
-const MINUTE_US: u64 = 60_000_000;
-/// With a minute per transaction and an hour of retention.
-const RETAINED: u64 = 60;
-
-#[derive(Debug, Clone)]
-enum Step {
-    Commit(Vec<(u32, Option<u32>)>),
-    Flush,
-    Compact,
-    Restart,
-    /// The process dies: nothing is flushed.
-    Crash,
-    /// The process dies after so many changes of the store, in a flush or in compaction.
-    CrashInFlush(u8),
-    CrashInCompaction(u8),
-    /// The process dies in a flush, and the log is gone: what is left is the last complete cut.
-    LoseLog(u8),
-    /// The tablet that has this key is split there.
-    Split(u32),
-    /// The tablet that has this key is merged with its neighbour.
-    Merge(u32),
-    Get {
-        keys: Vec<u32>,
-        back: u64,
-    },
-    Scan {
-        from: u32,
-        to: Option<u32>,
-        more: Option<(u32, u32)>,
-        backward: bool,
-        limit: Option<u64>,
-        output: u8,
-        bound: Option<(i64, i64)>,
-        batch_rows: usize,
-        back: u64,
-    },
-}
+use support::small_config;
+use support::world::{KEYS, Step, World};
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let change = (0..KEYS, prop::option::weighted(0.8, 0..10_000u32));
@@ -83,211 +33,12 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (0..KEYS).prop_map(Step::Split),
         2 => (0..KEYS).prop_map(Step::Merge),
         4 => (prop::collection::vec(0..KEYS, 1..12), 0..80u64).prop_map(|(keys, back)| Step::Get { keys, back }),
+        1 => prop::collection::vec(0..KEYS, 1..12).prop_map(Step::Newest),
         6 => scan.prop_map(|((from, to, more), backward, limit, output, bound, batch_rows, back)| {
             Step::Scan { from, to, more, backward, limit, output, bound, batch_rows, back }
         }),
     ];
     prop::collection::vec(step, 20..150)
-}
-
-struct World {
-    log: Arc<MemoryLog>,
-    store: Arc<FaultyStore>,
-    server: Option<PageServer>,
-    model: Model,
-    /// Values of the counter, by the LSN that set it.
-    counter: BTreeMap<u64, u64>,
-    /// The newest LSN there ever was, lost ones included.
-    highest: u64,
-}
-
-impl World {
-    async fn start(&mut self) {
-        let store: Arc<dyn ObjectStore> = self.store.clone();
-        self.server =
-            Some(pageserver::start(small_config(), Arc::new(LogHandle(self.log.clone())), store).await.unwrap());
-    }
-
-    fn server(&self) -> &PageServer {
-        self.server.as_ref().unwrap()
-    }
-
-    /// Refusing an old snapshot is right only where retention allows it.
-    fn check_refusal(&self, at: Lsn, error: PageError) {
-        match error {
-            PageError::TooOld { .. } => assert!(at.0 + RETAINED <= self.highest, "refused too early: {at}"),
-            error => panic!("{error}"),
-        }
-    }
-
-    async fn run(&mut self, step: &Step) {
-        match step {
-            Step::Commit(changes) => {
-                let changes: BTreeMap<Key, Option<Bytes>> =
-                    changes.iter().map(|(number, seed)| (key(*number), seed.map(row))).collect();
-                let changes: Vec<_> = changes.into_iter().collect();
-                let bump = CounterBump { counter: CounterId(3), next: self.log.newest().0, reset: false };
-                let lsn = self.log.commit(changes.clone(), vec![bump]);
-                self.counter.insert(lsn.0, bump.next);
-                self.model.commit(lsn, &changes);
-                self.highest = self.highest.max(lsn.0);
-            }
-            Step::Flush => {
-                self.wait_applied().await;
-                let durable = self.server().flush().await.unwrap();
-                assert_eq!(durable, self.log.newest());
-                assert_eq!(self.log.reported(), durable);
-                self.log.trim();
-            }
-            Step::Compact => {
-                self.server().compact().await.unwrap();
-            }
-            Step::Restart => {
-                self.wait_applied().await;
-                let durable = self.server.take().unwrap().shutdown().await.unwrap();
-                assert_eq!(durable, self.log.newest());
-                let stored = pageserver::stored_state(self.store.clone()).await.unwrap();
-                assert_eq!((stored.durable, stored.newest), (durable, durable));
-                self.check_stored(&stored);
-                self.start().await;
-            }
-            Step::Crash => {
-                self.die();
-                self.start().await;
-            }
-            Step::CrashInFlush(changes) => {
-                self.die_in_flush(*changes).await;
-                self.start().await;
-            }
-            Step::CrashInCompaction(changes) => {
-                self.store.changes_left.store(i64::from(*changes), Ordering::Relaxed);
-                // An error is what a crash comes to.
-                let _ = self.server().compact().await;
-                self.die();
-                self.start().await;
-            }
-            Step::LoseLog(changes) => {
-                self.die_in_flush(*changes).await;
-                let before = pageserver::stored_state(self.store.clone()).await.unwrap();
-                let stored = pageserver::recover(self.store.clone()).await.unwrap();
-                assert_eq!((stored.durable, stored.newest), (before.durable, before.durable));
-                assert_eq!(pageserver::stored_state(self.store.clone()).await.unwrap(), stored);
-                self.counter.retain(|lsn, _| *lsn <= stored.durable.0);
-                self.model.truncate(stored.durable);
-                self.check_stored(&stored);
-                self.log = MemoryLog::beginning_at(stored.durable, stored.map, MINUTE_US);
-                self.start().await;
-            }
-            Step::Split(number) => {
-                let (map, at) = (self.log.map(), key(*number));
-                self.change_map(MapChange::Split { tablet: map.tablet_of(&at), at });
-            }
-            Step::Merge(number) => {
-                let map = self.log.map();
-                let right = map.tablet_of(&key(*number));
-                let Some(left) = map.tablets().take_while(|tablet| *tablet != right).last() else { return };
-                // Tablets are merged when they share nothing.
-                self.wait_applied().await;
-                self.server().flush().await.unwrap();
-                self.server().compact().await.unwrap();
-                assert!(self.server().is_clean(left) && self.server().is_clean(right));
-                self.change_map(MapChange::Merge { left, right });
-            }
-            Step::Get { keys, back } => self.check_get(keys, *back).await,
-            Step::Scan { from, to, more, backward, limit, output, bound, batch_rows, back } => {
-                let mut ranges = vec![range(*from, *to)];
-                ranges.extend(more.map(|(from, to)| range(from, Some(to))));
-                ranges.sort_by(|a, b| a.start.cmp(&b.start));
-                ranges.retain(|range| !range.is_empty());
-                if ranges.len() == 2 && (ranges[0].end.is_empty() || ranges[0].end > ranges[1].start) {
-                    ranges.pop();
-                }
-                let bounds = bound.map(|(min, width)| ColumnBound {
-                    column: ColumnId(0),
-                    min: Some(PhysicalValue::Int64(min)),
-                    max: Some(PhysicalValue::Int64(min + width)),
-                });
-                let request = ScanRequest {
-                    lsn: Lsn(self.log.newest().0.saturating_sub(*back)),
-                    ranges,
-                    direction: if *backward { Direction::Backward } else { Direction::Forward },
-                    limit: *limit,
-                    output: output_of(*output),
-                    bounds: bounds.into_iter().collect(),
-                    batch_rows: *batch_rows,
-                };
-                let service = self.server().service();
-                if let Err(error) = check_scan(&*service, &self.model, &request).await {
-                    self.check_refusal(request.lsn, error);
-                }
-            }
-        }
-    }
-
-    fn change_map(&mut self, change: MapChange) {
-        let Some(map) = self.log.map().changed(&change) else { return };
-        let changes = vec![(MAP_KEY, Some(map.encode()))];
-        let lsn = self.log.commit(changes.clone(), Vec::new());
-        self.model.commit(lsn, &changes);
-        self.highest = self.highest.max(lsn.0);
-    }
-
-    /// What the store says of counters and tablets is what was at its LSN.
-    fn check_stored(&self, stored: &StoredState) {
-        let counters: Vec<u64> = stored.counters.iter().map(|bump| bump.next).collect();
-        let wanted: Vec<u64> =
-            self.counter.range(..=stored.durable.0).next_back().map(|(_, next)| *next).into_iter().collect();
-        assert_eq!(counters, wanted);
-        let row = self.model.get(&MAP_KEY, stored.durable).map(|version| version.row);
-        let map = row.map_or_else(ClusterMap::default, |row| ClusterMap::decode(&row).unwrap());
-        assert!(stored.map.ranges().eq(map.ranges()), "{:?} is not {map:?}", stored.map);
-    }
-
-    async fn die_in_flush(&mut self, changes: u8) {
-        self.wait_applied().await;
-        self.store.changes_left.store(i64::from(changes), Ordering::Relaxed);
-        // An error is what a crash comes to.
-        let _ = self.server().flush().await;
-        self.die();
-    }
-
-    fn die(&mut self) {
-        drop(self.server.take());
-        self.store = self.store.successor();
-    }
-
-    async fn wait_applied(&self) {
-        let lsn = self.log.newest();
-        self.server().service().get(GetRequest { lsn, keys: vec![] }).await.unwrap();
-    }
-
-    async fn check_get(&self, keys: &[u32], back: u64) {
-        let lsn = Lsn(self.log.newest().0.saturating_sub(back));
-        let keys: Vec<Key> = keys.iter().map(|number| key(*number)).collect();
-        let service = self.server().service();
-        match service.get(GetRequest { lsn, keys: keys.clone() }).await {
-            Ok(found) => {
-                let wanted: Vec<_> = keys.iter().map(|key| self.model.get(key, lsn)).collect();
-                assert_eq!(found, wanted, "at {lsn}");
-            }
-            Err(error) => self.check_refusal(lsn, error),
-        }
-        self.wait_applied().await;
-        let newest = service.newest_versions(keys.clone(), Lsn::ZERO).await.unwrap();
-        for (key, newest) in keys.iter().zip(newest) {
-            match self.model.newest(key) {
-                // A dropped tombstone leaves an upper bound behind.
-                Some((lsn, false)) => assert!(newest >= lsn && newest <= self.log.newest(), "{newest} for {lsn}"),
-                Some((lsn, true)) => assert_eq!(newest, lsn),
-                None => assert!(newest.0 + RETAINED <= self.highest || newest == Lsn::ZERO),
-            }
-        }
-    }
-}
-
-fn range(from: u32, to: Option<u32>) -> KeyRange {
-    let (start, end) = (key(from), to.map(key).unwrap_or_default());
-    if end.is_empty() || start <= end { KeyRange { start, end } } else { KeyRange { start: end, end: start } }
 }
 
 fn run(steps: Vec<Step>, faults_per_mille: u64, seed: u64) {
@@ -296,30 +47,12 @@ fn run(steps: Vec<Step>, faults_per_mille: u64, seed: u64) {
         let store = FaultyStore::new(seed);
         store.failures_per_mille.store(faults_per_mille, Ordering::Relaxed);
         store.truncations_per_mille.store(faults_per_mille, Ordering::Relaxed);
-        let mut world = World {
-            log: MemoryLog::new(MINUTE_US),
-            store,
-            server: None,
-            model: Model::default(),
-            counter: BTreeMap::new(),
-            highest: 0,
-        };
+        let mut world = World::new(small_config(), store);
         world.start().await;
         for step in &steps {
             world.run(step).await;
         }
-        let every: Vec<u32> = (0..KEYS).collect();
-        world.check_get(&every, 0).await;
-        let request = ScanRequest {
-            lsn: world.log.newest(),
-            ranges: vec![KeyRange::all()],
-            direction: Direction::Forward,
-            limit: None,
-            output: output_of(0),
-            bounds: Vec::new(),
-            batch_rows: 7,
-        };
-        check_scan(&*world.server().service(), &world.model, &request).await.unwrap();
+        world.check_all().await;
     });
 }
 

@@ -1,4 +1,4 @@
-//! Scan results on the wire: rows in postcard, columns as an Arrow IPC stream of one schema and one batch.
+//! Scan results on the wire: rows and aggregates in postcard, columns as an Arrow IPC stream of one schema and one batch.
 
 use super::frame::{self, FrameError, REPLY_BYTES_MAX};
 use crate::service::page::ScanBatch;
@@ -11,6 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 const ROWS: u8 = 1;
 const COLUMNS: u8 = 2;
+const AGGREGATES: u8 = 3;
 
 /// One frame per batch; a batch too large for a frame becomes several.
 pub(super) fn encode(batch: ScanBatch) -> Result<Vec<Bytes>, FrameError> {
@@ -23,6 +24,9 @@ fn encode_within(batch: ScanBatch, limit_bytes: usize) -> Result<Vec<Bytes>, Fra
         ScanBatch::Columns(columns) => {
             let head = [super::message::Status::Answered as u8, COLUMNS];
             frame::encode_bytes(&head, &encode_columns(columns)?, limit_bytes)
+        }
+        ScanBatch::Aggregates(values) => {
+            frame::encode(&[super::message::Status::Answered as u8, AGGREGATES], values, limit_bytes)
         }
     };
     match encoded {
@@ -51,6 +55,8 @@ fn halves(batch: ScanBatch) -> Option<(ScanBatch, ScanBatch)> {
             let second = columns.slice(half, columns.num_rows() - half);
             Some((ScanBatch::Columns(columns.slice(0, half)), ScanBatch::Columns(second)))
         }
+        // One value per call: all of them belong together.
+        ScanBatch::Aggregates(_) => None,
     }
 }
 
@@ -68,7 +74,8 @@ pub(super) fn decode(bytes: Bytes) -> Result<ScanBatch, FrameError> {
     match bytes.first() {
         Some(&ROWS) => Ok(ScanBatch::Rows(frame::decode(&bytes[1..])?)),
         Some(&COLUMNS) => Ok(ScanBatch::Columns(decode_columns(bytes.slice(1..))?)),
-        _ => Err(FrameError::Malformed("neither rows nor columns".to_owned())),
+        Some(&AGGREGATES) => Ok(ScanBatch::Aggregates(frame::decode(&bytes[1..])?)),
+        _ => Err(FrameError::Malformed("neither rows, columns nor aggregates".to_owned())),
     }
 }
 
@@ -95,7 +102,7 @@ fn decode_columns(bytes: Bytes) -> Result<RecordBatch, FrameError> {
 mod tests {
     use super::*;
     use crate::id::Lsn;
-    use crate::physical::PhysicalType;
+    use crate::physical::{PhysicalType, PhysicalValue};
     use crate::service::page::ScannedRow;
     use arrow::array::{ArrayRef, BinaryArray, Decimal256Array, Int64Array};
     use arrow::datatypes::{Field, Schema, i256};
@@ -121,6 +128,11 @@ mod tests {
         ScanBatch::Rows((0..count).map(row).collect())
     }
 
+    fn aggregates() -> ScanBatch {
+        let values = [PhysicalValue::UInt64(7), PhysicalValue::Null, PhysicalValue::Int256([0xfe; 32])];
+        ScanBatch::Aggregates(values.to_vec())
+    }
+
     fn decode_all(frames: Vec<Bytes>) -> Vec<ScanBatch> {
         frames.into_iter().map(|frame| decode(frame.slice(5..)).unwrap()).collect()
     }
@@ -132,7 +144,8 @@ mod tests {
             vec![],
             &RecordBatchOptions::new().with_row_count(Some(42)),
         );
-        for batch in [rows(0), rows(9), columns(0), columns(100), ScanBatch::Columns(no_columns.unwrap())] {
+        let no_columns = ScanBatch::Columns(no_columns.unwrap());
+        for batch in [rows(0), rows(9), columns(0), columns(100), no_columns, aggregates()] {
             assert_eq!(decode_all(encode(batch.clone()).unwrap()), [batch]);
         }
     }
@@ -143,7 +156,7 @@ mod tests {
         assert!(frames.len() > 1 && frames.iter().all(|frame| frame.len() <= 20_004));
         let parts = decode_all(frames).into_iter().map(|part| match part {
             ScanBatch::Columns(columns) => columns,
-            ScanBatch::Rows(_) => panic!("rows"),
+            other => panic!("{other:?}"),
         });
         let parts: Vec<RecordBatch> = parts.collect();
         let ScanBatch::Columns(whole) = columns(1000) else { unreachable!() };
@@ -154,9 +167,9 @@ mod tests {
     proptest! {
         #[test]
         fn damaged_batches_are_errors_or_batches_but_never_panics(
-            at in any::<prop::sample::Index>(), value in any::<u8>(), cut in any::<prop::sample::Index>(), which in 0..2,
+            at in any::<prop::sample::Index>(), value in any::<u8>(), cut in any::<prop::sample::Index>(), which in 0..3usize,
         ) {
-            let frame = encode(if which == 0 { columns(50) } else { rows(20) }).unwrap().remove(0);
+            let frame = encode([columns(50), rows(20), aggregates()][which].clone()).unwrap().remove(0);
             let mut bytes = frame[5..].to_vec();
             let place = at.index(bytes.len());
             bytes[place] = value;

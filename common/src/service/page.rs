@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 
 #[async_trait]
 pub trait PageService: Send + Sync {
@@ -73,6 +74,44 @@ pub enum ScanOutput {
     Keys,
     /// One Arrow array per column, of `physical.arrow()`, nullable, in this order. May be empty: then only row counts.
     Columns(Vec<ScanColumn>),
+    /// One value per call, in one batch, of the rows that meet all bounds. Bounds are exact here, and each is on one of
+    /// `columns`, with values of its type. Without limit. `expr::partial` says what the values are.
+    Aggregates(Aggregates),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Aggregates {
+    /// What calls and bounds read. Calls name a column by its place here.
+    pub columns: Vec<ScanColumn>,
+    pub calls: Vec<PartialCall>,
+}
+
+/// An aggregate over a part of the rows, such that parts can be put together. A column is a place in
+/// [`Aggregates::columns`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PartialCall {
+    /// Rows, as `UInt64`.
+    Rows,
+    /// Rows whose column is not NULL, as `UInt64`.
+    Count(u16),
+    /// The exact sum of a term over integers, as `Int256`; NULL where no row has a value. The term in postfix order: a flat
+    /// list, so that a hostile one cannot be nested deeply.
+    Sum(Vec<TermStep>),
+    /// The sum of a `Float64` column, added up in key order; NULL where no row has a value.
+    SumDouble(u16),
+    /// In the order of physical values; NULL where no row has a value.
+    Min(u16),
+    Max(u16),
+}
+
+/// Columns are `Int64`, `UInt64` or `Int128`; what does not fit 128 bits on the way is refused. NULL makes a term NULL.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TermStep {
+    Column(u16),
+    Constant(i128),
+    Add,
+    Subtract,
+    Multiply,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -91,6 +130,16 @@ pub struct ColumnBound {
     pub max: Option<PhysicalValue>,
 }
 
+impl ColumnBound {
+    /// Whether a value meets it. NULL does not; a value that cannot be compared does.
+    pub fn is_met_by(&self, value: &PhysicalValue) -> bool {
+        let beyond = |limit: &Option<PhysicalValue>, order: Ordering| {
+            limit.as_ref().is_some_and(|limit| value.compare(limit) == Some(order))
+        };
+        *value != PhysicalValue::Null && !beyond(&self.min, Ordering::Less) && !beyond(&self.max, Ordering::Greater)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScannedRow {
     pub key: Key,
@@ -104,6 +153,8 @@ pub struct ScannedRow {
 pub enum ScanBatch {
     Rows(Vec<ScannedRow>),
     Columns(RecordBatch),
+    /// The one batch of [`ScanOutput::Aggregates`].
+    Aggregates(Vec<PhysicalValue>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

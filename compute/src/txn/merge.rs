@@ -101,8 +101,8 @@ impl Merge {
             match self.stored.next().await {
                 Some(batch) => match batch? {
                     ScanBatch::Rows(rows) => self.stored_rows = rows.into(),
-                    ScanBatch::Columns(_) => {
-                        return Err(SqlError::internal("The page server gave columns where rows were asked for"));
+                    ScanBatch::Columns(_) | ScanBatch::Aggregates(_) => {
+                        return Err(SqlError::internal("The page server gave no rows where rows were asked for"));
                     }
                 },
                 None => self.stored_ended = true,

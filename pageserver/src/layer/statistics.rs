@@ -43,11 +43,11 @@ impl ColumnStatistics {
                 None => statistics.nulls += 1,
                 Some(found) if found != physical => statistics.others += 1,
                 Some(_) => {
-                    ordered &= compare(value, value).is_some();
-                    if min.is_none_or(|min| compare(value, min) == Some(Ordering::Less)) {
+                    ordered &= value.compare(value).is_some();
+                    if min.is_none_or(|min| value.compare(min) == Some(Ordering::Less)) {
                         min = Some(value);
                     }
-                    if max.is_none_or(|max| compare(value, max) == Some(Ordering::Greater)) {
+                    if max.is_none_or(|max| value.compare(max) == Some(Ordering::Greater)) {
                         max = Some(value);
                     }
                 }
@@ -60,6 +60,21 @@ impl ColumnStatistics {
         statistics
     }
 
+    /// True where every row has a value of this type that meets `bound`.
+    pub fn all_meet(&self, bound: &ColumnBound) -> bool {
+        let within =
+            |value: &Option<PhysicalValue>, limit: &Option<PhysicalValue>, beyond: Ordering| match (value, limit) {
+                (_, None) => true,
+                (Some(value), Some(limit)) => value.compare(limit).is_some_and(|order| order != beyond),
+                (None, Some(_)) => false,
+            };
+        self.nulls == 0
+            && self.absent == 0
+            && self.others == 0
+            && within(&self.min, &bound.min, Ordering::Less)
+            && within(&self.max, &bound.max, Ordering::Greater)
+    }
+
     /// True where no value that is counted here can meet `bound`. Absent columns and other types say nothing.
     pub fn excludes(&self, bound: &ColumnBound) -> bool {
         if self.column != bound.column || self.absent > 0 || self.others > 0 {
@@ -67,7 +82,7 @@ impl ColumnStatistics {
         }
         let beyond =
             |value: &Option<PhysicalValue>, limit: &Option<PhysicalValue>, order: Ordering| match (value, limit) {
-                (Some(value), Some(limit)) => compare(value, limit) == Some(order),
+                (Some(value), Some(limit)) => value.compare(limit) == Some(order),
                 _ => false,
             };
         beyond(&self.max, &bound.min, Ordering::Less) || beyond(&self.min, &bound.max, Ordering::Greater)
@@ -91,28 +106,6 @@ fn cut_up(value: &PhysicalValue) -> Option<PhysicalValue> {
             (!end.is_empty()).then_some(PhysicalValue::Bytes(end))
         }
         other => Some(cut_down(other)),
-    }
-}
-
-/// Order of two values of one type; `None` for values that have none between them.
-pub fn compare(a: &PhysicalValue, b: &PhysicalValue) -> Option<Ordering> {
-    match (a, b) {
-        (PhysicalValue::Int64(a), PhysicalValue::Int64(b)) => Some(a.cmp(b)),
-        (PhysicalValue::UInt64(a), PhysicalValue::UInt64(b)) => Some(a.cmp(b)),
-        (PhysicalValue::Float64(a), PhysicalValue::Float64(b)) => a.partial_cmp(b),
-        (PhysicalValue::Int128(a), PhysicalValue::Int128(b)) => Some(a.cmp(b)),
-        (PhysicalValue::Int256(a), PhysicalValue::Int256(b)) => {
-            // Two's complement, little endian: the sign is in the last byte, then the bytes decide from the top.
-            let key = |value: &[u8; 32]| {
-                let mut big: [u8; 32] = *value;
-                big.reverse();
-                big[0] ^= 0x80;
-                big
-            };
-            Some(key(a).cmp(&key(b)))
-        }
-        (PhysicalValue::Bytes(a), PhysicalValue::Bytes(b)) => Some(a.cmp(b)),
-        _ => None,
     }
 }
 

@@ -84,14 +84,30 @@ impl BatchBuilder {
         self.pieces.push(Piece { unit: unit.clone(), entries });
     }
 
+    /// Whether every row that was collected meets the bounds: else some only may.
+    pub fn is_exact(&self) -> bool {
+        self.pieces.iter().all(|piece| piece.unit.is_exact())
+    }
+
+    /// How many rows were collected, and these columns of them; the builder is empty afterwards.
+    pub fn finish_columns(&mut self, columns: &[ScanColumn]) -> Result<(usize, Vec<ArrayRef>), PageError> {
+        let (pieces, rows, turns) = self.take();
+        let arrays = if columns.is_empty() { Vec::new() } else { self.columns(columns, &pieces, turns)? };
+        Ok((rows, arrays))
+    }
+
+    fn take(&mut self) -> (Vec<Piece>, usize, usize) {
+        self.bytes = 0;
+        (std::mem::take(&mut self.pieces), std::mem::take(&mut self.rows), std::mem::take(&mut self.turns))
+    }
+
     /// The batch collected so far; the builder is empty afterwards.
     pub fn finish(&mut self) -> Result<ScanBatch, PageError> {
-        let pieces = std::mem::take(&mut self.pieces);
-        let rows = std::mem::take(&mut self.rows);
-        let turns = std::mem::take(&mut self.turns);
-        self.bytes = 0;
+        let (pieces, rows, turns) = self.take();
         let columns = match &self.output {
             ScanOutput::Columns(columns) => columns,
+            // Columns are taken by the aggregates themselves.
+            ScanOutput::Aggregates(_) => &Vec::new(),
             ScanOutput::Keys => return self.scanned_rows(&pieces, rows, false),
             ScanOutput::Rows => return self.scanned_rows(&pieces, rows, true),
         };

@@ -4,33 +4,33 @@
 //! not have (its default is not known here), count as meeting it.
 
 use crate::layer::block::{BlockColumn, TAG_NULL, Values};
-use crate::layer::statistics::{ColumnStatistics, compare};
+use crate::layer::statistics::ColumnStatistics;
 use crate::layer::{Block, FormatError, Version, row};
 use common::physical::{PhysicalType, PhysicalValue};
 use common::service::page::ColumnBound;
 use expr::row_encoding::RowReader;
-use std::cmp::Ordering;
 use std::ops::Range;
 
 /// Whether every row of a block meets all `bounds`, by what the index says about it.
 pub fn all_meet(statistics: &[ColumnStatistics], bounds: &[ColumnBound]) -> bool {
     bounds.iter().all(|bound| {
         let mut of_column = statistics.iter().filter(|statistics| statistics.column == bound.column);
-        matches!((of_column.next(), of_column.next()), (Some(only), None) if includes(only, bound))
+        matches!((of_column.next(), of_column.next()), (Some(only), None) if only.all_meet(bound))
     })
 }
 
-fn includes(statistics: &ColumnStatistics, bound: &ColumnBound) -> bool {
-    let within = |value: &Option<PhysicalValue>, limit: &Option<PhysicalValue>, beyond: Ordering| match (value, limit) {
-        (_, None) => true,
-        (Some(value), Some(limit)) => compare(value, limit).is_some_and(|order| order != beyond),
-        (None, Some(_)) => false,
-    };
-    statistics.nulls == 0
-        && statistics.absent == 0
-        && statistics.others == 0
-        && within(&statistics.min, &bound.min, Ordering::Less)
-        && within(&statistics.max, &bound.max, Ordering::Greater)
+/// Whether [`select`] leaves none in doubt: each column is in all rows of the block, with the bound's type or NULL.
+pub fn are_decided(statistics: &[ColumnStatistics], bounds: &[ColumnBound]) -> bool {
+    bounds.iter().all(|bound| {
+        let mut of_column = statistics.iter().filter(|statistics| statistics.column == bound.column);
+        let (Some(only), None) = (of_column.next(), of_column.next()) else { return false };
+        let one_type = only.absent == 0 && only.others == 0;
+        match type_of(bound) {
+            Some(physical) => one_type && only.physical == physical,
+            // IS NOT NULL is not judged.
+            None => one_type && only.nulls == 0 && bound.min.is_none() && bound.max.is_none(),
+        }
+    })
 }
 
 /// The rows of `window` that may meet all `bounds`; `None`: all of them.
@@ -109,7 +109,7 @@ fn select_values(
             column.select(window.clone(), out, |value| value.wrapping_sub(low) <= span);
         }
         (Values::Integer(column), _) => {
-            column.select(window.clone(), out, |bits| meets(&PhysicalValue::Float64(f64::from_bits(bits)), bound));
+            column.select(window.clone(), out, |bits| bound.is_met_by(&PhysicalValue::Float64(f64::from_bits(bits))));
         }
         (Values::Bytes(column), _) => {
             let limit = |limit: &'_ Option<PhysicalValue>| match limit {
@@ -122,11 +122,11 @@ fn select_values(
             });
         }
         (Values::Wide128(column), _) => {
-            let wanted = |row: &usize| meets(&PhysicalValue::Int128(i128::from_le_bytes(column.get(*row))), bound);
+            let wanted = |row: &usize| bound.is_met_by(&PhysicalValue::Int128(i128::from_le_bytes(column.get(*row))));
             out.extend(window.clone().filter(wanted).map(|row| row as u32));
         }
         (Values::Wide256(column), _) => {
-            let wanted = |row: &usize| meets(&PhysicalValue::Int256(column.get(*row)), bound);
+            let wanted = |row: &usize| bound.is_met_by(&PhysicalValue::Int256(column.get(*row)));
             out.extend(window.clone().filter(wanted).map(|row| row as u32));
         }
     }
@@ -145,15 +145,8 @@ pub fn row_meets(version: &Version, bounds: &[ColumnBound]) -> bool {
     let Some(reader) = version.row.as_ref().and_then(|row| RowReader::new(row).ok()) else { return true };
     bounds.iter().all(|bound| match reader.get(bound.column) {
         None => true,
-        Some(value) => meets(&value.to_owned(), bound),
+        Some(value) => bound.is_met_by(&value.to_owned()),
     })
-}
-
-fn meets(value: &PhysicalValue, bound: &ColumnBound) -> bool {
-    let beyond = |limit: &Option<PhysicalValue>, order: Ordering| {
-        limit.as_ref().is_some_and(|limit| compare(value, limit) == Some(order))
-    };
-    *value != PhysicalValue::Null && !beyond(&bound.min, Ordering::Less) && !beyond(&bound.max, Ordering::Greater)
 }
 
 fn intersection(a: &[u32], b: &[u32]) -> Vec<u32> {
@@ -241,6 +234,15 @@ mod tests {
             }
             if all_meet(&encoded.statistics, &bounds) {
                 prop_assert_eq!(expected.len(), versions.len());
+            }
+            if are_decided(&encoded.statistics, &bounds) {
+                let meets = |row: &Version, bound: &ColumnBound| {
+                    let reader = RowReader::new(row.row.as_ref().unwrap()).unwrap();
+                    reader.get(bound.column).is_some_and(|value| bound.is_met_by(&value.to_owned()))
+                };
+                for row in &versions {
+                    prop_assert_eq!(row_meets(row, &bounds), bounds.iter().all(|bound| meets(row, bound)));
+                }
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Reads at an LSN: `get` for keys, `scan` for ranges. Both see one snapshot of the tablet from begin to end.
 
+mod aggregate;
 mod ahead;
 mod batch;
 mod bounds;
@@ -10,4 +11,5 @@ pub mod pool;
 pub mod scan;
 mod source;
 pub mod tablets;
+mod term;
 mod unit;

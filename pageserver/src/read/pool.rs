@@ -149,7 +149,7 @@ mod tests {
         while let Some(batch) = scan.next().await {
             match batch.expect("no batch fails") {
                 ScanBatch::Rows(rows) => lengths.push(rows.len()),
-                ScanBatch::Columns(_) => panic!("rows were put in"),
+                other => panic!("rows were put in, not {other:?}"),
             }
         }
         lengths

@@ -3,12 +3,13 @@
 //! The merge goes by runs, not by rows: as far as one source alone has keys, its entries are handed on together, and a
 //! whole block that nothing overlaps is one slice of decoded columns.
 
+use super::aggregate::Aggregator;
 use super::batch::BatchBuilder;
 use super::source::{Next, Source};
 use crate::metrics::Metrics;
 use crate::tablet::Snapshot;
 use common::key::{Key, KeyRange};
-use common::service::page::{Direction, PageError, ScanBatch, ScanRequest};
+use common::service::page::{Direction, PageError, ScanBatch, ScanOutput, ScanRequest};
 use futures::stream::{self, BoxStream, StreamExt};
 use std::cmp::Ordering;
 use std::collections::VecDeque;
@@ -18,6 +19,8 @@ use std::sync::Arc;
 const UNITS_PER_TURN: usize = 16;
 /// Rows per batch, whatever was asked for.
 const BATCH_ROWS_MAX: usize = 65_536;
+/// Rows that are aggregated together, at least: a block's worth, so that single rows of many blocks are gathered first.
+const AGGREGATED_ROWS_MIN: usize = 2048;
 
 pub struct Scan {
     snapshot: Arc<Snapshot>,
@@ -30,6 +33,8 @@ pub struct Scan {
     /// What each source has next; kept, because a step changes few of them.
     nexts: Vec<Next>,
     batch: BatchBuilder,
+    /// Where aggregates are asked for: takes the batches.
+    aggregator: Option<Aggregator>,
     batch_rows: usize,
     rows_left: u64,
     begun: bool,
@@ -50,7 +55,14 @@ pub fn scan(
     }
     let scan = Scan {
         batch: BatchBuilder::new(request.output.clone(), request.direction),
-        batch_rows: request.batch_rows.clamp(1, BATCH_ROWS_MAX),
+        aggregator: match &request.output {
+            ScanOutput::Aggregates(wanted) => Some(Aggregator::new(wanted, &request.bounds)),
+            _ => None,
+        },
+        batch_rows: match &request.output {
+            ScanOutput::Aggregates(_) => AGGREGATED_ROWS_MIN,
+            _ => request.batch_rows.clamp(1, BATCH_ROWS_MAX),
+        },
         rows_left: request.limit.unwrap_or(u64::MAX),
         begun: false,
         units: 0,
@@ -80,15 +92,31 @@ pub fn scan(
 
 impl Scan {
     async fn next_batch(&mut self) -> Result<Option<ScanBatch>, PageError> {
-        while self.batch.rows() < self.batch_rows && !self.batch.is_full() && self.rows_left > 0 {
-            if !self.step().await? && !self.open_next_range() {
-                break;
+        loop {
+            let more = self.fill_batch().await?;
+            let Some(aggregator) = &mut self.aggregator else {
+                return if self.batch.rows() == 0 { Ok(None) } else { self.batch.finish().map(Some) };
+            };
+            if self.batch.rows() > 0 {
+                aggregator.add(&mut self.batch)?;
+            }
+            if !more {
+                let answer = self.aggregator.take().map(|mut aggregator| aggregator.finish());
+                // There is nothing else to come.
+                self.rows_left = 0;
+                return Ok(answer);
             }
         }
-        if self.batch.rows() == 0 {
-            return Ok(None);
+    }
+
+    /// False where the scan ended before the batch was full.
+    async fn fill_batch(&mut self) -> Result<bool, PageError> {
+        while self.batch.rows() < self.batch_rows && !self.batch.is_full() && self.rows_left > 0 {
+            if !self.step().await? && !self.open_next_range() {
+                return Ok(false);
+            }
         }
-        self.batch.finish().map(Some)
+        Ok(true)
     }
 
     fn open_next_range(&mut self) -> bool {
@@ -168,12 +196,22 @@ impl Scan {
     async fn load(&mut self, at: usize) -> Result<(), PageError> {
         let direction = self.request.direction;
         let (until, older) = self.sources.split_at_mut(at + 1);
-        let Some(source) = until.last_mut() else { return Ok(()) };
         self.units += 1;
         if self.units.is_multiple_of(UNITS_PER_TURN) {
             tokio::task::yield_now().await;
         }
         let bounds = &self.request.bounds;
+        if let Some(aggregator) = &mut self.aggregator
+            && let Some((source, newer)) = until.split_last_mut()
+            && let Some(entry) = source.plain_block(&self.range, self.request.lsn, newer.iter().chain(older.iter()))
+            && aggregator.add_known(entry)?
+        {
+            source.pass_block();
+            self.metrics.blocks_skipped.inc();
+            self.nexts[at] = source.next(direction);
+            return Ok(());
+        }
+        let Some(source) = until.last_mut() else { return Ok(()) };
         if bounds.is_empty() || !source.skip_excluded(bounds, older, &self.metrics) {
             source.load(&self.range, self.request.lsn, direction, bounds).await?;
         }
@@ -183,12 +221,18 @@ impl Scan {
 
     /// Hands on the entries that `choose` picks out of what is left, as far as the batch and the limit have room.
     fn hand_on(&mut self, at: usize, choose: impl Fn(&super::unit::Unit, usize, usize) -> (usize, usize)) {
-        let room = (self.batch_rows - self.batch.rows()).min(usize::try_from(self.rows_left).unwrap_or(usize::MAX));
+        let room = match &self.aggregator {
+            // A block is not cut in two.
+            Some(_) => usize::MAX,
+            None => (self.batch_rows - self.batch.rows()).min(usize::try_from(self.rows_left).unwrap_or(usize::MAX)),
+        };
         let Some((unit, low, high)) = self.sources[at].unit.take() else { return };
         let (from, to) = choose(&unit, low, high);
         let rows_before = self.batch.rows();
         let used = self.batch.push(&unit, from, to, room);
-        self.rows_left -= (self.batch.rows() - rows_before) as u64;
+        if self.aggregator.is_none() {
+            self.rows_left -= (self.batch.rows() - rows_before) as u64;
+        }
         self.keep(at, unit, low, high, used);
     }
 

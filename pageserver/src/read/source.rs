@@ -150,6 +150,29 @@ impl Source {
         true
     }
 
+    /// The next block's index entry, where the index may stand for the block: it lies within the range, its keys have one
+    /// version each, which is old enough, and no other source has keys there. `others` are in any order.
+    pub fn plain_block<'s>(
+        &self,
+        range: &KeyRange,
+        lsn: Lsn,
+        mut others: impl Iterator<Item = &'s Source>,
+    ) -> Option<&BlockEntry> {
+        let Kind::Layers { layers, blocks, .. } = &self.kind else { return None };
+        let (None, Some(at)) = (&self.unit, blocks.last()) else { return None };
+        let entry = entry(layers, *at);
+        let within = range.contains(&entry.first) && range.contains(&entry.last);
+        let plain = within && entry.single && entry.lsn_max <= lsn;
+        (plain && !others.any(|other| other.has_keys_in(&entry.first, &entry.last))).then_some(entry)
+    }
+
+    /// Leaves the next block out.
+    pub fn pass_block(&mut self) {
+        if let Kind::Layers { blocks, .. } = &mut self.kind {
+            blocks.pop();
+        }
+    }
+
     /// Whether it may have keys from `first` to `last`, both included, that were not passed yet.
     fn has_keys_in(&self, first: &Key, last: &Key) -> bool {
         if self.unit.as_ref().is_some_and(|(unit, low, high)| {
@@ -159,7 +182,10 @@ impl Source {
             return true;
         }
         match &self.kind {
-            Kind::Memtable { rest, .. } => rest.is_some(),
+            Kind::Memtable { table, rest, .. } => rest.as_ref().is_some_and(|rest| {
+                let part = rest.intersection(&KeyRange { start: first.clone(), end: successor(last) });
+                table.has_keys_in(&part)
+            }),
             Kind::Layers { layers, blocks, .. } => {
                 // Blocks lie in reading order; keys ascend along them or against them.
                 let entry = |at: &BlockAt| entry(layers, *at);

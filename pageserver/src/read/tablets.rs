@@ -1,12 +1,14 @@
-//! Scans over several tablets: one after the other in reading order, as one stream.
+//! Scans over several tablets: one after the other in reading order, as one stream; aggregates put together.
 //!
 //! All snapshots are taken before the first row is read, so that splits and merges meanwhile change nothing.
 
+use super::aggregate::refused;
 use super::scan;
 use crate::metrics::Metrics;
 use crate::tablet::Snapshot;
 use common::key::KeyRange;
-use common::service::page::{Direction, PageError, ScanBatch, ScanRequest};
+use common::service::page::{Aggregates, Direction, PageError, ScanBatch, ScanOutput, ScanRequest};
+use expr::partial::PartialState;
 use futures::stream::{self, BoxStream, StreamExt};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -33,6 +35,10 @@ pub fn scan(parts: Vec<Part>, metrics: Arc<Metrics>, request: ScanRequest) -> Ba
     {
         return scan::scan(snapshot, metrics, ScanRequest { ranges, ..request });
     }
+    if let ScanOutput::Aggregates(wanted) = &request.output {
+        let wanted = wanted.clone();
+        return stream::once(put_together(rest, metrics, request, wanted)).boxed();
+    }
     if request.direction == Direction::Backward {
         rest = rest.into_iter().rev().collect();
     }
@@ -45,6 +51,23 @@ pub fn scan(parts: Vec<Part>, metrics: Arc<Metrics>, request: ScanRequest) -> Ba
         Some((batch, parts))
     })
     .boxed()
+}
+
+async fn put_together(
+    parts: VecDeque<Part>,
+    metrics: Arc<Metrics>,
+    request: ScanRequest,
+    wanted: Aggregates,
+) -> Result<ScanBatch, PageError> {
+    let mut states: Vec<PartialState> = wanted.calls.iter().map(PartialState::new).collect();
+    for (snapshot, ranges) in parts {
+        let mut batches = scan::scan(snapshot, metrics.clone(), ScanRequest { ranges, ..request.clone() });
+        while let Some(batch) = batches.next().await {
+            let ScanBatch::Aggregates(values) = batch? else { continue };
+            states.iter_mut().zip(&values).try_for_each(|(state, value)| state.merge(value)).map_err(refused)?;
+        }
+    }
+    Ok(ScanBatch::Aggregates(states.into_iter().map(PartialState::finish).collect()))
 }
 
 impl Parts {
@@ -73,5 +96,6 @@ fn rows(batch: &ScanBatch) -> u64 {
     match batch {
         ScanBatch::Rows(rows) => rows.len() as u64,
         ScanBatch::Columns(columns) => columns.num_rows() as u64,
+        ScanBatch::Aggregates(_) => 0,
     }
 }

@@ -29,6 +29,8 @@ pub struct Unit {
     keys_asked: AtomicUsize,
     /// Entries that may meet the bounds of the scan; `None`: all.
     meeting: Option<Vec<u32>>,
+    /// They do meet them.
+    exact: bool,
 }
 
 /// Some entries of a unit, ascending.
@@ -80,6 +82,7 @@ impl Unit {
             keys: OnceLock::new(),
             keys_asked: AtomicUsize::new(0),
             meeting,
+            exact: bounds.is_empty(),
         }
     }
 
@@ -100,6 +103,7 @@ impl Unit {
         let window = start..end.max(start);
         let tombstones = !block.only_rows();
         let all = entry.single && entry.lsn_max <= lsn;
+        let exact = bounds::are_decided(&entry.columns, bounds);
         let mut unit = Unit {
             content: Content::Block { block, layer, number },
             selection: None,
@@ -108,6 +112,7 @@ impl Unit {
             keys: OnceLock::new(),
             keys_asked: AtomicUsize::new(0),
             meeting: None,
+            exact,
         };
         if !all {
             unit.selection = Some(unit.select(lsn));
@@ -144,6 +149,11 @@ impl Unit {
             }
         }
         selection
+    }
+
+    /// Whether what [`Unit::rows_of`] gives meets the bounds: else it only may.
+    pub fn is_exact(&self) -> bool {
+        self.exact
     }
 
     pub fn entries(&self) -> usize {

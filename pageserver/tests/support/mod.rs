@@ -4,12 +4,13 @@
 pub mod faults;
 pub mod log;
 pub mod model;
+pub mod world;
 
 use bytes::Bytes;
 use common::id::{ColumnId, IndexId, Lsn, TableId};
 use common::key::{Key, index_prefix};
 use common::physical::{PhysicalType, PhysicalValue};
-use common::service::page::{ScanColumn, ScanOutput};
+use common::service::page::{Aggregates, PartialCall, ScanColumn, ScanOutput, TermStep};
 use pageserver::{CacheConfig, Config};
 use std::time::Duration;
 
@@ -86,12 +87,39 @@ pub fn value_of(row: &Bytes, column: &ScanColumn) -> PhysicalValue {
 }
 
 pub fn output_of(kind: u8) -> ScanOutput {
-    match kind % 4 {
+    match kind % 8 {
         0 => ScanOutput::Rows,
         1 => ScanOutput::Keys,
         2 => ScanOutput::Columns(columns()),
-        _ => ScanOutput::Columns(Vec::new()),
+        3 => ScanOutput::Columns(Vec::new()),
+        4 | 5 => ScanOutput::Aggregates(Aggregates { columns: columns(), calls: calls() }),
+        // What the index of a layer may know by itself.
+        6 => ScanOutput::Aggregates(Aggregates { columns: columns(), calls: vec![PartialCall::Rows] }),
+        _ => {
+            let calls = vec![PartialCall::Rows, PartialCall::Count(2), PartialCall::Min(0), PartialCall::Max(2)];
+            ScanOutput::Aggregates(Aggregates { columns: columns(), calls })
+        }
     }
+}
+
+/// Every kind of call on every type that it takes.
+fn calls() -> Vec<PartialCall> {
+    use TermStep::{Add, Column, Constant, Multiply, Subtract};
+    let each = 0..columns().len() as u16;
+    let mut calls = vec![
+        PartialCall::Rows,
+        PartialCall::Sum(vec![Column(0)]),
+        PartialCall::Sum(vec![Column(2)]),
+        PartialCall::Sum(vec![Column(4), Column(5), Add]),
+        PartialCall::Sum(vec![Column(0), Constant(100), Column(2), Subtract, Multiply]),
+        PartialCall::Sum(vec![Column(0), Constant(1 << 60), Multiply, Column(2), Multiply]),
+        PartialCall::Sum(vec![Constant(3), Constant(-4), Multiply]),
+        PartialCall::SumDouble(3),
+    ];
+    calls.extend(each.clone().map(PartialCall::Count));
+    calls.extend(each.clone().map(PartialCall::Min));
+    calls.extend(each.map(PartialCall::Max));
+    calls
 }
 
 pub fn lsn(number: u64) -> Lsn {

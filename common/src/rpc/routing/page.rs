@@ -124,7 +124,7 @@ impl PageService for PageRouter {
     }
 
     /// Goes on at another page server, after the last key that was delivered, where the first is lost in the middle. Scans
-    /// for columns have no keys: they go on only as long as nothing was delivered.
+    /// for columns have no keys: they go on only as long as nothing was delivered. So do aggregates, which come all at once.
     async fn scan(&self, request: ScanRequest) -> Result<BoxStream<'static, Result<ScanBatch, PageError>>, PageError> {
         let batches = self.begin(&request).await?;
         let state = Resumable { router: self.clone(), rest: Some(request), batches, in_vain: 0 };

@@ -2,6 +2,7 @@
 
 use crate::id::{CommitId, CounterId, LogPos, Lsn, NodeId, TabletId, Term, TxnId};
 use crate::key::{Key, KeyRange};
+use crate::physical::PhysicalValue;
 use crate::service::page::*;
 use crate::service::wal::*;
 use arrow::array::{ArrayRef, Int64Array};
@@ -235,8 +236,20 @@ fn batch_of(keys: &[u8], request: &ScanRequest) -> ScanBatch {
         lsn: Lsn(u64::from(*number)),
         row: if request.output == ScanOutput::Keys { Key::new() } else { vec![*number; 3].into() },
     };
-    let ScanOutput::Columns(columns) = &request.output else {
-        return ScanBatch::Rows(keys.iter().map(scanned).collect());
+    let columns = match &request.output {
+        ScanOutput::Columns(columns) => columns,
+        // All rows are in one batch where aggregates are asked for.
+        ScanOutput::Aggregates(wanted) => {
+            let value = |call: &PartialCall| match call {
+                PartialCall::Rows => PhysicalValue::UInt64(keys.len() as u64),
+                PartialCall::Max(_) => {
+                    keys.last().map_or(PhysicalValue::Null, |key| PhysicalValue::Int64((*key).into()))
+                }
+                _ => PhysicalValue::Null,
+            };
+            return ScanBatch::Aggregates(wanted.calls.iter().map(value).collect());
+        }
+        ScanOutput::Rows | ScanOutput::Keys => return ScanBatch::Rows(keys.iter().map(scanned).collect()),
     };
     let fields: Vec<Field> =
         columns.iter().map(|column| Field::new(column.column.to_string(), column.physical.arrow(), true)).collect();
@@ -270,6 +283,10 @@ impl PageService for FakePages {
             keys.reverse();
         }
         keys.truncate(request.limit.map_or(usize::MAX, |limit| limit as usize));
+        if let ScanOutput::Aggregates(_) = request.output {
+            let batch = batch_of(&keys, &request);
+            return Ok(stream::iter([Ok(batch)]).boxed());
+        }
         let batches: Vec<ScanBatch> = keys.chunks(request.batch_rows).map(|keys| batch_of(keys, &request)).collect();
         if start == BROKEN_KEY {
             let error = PageError::Corrupt("layer 7 at byte 9".to_owned());

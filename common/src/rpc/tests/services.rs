@@ -40,6 +40,7 @@ both_forms!(
     status_and_durable_reports_travel,
     gets_keep_the_order_of_keys,
     scans_return_rows_keys_and_columns,
+    scans_return_aggregates,
     scan_errors_come_after_the_batches_before_them,
     page_figures_travel,
     many_calls_at_once_get_their_own_answers,
@@ -174,6 +175,17 @@ async fn scans_return_rows_keys_and_columns((_, pages): Services) {
     assert_eq!(too_old.err(), Some(PageError::TooOld { wanted: Lsn::ZERO, horizon: Lsn(1) }));
 }
 
+async fn scans_return_aggregates((_, pages): Services) {
+    let column = ScanColumn { column: ColumnId(1), physical: PhysicalType::Int64, default: PhysicalValue::Null };
+    let term = vec![TermStep::Column(0), TermStep::Constant(i128::MIN), TermStep::Multiply];
+    let calls = vec![PartialCall::Rows, PartialCall::Sum(term), PartialCall::Max(0)];
+    let output = ScanOutput::Aggregates(Aggregates { columns: vec![column], calls });
+    let batches: Vec<ScanBatch> = pages.scan(scan_of(b"", output)).await.unwrap().try_collect().await.unwrap();
+    let rows = PhysicalValue::UInt64(u64::from(ROWS));
+    let values = vec![rows, PhysicalValue::Null, PhysicalValue::Int64(i64::from(ROWS))];
+    assert_eq!(batches, [ScanBatch::Aggregates(values)]);
+}
+
 async fn scan_errors_come_after_the_batches_before_them((_, pages): Services) {
     let items: Vec<_> = pages.scan(scan_of(BROKEN_KEY, ScanOutput::Rows)).await.unwrap().collect().await;
     assert_eq!(items.len(), 2);
@@ -206,6 +218,7 @@ impl ScanBatch {
         match self {
             ScanBatch::Rows(rows) => rows.len(),
             ScanBatch::Columns(columns) => columns.num_rows(),
+            ScanBatch::Aggregates(_) => 1,
         }
     }
 }

@@ -89,7 +89,9 @@ impl QueryTable {
                 batches
                     .map(move |batch| match batch {
                         Ok(ScanBatch::Columns(batch)) => self.stored_batch(&batch, &projection),
-                        Ok(ScanBatch::Rows(_)) => internal_err!("asked for columns, got rows"),
+                        Ok(ScanBatch::Rows(_) | ScanBatch::Aggregates(_)) => {
+                            internal_err!("asked for columns, got something else")
+                        }
                         Err(error) => Err(wrapped(error)),
                     })
                     .boxed()

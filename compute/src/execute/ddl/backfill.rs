@@ -31,7 +31,9 @@ pub fn rows_of(table: &TableDef, view: &ReadView) -> BoxStream<'static, Result<V
     view.scan(scan)
         .map(|batch| match batch? {
             ScanBatch::Rows(rows) => Ok(rows),
-            ScanBatch::Columns(_) => Err(SqlError::internal("The page server gave columns where rows were asked for")),
+            ScanBatch::Columns(_) | ScanBatch::Aggregates(_) => {
+                Err(SqlError::internal("The page server gave no rows where rows were asked for"))
+            }
         })
         .boxed()
 }

@@ -166,8 +166,8 @@ impl Source {
         let entries = match batches.next().await.transpose()? {
             None => return Ok(None),
             Some(ScanBatch::Rows(rows)) => rows,
-            Some(ScanBatch::Columns(_)) => {
-                return Err(SqlError::internal("asked for rows, got columns; report the page server's version"));
+            Some(ScanBatch::Columns(_) | ScanBatch::Aggregates(_)) => {
+                return Err(SqlError::internal("asked for rows, got something else; report the page server's version"));
             }
         };
         let keys: Vec<Key> = entries.iter().map(|entry| entry.key.clone()).collect();
@@ -190,8 +190,10 @@ impl Source {
             State::Ranges(batches) => match batches.next().await.transpose()? {
                 None => return Ok(None),
                 Some(ScanBatch::Rows(rows)) => rows,
-                Some(ScanBatch::Columns(_)) => {
-                    return Err(SqlError::internal("asked for rows, got columns; report the page server's version"));
+                Some(ScanBatch::Columns(_) | ScanBatch::Aggregates(_)) => {
+                    return Err(SqlError::internal(
+                        "asked for rows, got something else; report the page server's version",
+                    ));
                 }
             },
             State::Keys(keys) => {
