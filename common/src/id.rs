@@ -34,6 +34,9 @@ id!(
     /// A table, or a namespace of the catalog. First four bytes of every key, big endian.
     TableId(u32)
 );
+/// The table of definitions. The log tells how new the newest of them is.
+pub const CATALOG_TABLE: TableId = TableId(1);
+
 id!(
     /// An index within a table; the primary (clustered) index is `IndexId(0)`. Bytes 4 to 8 of every key, big endian.
     IndexId(u32)

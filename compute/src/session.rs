@@ -35,6 +35,7 @@ use crate::session::variables::Values;
 use crate::sql::parse;
 use crate::sql::plan::Isolation;
 use crate::txn::Transaction;
+use common::id::Lsn;
 use expr::collation::CollationId;
 use expr::error::Warning;
 use expr::eval::{Effects, EvalContext, SessionInfo, SqlMode, UserVariables};
@@ -59,6 +60,8 @@ pub struct Session {
     transaction: Option<Transaction>,
     /// SET TRANSACTION: of the next one only.
     next_isolation: Option<Isolation>,
+    /// An LSN that the statement now running asked for as it began.
+    begun_at: Option<Lsn>,
     next_read_only: Option<bool>,
     prepared: HashMap<u32, PreparedStatement>,
     next_prepared: u32,
@@ -113,6 +116,7 @@ impl Session {
             user_variables: UserVariables::default(),
             transaction: None,
             next_isolation: None,
+            begun_at: None,
             next_read_only: None,
             prepared: HashMap::new(),
             next_prepared: 1,

@@ -90,8 +90,8 @@ impl FakeCluster {
 
 #[async_trait]
 impl WalService for FakeCluster {
-    async fn read_lsn(&self) -> Result<Lsn, WalError> {
-        Ok(self.newest())
+    async fn read_lsn(&self) -> Result<ReadLsn, WalError> {
+        Ok(ReadLsn { lsn: self.newest(), definitions: self.newest() })
     }
 
     async fn lock(&self, request: LockRequest) -> Result<LockReply, LockError> {

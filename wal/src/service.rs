@@ -10,8 +10,8 @@ use common::id::{CommitId, LogPos, Lsn, NodeId, TabletId, TxnId};
 use common::key::Key;
 use common::service::WalService;
 use common::service::wal::{
-    AllocateRequest, CommitError, CommitReply, CommitRequest, LockError, LockInfo, LockReply, LockRequest, StreamItem,
-    SubscribeRequest, Undurable, WalError, WalStatus,
+    AllocateRequest, CommitError, CommitReply, CommitRequest, LockError, LockInfo, LockReply, LockRequest, ReadLsn,
+    StreamItem, SubscribeRequest, Undurable, WalError, WalStatus,
 };
 use futures::stream::BoxStream;
 use std::sync::Arc;
@@ -78,18 +78,18 @@ impl Drop for CancelLock<'_> {
 
 #[async_trait]
 impl WalService for Service {
-    async fn read_lsn(&self) -> Result<Lsn, WalError> {
+    async fn read_lsn(&self) -> Result<ReadLsn, WalError> {
         let term = self.check_serving()?;
         self.raft.confirm_leader().await.map_err(|error| match error {
             ProposeError::NotLeader(leader) => WalError::NotLeader { leader },
             ProposeError::Unknown(reason) => WalError::Unavailable(reason),
         })?;
-        let lsn = self.source.applied.mark().lsn;
+        let mark = self.source.applied.mark();
         // Leading again in a later term is another matter: that leader has to have applied what came between.
         if self.check_serving()? != term {
             return Err(WalError::Unavailable("the leader changed; try again".to_string()));
         }
-        Ok(lsn)
+        Ok(ReadLsn { lsn: mark.lsn, definitions: mark.definitions })
     }
 
     async fn lock(&self, request: LockRequest) -> Result<LockReply, LockError> {

@@ -13,7 +13,7 @@ use crate::service::page::{
 };
 use crate::service::wal::{
     AllocateRequest, CommitError, CommitReply, CommitRequest, LockError, LockInfo, LockReply, LockRequest, LockWait,
-    StreamItem, SubscribeRequest, Undurable, WalError, WalService, WalStatus,
+    ReadLsn, StreamItem, SubscribeRequest, Undurable, WalError, WalService, WalStatus,
 };
 use async_trait::async_trait;
 use bytes::{Buf, Bytes};
@@ -68,7 +68,7 @@ fn wal_unavailable(error: CallError) -> WalError {
 
 #[async_trait]
 impl WalService for WalClient {
-    async fn read_lsn(&self) -> Result<Lsn, WalError> {
+    async fn read_lsn(&self) -> Result<ReadLsn, WalError> {
         self.call(Request::ReadLsn).await
     }
 

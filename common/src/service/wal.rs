@@ -12,7 +12,7 @@ use std::time::Duration;
 #[async_trait]
 pub trait WalService: Send + Sync {
     /// An LSN that is at least every commit acknowledged before this call, through whichever compute.
-    async fn read_lsn(&self) -> Result<Lsn, WalError>;
+    async fn read_lsn(&self) -> Result<ReadLsn, WalError>;
 
     /// Locks keys and ranges for a transaction, waiting as `request.wait` says. All or nothing, but for SKIP LOCKED.
     async fn lock(&self, request: LockRequest) -> Result<LockReply, LockError>;
@@ -52,6 +52,15 @@ pub trait WalService: Send + Sync {
     async fn report_durable(&self, tablet: TabletId, lsn: Lsn) -> Result<(), WalError>;
 
     async fn status(&self) -> Result<WalStatus, WalError>;
+}
+
+/// Where to read, and which definitions hold there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadLsn {
+    pub lsn: Lsn,
+    /// Nothing from here to `lsn` wrote to [`CATALOG_TABLE`](crate::id::CATALOG_TABLE): whoever knows the catalog at
+    /// this LSN knows it at `lsn`, and need not wait for the commits between them.
+    pub definitions: Lsn,
 }
 
 /// A new version of a key: a row, or `None` for a tombstone.

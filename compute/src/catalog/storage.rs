@@ -6,7 +6,7 @@
 use crate::catalog::{Catalog, Database, DatabaseDef, TableDef, ViewDef};
 use crate::execute::codec;
 use bytes::Bytes;
-use common::id::{CounterId, IndexId, Lsn, TableId};
+use common::id::{CounterId, IndexId, Lsn};
 use common::key::{Key, KeyRange, index_prefix, table_and_index};
 use expr::SqlError;
 use serde::{Serialize, de::DeserializeOwned};
@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 pub use crate::txn::commit::FIRST_USER_TABLE;
 
-pub const CATALOG_TABLE: TableId = TableId(1);
+pub use common::id::CATALOG_TABLE;
 const DATABASES: IndexId = IndexId(0);
 const TABLES: IndexId = IndexId(1);
 const VIEWS: IndexId = IndexId(2);

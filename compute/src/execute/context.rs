@@ -88,7 +88,7 @@ pub struct StatementContext<'a> {
 impl StatementContext<'_> {
     /// What plain reads of this statement see.
     pub async fn plain(&mut self) -> Result<ReadView, SqlError> {
-        plain_view(self.transaction, &self.services.remote).await
+        plain_view(self.transaction, &self.services.remote, None).await
     }
 
     /// The newest committed data with the transaction's own writes over it.

@@ -55,7 +55,10 @@ impl Session {
     }
 
     /// What PREPARE tells a client: types of parameters, columns of the result.
-    pub(super) async fn describe(&self, statement: &ast::Statement) -> Result<(Vec<MysqlType>, Vec<Field>), SqlError> {
+    pub(super) async fn describe(
+        &mut self,
+        statement: &ast::Statement,
+    ) -> Result<(Vec<MysqlType>, Vec<Field>), SqlError> {
         let catalog = self.newest_catalog().await?;
         let prepared = self.bind(statement, &catalog)?.prepared;
         let fields = match &prepared.statement {

@@ -69,6 +69,7 @@ impl Session {
     }
 
     async fn run_once(&mut self, source: &Source, parameters: Arc<[Value]>) -> Result<StatementResult, Failure> {
+        self.begun_at = None;
         let catalog = match source.statement.kind {
             // These name no tables; they also work while the log cannot be reached.
             Kind::Set(_)
@@ -246,12 +247,13 @@ impl Session {
             locks_exclusively |= scan.lock.is_some_and(|lock| lock.mode == LockMode::Exclusive);
         });
         let own = self.own_tables();
+        let begun_at = self.begun_at.take();
         let transaction = self.transaction();
         if locks_exclusively && transaction.is_read_only() {
             let text = "Cannot execute statement in a READ ONLY transaction.";
             return Err(SqlError::new(ErrorCode::CANT_EXECUTE_IN_READ_ONLY_TRANSACTION, text));
         }
-        let view = snapshot::plain_view(transaction, &remote).await?;
+        let view = snapshot::plain_view(transaction, &remote, begun_at).await?;
         // A table that was made anew since the snapshot has its rows under another id: MySQL refuses the old snapshot too.
         let mut remade = false;
         let too_new = |scan: &Scan| scan.lock.is_none() && scan.table.version > view.lsn;

@@ -33,7 +33,7 @@ impl Session {
         self.unlock_tables().await;
         let mut transaction = self.new_transaction(true, read_only);
         if consistent_snapshot {
-            snapshot::plain_view(&mut transaction, &self.engine.services.remote).await?;
+            snapshot::plain_view(&mut transaction, &self.engine.services.remote, None).await?;
         }
         self.transaction = Some(transaction);
         Ok(())
@@ -71,9 +71,12 @@ impl Session {
         }
     }
 
-    /// The catalog with everything committed up to now.
-    pub(super) async fn newest_catalog(&self) -> Result<Arc<Catalog>, SqlError> {
-        let lsn = snapshot::newest_lsn(&self.engine.services.remote).await?;
-        self.engine.services.catalog.snapshot_at_least(lsn).await
+    /// The catalog with everything committed up to now, for a statement that begins.
+    pub(super) async fn newest_catalog(&mut self) -> Result<Arc<Catalog>, SqlError> {
+        let now = snapshot::read_lsn(&self.engine.services.remote).await?;
+        let catalog = self.engine.services.catalog.snapshot_at_least(now.definitions).await?;
+        // A table that was made since then is not there yet at that LSN.
+        self.begun_at = Some(now.lsn).filter(|lsn| catalog.lsn <= *lsn);
+        Ok(catalog)
     }
 }

@@ -109,8 +109,8 @@ impl std::ops::Deref for LogHandle {
 
 #[async_trait]
 impl WalService for LogHandle {
-    async fn read_lsn(&self) -> Result<Lsn, WalError> {
-        Ok(self.newest())
+    async fn read_lsn(&self) -> Result<ReadLsn, WalError> {
+        Ok(ReadLsn { lsn: self.newest(), definitions: self.newest() })
     }
 
     async fn lock(&self, _: LockRequest) -> Result<LockReply, LockError> {

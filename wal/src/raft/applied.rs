@@ -14,6 +14,8 @@ pub struct AppliedMark {
     pub index: Option<u64>,
     pub term: u64,
     pub lsn: Lsn,
+    /// The newest that wrote to the table of definitions, or later: after a snapshot nobody knows.
+    pub definitions: Lsn,
     /// All up to here is in layers, as the log says.
     pub trim: Lsn,
 }

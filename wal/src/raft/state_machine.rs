@@ -9,6 +9,8 @@ use crate::segment::Disk;
 use crate::sequencer::Counters;
 use bytes::Bytes;
 use common::env::threads;
+use common::id::{CATALOG_TABLE, Lsn};
+use common::service::wal::{Batch, Transaction};
 use futures::{Stream, StreamExt};
 use openraft::entry::RaftEntry;
 use openraft::storage::{EntryResponder, RaftStateMachine};
@@ -46,6 +48,7 @@ impl StateMachine {
                         let batch = Arc::new(batch);
                         self.applied.history().apply(&batch).map_err(malformed)?;
                         mark.lsn = batch.last_lsn;
+                        mark.definitions = newest_definition(&batch).unwrap_or(mark.definitions);
                         self.applied.push_batch(batch, command.encoded().len());
                     }
                     CommandKind::Base { lsn, counters, map } => {
@@ -55,6 +58,7 @@ impl StateMachine {
                         history.counters = Counters::from_values(counters);
                         history.map = map;
                         mark.lsn = history.last_lsn;
+                        mark.definitions = history.last_lsn;
                     }
                     CommandKind::Trim { lsn } => mark.trim = mark.trim.max(lsn),
                 }
@@ -66,6 +70,14 @@ impl StateMachine {
         self.applied.advance(mark);
         Ok(())
     }
+}
+
+/// The newest transaction of a batch that wrote to the table of definitions.
+fn newest_definition(batch: &Batch) -> Option<Lsn> {
+    let table = CATALOG_TABLE.0.to_be_bytes();
+    let defines =
+        |transaction: &&Transaction| transaction.mutations.iter().any(|(_, mutation)| mutation.key.starts_with(&table));
+    batch.transactions.iter().rev().find(defines).map(|transaction| transaction.lsn)
 }
 
 /// The state at one entry, ready to be written.
@@ -130,6 +142,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             index: meta.last_log_id.map(|log_id| log_id.index()),
             term: meta.last_log_id.map_or(0, |log_id| log_id.committed_leader_id().term),
             lsn,
+            definitions: lsn,
             trim: decoded.trim,
         });
         Ok(())

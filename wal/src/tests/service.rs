@@ -1,8 +1,8 @@
 use super::support::*;
 use common::cluster_map::{ClusterMap, MAP_KEY, MapChange};
-use common::id::{CommitId, CounterId, Lsn, TabletId, Term, TxnId};
+use common::id::{CATALOG_TABLE, CommitId, CounterId, Lsn, TabletId, Term, TxnId};
 use common::service::wal::{
-    AllocateRequest, CommitError, CounterBump, LockError, LockMode, LockRequest, LockWait, Mutation, Observed,
+    AllocateRequest, CommitError, CounterBump, LockError, LockMode, LockRequest, LockWait, Mutation, Observed, ReadLsn,
     StreamItem, SubscribeRequest, Undurable, WalError, Write,
 };
 use futures::StreamExt;
@@ -13,10 +13,10 @@ async fn commits_get_dense_lsns_and_conflicts_are_found() {
     let directory = tempfile::tempdir().expect("temporary directory");
     let node = start_at(directory.path()).await;
     let service = node.service();
-    assert_eq!(service.read_lsn().await, Ok(Lsn(0)));
+    assert_eq!(service.read_lsn().await.map(|read| read.lsn), Ok(Lsn(0)));
     let first = service.commit(put(1, "a", "1", Lsn(0))).await.expect("no conflict");
     assert_eq!(first.lsn, Lsn(1));
-    assert_eq!(service.read_lsn().await, Ok(Lsn(1)));
+    assert_eq!(service.read_lsn().await.map(|read| read.lsn), Ok(Lsn(1)));
     let conflict = service.commit(put(2, "a", "2", Lsn(0))).await;
     assert_eq!(conflict, Err(CommitError::Conflict { key: key("a"), newest: Lsn(1) }));
     assert_eq!(service.commit(put(3, "a", "2", Lsn(1))).await.expect("saw the newest").lsn, Lsn(2));
@@ -24,6 +24,27 @@ async fn commits_get_dense_lsns_and_conflicts_are_found() {
     let mut checked = put(5, "b", "1", Lsn(0));
     checked.checks = vec![Observed { key: key("a"), lsn: Lsn(2) }];
     assert_eq!(service.commit(checked).await, Err(CommitError::Conflict { key: key("a"), newest: Lsn(3) }));
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_lsn_tells_how_new_the_definitions_are() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let node = start_at(directory.path()).await;
+    let service = node.service();
+    let definition = |id: u128| {
+        let mut key = CATALOG_TABLE.0.to_be_bytes().to_vec();
+        key.extend_from_slice(b"\0\0\0\x01items");
+        commit_of(id, vec![Write { mutation: Mutation { key: key.into(), row: None }, observed: Lsn::MAX }])
+    };
+    service.commit(put(1, "a", "1", Lsn(0))).await.expect("no conflict");
+    service.commit(definition(2)).await.expect("no conflict");
+    service.commit(put(3, "a", "2", Lsn(1))).await.expect("no conflict");
+    let read = ReadLsn { lsn: Lsn(3), definitions: Lsn(2) };
+    assert_eq!(service.read_lsn().await, Ok(read));
+    node.shutdown().await;
+    let node = start_at(directory.path()).await;
+    assert_eq!(node.service().read_lsn().await, Ok(read), "after a restart too");
     node.shutdown().await;
 }
 
@@ -62,7 +83,7 @@ async fn restart_recovers_rows_conflicts_and_counters() {
 
     let node = start_at(directory.path()).await;
     let service = node.service();
-    assert_eq!(service.read_lsn().await, Ok(Lsn(20)));
+    assert_eq!(service.read_lsn().await.map(|read| read.lsn), Ok(Lsn(20)));
     assert_eq!(collect(&service, Lsn(1), Lsn(20)).await, before);
     let stale = service.commit(put(100, "k0", "x", Lsn(19))).await;
     assert_eq!(stale, Err(CommitError::Conflict { key: key("k0"), newest: Lsn(20) }));
@@ -79,7 +100,7 @@ async fn acknowledged_commits_survive_a_node_that_is_dropped() {
     for round in 0..5u64 {
         let node = start_when_free(directory.path()).await;
         let service = node.service();
-        assert_eq!(service.read_lsn().await, Ok(Lsn(acknowledged)));
+        assert_eq!(service.read_lsn().await.map(|read| read.lsn), Ok(Lsn(acknowledged)));
         for number in 1..=7 {
             let id = u128::from(round * 100 + number);
             acknowledged =
@@ -144,7 +165,7 @@ async fn locks_pass_on_with_what_the_next_holder_has_to_see() {
     }
     let version = Undurable { term: reply.term, lsn };
     assert_eq!(service.wait_durable(version).await, Ok(true));
-    assert_eq!(service.read_lsn().await, Ok(lsn));
+    assert_eq!(service.read_lsn().await.map(|read| read.lsn), Ok(lsn));
     assert_eq!(service.wait_durable(Undurable { term: Term(reply.term.0 + 1), lsn }).await, Ok(false));
     service.unlock(TxnId(3)).await.expect("unlock");
     lock(&service, 4, "a").await.expect("free again");
@@ -303,7 +324,7 @@ async fn an_empty_log_beside_old_data_begins_behind_it() {
     };
     let node = start_with(directory.path(), base).await;
     let service = node.service();
-    assert_eq!(service.read_lsn().await, Ok(Lsn(500)));
+    assert_eq!(service.read_lsn().await.map(|read| read.lsn), Ok(Lsn(500)));
     let old = service.subscribe(SubscribeRequest { from: Lsn(500), tablets: vec![] }).await.err();
     assert_eq!(old, Some(WalError::Trimmed { first: Lsn(501) }));
     let ask = AllocateRequest { counter: CounterId(4), count: 0, at_least: 0 };

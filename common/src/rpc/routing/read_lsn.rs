@@ -4,8 +4,7 @@
 //! acknowledged before it asked.
 
 use super::wal::Members;
-use crate::id::Lsn;
-use crate::service::wal::WalError;
+use crate::service::wal::{ReadLsn, WalError};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
@@ -13,7 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 /// Callers that wait; more wait to be let in.
 const WAITING_MAX: usize = 16 << 10;
 
-type Answer = oneshot::Sender<Result<Lsn, WalError>>;
+type Answer = oneshot::Sender<Result<ReadLsn, WalError>>;
 
 pub(super) struct ReadLsnBatcher {
     waiting: mpsc::Sender<Answer>,
@@ -26,7 +25,7 @@ impl ReadLsnBatcher {
         ReadLsnBatcher { waiting, _task: AbortOnDropHandle::new(tokio::spawn(run(members, callers))) }
     }
 
-    pub async fn read_lsn(&self) -> Result<Lsn, WalError> {
+    pub async fn read_lsn(&self) -> Result<ReadLsn, WalError> {
         let stopped = || WalError::Unavailable("this node is stopping".to_owned());
         let (sender, answer) = oneshot::channel();
         self.waiting.send(sender).await.map_err(|_| stopped())?;

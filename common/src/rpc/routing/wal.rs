@@ -9,7 +9,7 @@ use crate::rpc::{Deadlines, RpcClient, WalClient};
 use crate::service::WalService;
 use crate::service::wal::{
     AllocateRequest, CommitError, CommitReply, CommitRequest, LockError, LockInfo, LockReply, LockRequest, LockWait,
-    StreamItem, SubscribeRequest, Undurable, WalError, WalStatus,
+    ReadLsn, StreamItem, SubscribeRequest, Undurable, WalError, WalStatus,
 };
 use async_trait::async_trait;
 use futures::StreamExt;
@@ -119,7 +119,7 @@ impl Members {
         self.at_leader(CALL_PATIENCE, no_leader, |leader| async move { wal_attempt(call(leader).await) }).await
     }
 
-    pub async fn read_lsn(&self) -> Result<Lsn, WalError> {
+    pub async fn read_lsn(&self) -> Result<ReadLsn, WalError> {
         self.ask(|leader| async move { leader.read_lsn().await }).await
     }
 }
@@ -138,7 +138,7 @@ async fn replaced(view: &mut watch::Receiver<View>, term: Term) {
 
 #[async_trait]
 impl WalService for WalRouter {
-    async fn read_lsn(&self) -> Result<Lsn, WalError> {
+    async fn read_lsn(&self) -> Result<ReadLsn, WalError> {
         self.read_lsns.read_lsn().await
     }
 

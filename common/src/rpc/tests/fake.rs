@@ -68,8 +68,9 @@ impl FakeWal {
 
 #[async_trait]
 impl WalService for FakeWal {
-    async fn read_lsn(&self) -> Result<Lsn, WalError> {
-        Ok(Lsn(self.state.lock().log.len() as u64))
+    async fn read_lsn(&self) -> Result<ReadLsn, WalError> {
+        let lsn = Lsn(self.state.lock().log.len() as u64);
+        Ok(ReadLsn { lsn, definitions: lsn })
     }
 
     async fn lock(&self, request: LockRequest) -> Result<LockReply, LockError> {

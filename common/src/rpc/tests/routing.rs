@@ -44,7 +44,7 @@ impl Member {
 
 #[async_trait]
 impl WalService for Member {
-    async fn read_lsn(&self) -> Result<Lsn, WalError> {
+    async fn read_lsn(&self) -> Result<ReadLsn, WalError> {
         self.check()?;
         self.log.read_lsn().await
     }
@@ -169,7 +169,7 @@ async fn a_commit_without_an_answer_is_sent_to_the_next_leader_and_made_once() {
     lead.set(2, Some(3));
     assert_eq!(pending.await.unwrap().unwrap().lsn, Lsn(2));
     assert_eq!(log.commits(), 2, "made once");
-    assert_eq!(wal.read_lsn().await.unwrap(), Lsn(2));
+    assert_eq!(wal.read_lsn().await.unwrap().lsn, Lsn(2));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -184,7 +184,7 @@ async fn calls_wait_for_a_leader_to_be_found() {
             let wal = wal.clone();
             tokio::spawn(async move {
                 wal.commit(commit_of(id, b"k")).await.unwrap();
-                wal.read_lsn().await.unwrap()
+                wal.read_lsn().await.unwrap().lsn
             })
         })
         .collect();

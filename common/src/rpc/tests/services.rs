@@ -64,7 +64,7 @@ async fn commits_are_numbered_and_idempotent((wal, _): Services) {
     assert_eq!(wal.commit(first.clone()).await.unwrap(), CommitReply { lsn: Lsn(1) });
     assert_eq!(wal.commit(commit_of(2, b"b", None, Lsn::MAX)).await.unwrap(), CommitReply { lsn: Lsn(2) });
     assert_eq!(wal.commit(first).await.unwrap(), CommitReply { lsn: Lsn(1) });
-    assert_eq!(wal.read_lsn().await.unwrap(), Lsn(2));
+    assert_eq!(wal.read_lsn().await.unwrap().lsn, Lsn(2));
     assert_eq!(wal.outcome(CommitId(2)).await.unwrap(), Some(Lsn(2)));
     assert_eq!(wal.outcome(CommitId(5)).await.unwrap(), None);
 }
