@@ -8,6 +8,7 @@
 //! - While rows are being sent, the session runs nothing else; [`Session::rows_ended`] closes the statement.
 
 mod binding;
+mod control;
 mod engine;
 mod named_locks;
 mod prepared;
