@@ -29,7 +29,7 @@ enum Target<'a> {
 
 /// Runs statements with the `mariadb` client; gives what it prints, or its error.
 fn client(target: &Target<'_>, input: &[u8]) -> Result<String, String> {
-    let mut command = Command::new("mariadb");
+    let mut command = Command::new(harness::tools::program("mariadb", &["mariadb-client"]));
     command.args(["--no-defaults", "--user=root", "--default-character-set=utf8mb4", "--batch"]);
     match target {
         Target::Drumlin(address) => {
@@ -41,7 +41,7 @@ fn client(target: &Target<'_>, input: &[u8]) -> Result<String, String> {
         }
     }
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("mariadb: install mariadb-client");
+    let mut child = command.spawn().expect("mariadb");
     let mut stdin = child.stdin.take().expect("stdin is piped");
     let input = input.to_vec();
     let writer = std::thread::spawn(move || {

@@ -1,7 +1,8 @@
 //! MariaDB as a real process: the reference that answers are compared with where it means the same as MySQL 8.4.
 
+use super::tools;
 use mysql_async::OptsBuilder;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -25,19 +26,17 @@ impl MariaDb {
             command.arg("--no-defaults").arg(format!("--datadir={}", path("data").display()));
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         };
-        let mut install = Command::new("mariadb-install-db");
+        let server = tools::program("mariadbd", &["mariadb-server"]);
+        let mut install = Command::new(tools::program("mariadb-install-db", &["mariadb-server"]));
         options(&mut install);
         let user = if rustix::process::geteuid().is_root() { vec!["--user=root"] } else { Vec::new() };
         let installed = install.args(&user).arg("--auth-root-authentication-method=normal").status();
-        assert!(installed.expect("mariadb-install-db: install mariadb-server").success());
-        let server = ["/usr/sbin/mariadbd", "mariadbd"]
-            .into_iter()
-            .find(|name| Path::new(name).exists() || !name.starts_with('/'));
-        let mut command = Command::new(server.unwrap_or("mariadbd"));
+        assert!(installed.expect("mariadb-install-db").success());
+        let mut command = Command::new(server);
         options(&mut command);
         let socket = path("socket");
         command.args(&user).arg(format!("--socket={}", socket.display())).arg("--skip-networking").args(arguments);
-        let child = command.spawn().expect("mariadbd: install mariadb-server");
+        let child = command.spawn().expect("mariadbd");
         let mut started = MariaDb { child, socket, _directory: directory };
         let begun = Instant::now();
         while std::os::unix::net::UnixStream::connect(&started.socket).is_err() {

@@ -8,6 +8,7 @@ pub mod history;
 pub mod mariadb;
 pub mod moto;
 pub mod segment;
+pub mod tools;
 
 use moto::Moto;
 use mysql_async::prelude::*;

@@ -1,5 +1,6 @@
 //! An S3 server as a real process: moto, from the machine or installed into a Python environment in the target directory.
 
+use super::tools;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -76,11 +77,11 @@ fn program() -> PathBuf {
 
 fn install(environment: &Path) {
     let run = |command: &mut Command| command.stdin(Stdio::null()).status().is_ok_and(|status| status.success());
-    let make = || run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(environment));
+    let python = tools::program("python3", &["python3", "python3-venv"]);
+    let make = || run(Command::new(&python).args(["-m", "venv", "--clear"]).arg(environment));
     if !make() {
         // Debian keeps this part of Python in a package of its own.
-        run(Command::new("apt-get").args(["update", "-qq"]));
-        run(Command::new("apt-get").args(["install", "-y", "-qq", "python3", "python3-venv"]));
+        tools::install(&["python3-venv"]);
         assert!(make(), "the tests against S3 need Python 3 with its venv module (Debian: python3 and python3-venv)");
     }
     let pip = environment.join("bin/pip");
