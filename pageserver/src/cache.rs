@@ -7,8 +7,8 @@ use crate::config::CacheConfig;
 use crate::layer::block::{self, Block};
 use crate::layer::column::FormatError;
 use crate::metrics::Metrics;
-use crate::objects::ObjectError;
 use bytes::Bytes;
+use common::env::objects::ObjectError;
 use foyer::{
     BlockEngineConfig, Code, DeviceBuilder, FsDeviceBuilder, HybridCache, HybridCacheBuilder, HybridCachePolicy,
     RecoverMode, S3FifoConfig, Source,
@@ -97,8 +97,8 @@ impl Code for CachedBlock {
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
 pub struct FetchError {
-    /// The object is not there.
-    pub missing: bool,
+    /// The object is not there, or not whole.
+    pub damaged: bool,
     text: String,
 }
 
@@ -170,7 +170,7 @@ impl BlockCache {
     {
         let entry = self.blocks.get_or_fetch(&key, || async move { fetch.await.map(CachedBlock::new) }).await.map_err(
             |error| FetchError {
-                missing: error.downcast_ref::<ObjectError>().is_some_and(ObjectError::is_not_found),
+                damaged: error.downcast_ref::<ObjectError>().is_some_and(ObjectError::is_damage),
                 text: error.source().map_or_else(|| error.to_string(), ToString::to_string),
             },
         )?;

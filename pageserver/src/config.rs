@@ -1,5 +1,6 @@
 //! What can be set about a page server. Unknown keys are rejected; [`Config::validate`] runs at start.
 
+use common::env::retry::RetryPolicy;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -36,6 +37,11 @@ pub struct Config {
     pub retention: Duration,
     /// An object that no manifest names any more is deleted after this long. Default: 60 s.
     pub delete_after: Duration,
+    /// An object that no manifest of any tablet names, and that this process has nothing to do with, is deleted when it
+    /// has been so for this long. Longer than any request to the store may be on its way. Default: 1 h.
+    pub orphans_after: Duration,
+    /// How often such objects are looked for, which lists all objects. Default: 30 min.
+    pub orphans_interval: Duration,
     /// How often compaction looks for work besides after each flush. Default: 10 s.
     pub compaction_interval: Duration,
     /// Old manifests that are kept for inspection. Default: 5.
@@ -50,6 +56,8 @@ pub struct Config {
     pub tablets_max: usize,
     /// How often the sizes of tablets are looked at. Default: 30 s.
     pub balance_interval: Duration,
+    /// How requests to the object store are tried again.
+    pub requests: RetryPolicy,
     pub cache: CacheConfig,
 }
 
@@ -92,6 +100,8 @@ impl Default for Config {
             read_wait_max: Duration::from_secs(10),
             retention: Duration::from_secs(3600),
             delete_after: Duration::from_secs(60),
+            orphans_after: Duration::from_secs(3600),
+            orphans_interval: Duration::from_secs(1800),
             compaction_interval: Duration::from_secs(10),
             manifests_kept: 5,
             tablet_bytes_max: 8 << 30,
@@ -99,6 +109,7 @@ impl Default for Config {
             tablet_write_bytes_max: 64 << 20,
             tablets_max: 1000,
             balance_interval: Duration::from_secs(30),
+            requests: RetryPolicy::default(),
             cache: CacheConfig::default(),
         }
     }
@@ -131,6 +142,7 @@ impl Config {
             (self.scan_threads <= 1024, "scan_threads must be at most 1024"),
             (self.level0_layers_max >= 1, "level0_layers_max must be at least 1"),
             (self.level_growth >= 2, "level_growth must be at least 2"),
+            (!self.orphans_interval.is_zero(), "orphans_interval must not be zero"),
             (!self.compaction_interval.is_zero(), "compaction_interval must not be zero"),
             (
                 self.tablet_bytes_min <= self.tablet_bytes_max / 2,

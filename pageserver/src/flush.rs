@@ -11,8 +11,8 @@ use crate::layer::block::Version;
 use crate::layer::writer::{EncodedLayer, LayerWriter, WriterOptions};
 use crate::layer::{Compression, Layer};
 use crate::manifest::{LayerMeta, Manifest, ManifestError};
-use crate::objects::ObjectError;
 use crate::tablet::{Change, Cut, Frozen, Tablet, Tablets};
+use common::env::objects::ObjectError;
 use common::env::planted::{Bug, planted};
 use common::env::threads;
 use common::id::{Lsn, TabletId};
@@ -268,8 +268,9 @@ pub async fn put_layer(tablet: &Tablet, encoded: EncodedLayer, level: u32) -> Re
         versions: encoded.versions,
         tombstones: encoded.tombstones,
     };
-    let path = meta.path();
+    // Held from before the object is there, so that it is never taken for one that nobody needs.
+    let path = tablet.source.held.hold(id);
     tablet.source.objects.put(&path, encoded.bytes.into()).await?;
     tracing::info!(object = %path, bytes = meta.bytes, versions = meta.versions, level, "wrote a layer");
-    Ok(Arc::new(Layer::written(tablet.source.clone(), meta, encoded.index)))
+    Ok(Arc::new(Layer::written(tablet.source.clone(), meta, path, encoded.index)))
 }

@@ -15,19 +15,21 @@
 mod cache;
 mod compact;
 pub mod config;
+pub mod doctor;
 mod flush;
 mod ingest;
+mod inventory;
 pub mod layer;
 pub mod manifest;
 mod memtable;
 mod metrics;
-pub mod objects;
 mod read;
 mod service;
 mod tablet;
 
 use cache::BlockCache;
 use common::cluster_map::{ClusterMap, MapChange};
+use common::env::objects::{ObjectError, Objects};
 use common::id::{Lsn, TabletId};
 use common::key::Key;
 use common::service::page::PageError;
@@ -41,7 +43,6 @@ use layer::reader::{LayerSource, ReadError};
 use manifest::ManifestError;
 use metrics::Metrics;
 use object_store::ObjectStore;
-use objects::Objects;
 use read::pool::ScanPool;
 use service::Service;
 use std::sync::Arc;
@@ -67,7 +68,7 @@ pub enum StartError {
     #[error(transparent)]
     Layer(#[from] ReadError),
     #[error(transparent)]
-    Store(#[from] objects::ObjectError),
+    Store(#[from] ObjectError),
     #[error(
         "the manifests of tablet {0} are missing from the store, though the first tablet's manifest names it. Restore the objects below tablets/{0}/ from a copy or a backup"
     )]
@@ -82,7 +83,7 @@ impl StartError {
             StartError::Manifest(ManifestError::Corrupt { .. })
                 | StartError::Layer(ReadError::Corrupt { .. })
                 | StartError::MissingTablet(_)
-        )
+        ) || matches!(self, StartError::Layer(ReadError::Store(error)) if error.is_damage())
     }
 }
 
@@ -126,7 +127,8 @@ pub async fn start(
         .map_err(|error| StartError::Config(format!("start {} scan threads: {error}", config.scan_threads)))?;
     let metrics = Arc::new(Metrics::new());
     let cache = Arc::new(BlockCache::open(&config.cache, metrics.clone()).await.map_err(StartError::Cache)?);
-    let source = LayerSource { objects: Objects::new(store), cache, metrics };
+    let objects = Objects::with_policy(store, config.requests);
+    let source = LayerSource::new(objects, cache, metrics);
     let tablets = Arc::new(tablet::open::open(source).await?);
     Ok(PageServer::run(config, wal, tablets, scans))
 }

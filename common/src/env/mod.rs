@@ -6,11 +6,14 @@ pub mod data_dir;
 pub mod file_store;
 pub mod metered_store;
 pub mod object_store;
+pub mod objects;
 pub mod planted;
 pub mod random;
+pub mod retry;
 pub mod threads;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use data_dir::{DataDir, DataDirError};
 pub use object_store::{Store, StoreError};
+pub use objects::{Created, ObjectError, Objects};
 pub use random::Random;

@@ -8,7 +8,8 @@
 
 use super::file_store::FileStore;
 use super::metered_store::MeteredStore;
-use super::{Clock, Random, SystemClock};
+use super::retry::RetryPolicy;
+use super::{Clock, Created, Objects, Random, SystemClock};
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_smithy_http_client::tls;
@@ -17,19 +18,15 @@ use object_store::client::CredentialProvider;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{
-    BackoffConfig, ClientOptions, Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, RetryConfig,
-};
+use object_store::{ClientOptions, Error, ObjectStore, RetryConfig};
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use url::Url;
 
-/// A request that has not been answered by then fails and is retried.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// A bound for what has no deadline of its own; `objects` gives each request one.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(600);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// 100 ms doubling up to 5 s, six times: a blip of some ten seconds passes unnoticed.
-const RETRIES_MAX: usize = 6;
 /// How long the try-out at start-up may take, retries included.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(45);
 
@@ -52,18 +49,43 @@ pub enum StoreError {
 /// Opens the store at `url` (empty: the directory `objects` below `data_dir`) and tries it out. The try-out writes one
 /// small object under a random name, reads it, tries to create it again, and deletes it.
 pub async fn open(url: &str, data_dir: &FilePath) -> Result<Store, StoreError> {
-    let store = match url.split_once("://") {
-        None if url.is_empty() => open_file(&data_dir.join("objects"))?,
-        None => return Err(bad_url(url, "it has no scheme")),
-        Some(("file", rest)) => open_file(&file_path(url, rest)?)?,
-        Some(("s3", _)) => open_s3(url).await?,
-        Some(("memory", "" | "/")) => Store { url: "memory://".to_owned(), objects: Arc::new(InMemory::new()) },
-        Some(("memory", _)) => return Err(bad_url(url, "memory:// takes no path")),
-        Some((scheme, _)) => return Err(bad_url(url, &format!("scheme {scheme} is not known"))),
+    let store = match url {
+        "" => open_file(&data_dir.join("objects"))?,
+        url => open_url(url).await?,
     };
     let store = Store { objects: Arc::new(MeteredStore::new(store.objects)), ..store };
     probe(&store).await?;
     Ok(store)
+}
+
+/// Opens a store to look at it: nothing is written, and a directory that is not there is not made.
+pub async fn open_to_read(url: &str) -> Result<Store, StoreError> {
+    if let Some(rest) = url.strip_prefix("file://") {
+        let directory = file_path(url, rest)?;
+        if !directory.is_dir() {
+            return Err(unusable(url, "there is no such directory", "correct --store"));
+        }
+    }
+    let store = open_url(url).await?;
+    let store = Store { objects: Arc::new(MeteredStore::new(store.objects)), ..store };
+    let objects = Objects::with_policy(store.objects.clone(), RetryPolicy::brief());
+    match objects.get(&Path::from("probe")).await {
+        Err(error) if !error.is_not_found() || innermost(&error.source).contains("NoSuchBucket") => {
+            Err(explain(&store.url, "read", &error.source))
+        }
+        _ => Ok(store),
+    }
+}
+
+async fn open_url(url: &str) -> Result<Store, StoreError> {
+    match url.split_once("://") {
+        None => Err(bad_url(url, "it has no scheme")),
+        Some(("file", rest)) => open_file(&file_path(url, rest)?),
+        Some(("s3", _)) => open_s3(url).await,
+        Some(("memory", "" | "/")) => Ok(Store { url: "memory://".to_owned(), objects: Arc::new(InMemory::new()) }),
+        Some(("memory", _)) => Err(bad_url(url, "memory:// takes no path")),
+        Some((scheme, _)) => Err(bad_url(url, &format!("scheme {scheme} is not known"))),
+    }
 }
 
 fn bad_url(url: &str, reason: &str) -> StoreError {
@@ -149,15 +171,8 @@ fn s3_builder(url: &str, sdk: &SdkConfig) -> Result<AmazonS3Builder, StoreError>
                 .with_connect_timeout(CONNECT_TIMEOUT)
                 .with_timeout(REQUEST_TIMEOUT),
         )
-        .with_retry(RetryConfig {
-            backoff: BackoffConfig {
-                init_backoff: Duration::from_millis(100),
-                max_backoff: Duration::from_secs(5),
-                base: 2.0,
-            },
-            max_retries: RETRIES_MAX,
-            retry_timeout: 2 * REQUEST_TIMEOUT,
-        });
+        // `objects` tries again, with a budget, and only it: here each attempt is one request, and is counted as one.
+        .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() });
     Ok(match endpoint {
         Some(endpoint) => builder.with_endpoint(endpoint),
         None => builder,
@@ -242,12 +257,11 @@ async fn probe(store: &Store) -> Result<(), StoreError> {
 
 async fn try_out(store: &Store, name: &Path) -> Result<(), StoreError> {
     const CONTENT: &str = "drumlin was here";
-    let create = || PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-    let failed = |doing: &str, error: Error| explain(&store.url, doing, &error);
-    let objects = &store.objects;
-    objects.put_opts(name, CONTENT.into(), create()).await.map_err(|error| failed("write", error))?;
-    let read = async { objects.get(name).await?.bytes().await }.await;
-    let again = objects.put_opts(name, "a second write".into(), create()).await;
+    let failed = |doing: &str, error: super::ObjectError| explain(&store.url, doing, &error.source);
+    let objects = Objects::with_policy(store.objects.clone(), RetryPolicy::brief());
+    objects.create(name, CONTENT.into()).await.map_err(|error| failed("write", error))?;
+    let read = objects.get(name).await;
+    let again = objects.create(name, "a second write".into()).await;
     let deleted = objects.delete(name).await;
     let read = read.map_err(|error| failed("read", error))?;
     deleted.map_err(|error| failed("delete", error))?;
@@ -258,14 +272,13 @@ async fn try_out(store: &Store, name: &Path) -> Result<(), StoreError> {
             "use a store with strong consistency",
         ));
     }
-    match again {
-        Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(()),
-        Ok(_) => Err(unusable(
+    match again.map_err(|error| failed("create a second time", error))? {
+        Created::Theirs => Ok(()),
+        Created::Ours => Err(unusable(
             &store.url,
             "it ignores the condition of a conditional write (If-None-Match: *)",
             "use a store that supports conditional writes: two servers could overwrite each other's data on this one",
         )),
-        Err(error) => Err(failed("create a second time", error)),
     }
 }
 
@@ -308,6 +321,7 @@ fn innermost(error: &Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use object_store::ObjectStoreExt;
 
     async fn open_here(url: &str) -> Result<(Store, tempfile::TempDir), String> {
         let directory = tempfile::tempdir().unwrap();

@@ -4,7 +4,9 @@
 //! a bug that shows at first use. A role that keeps a registry of its own adds it with [`add_registry`].
 
 use parking_lot::Mutex;
-use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use prometheus::{
+    CounterVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+};
 use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 
@@ -71,6 +73,11 @@ pub fn counter(metric: &str, help: &str) -> IntCounter {
 
 pub fn counter_vec(metric: &str, help: &str, labels: &[&str]) -> IntCounterVec {
     register(IntCounterVec::new(Opts::new(name(metric), help), labels))
+}
+
+/// For what is not counted in whole numbers.
+pub fn float_counter_vec(metric: &str, help: &str, labels: &[&str]) -> CounterVec {
+    register(CounterVec::new(Opts::new(name(metric), help), labels))
 }
 
 pub fn gauge(metric: &str, help: &str) -> IntGauge {

@@ -1,39 +1,49 @@
-//! Objects that nobody names any more: left by crashes of earlier owners, by merges, or deleted late.
+//! Objects that nobody names any more: left by crashes, by merges, by attempts that seemed to fail and were carried out
+//! late, or not deleted in time.
 //!
-//! A layer may be named by a tablet other than the one it is at home in, so the manifests of all tablets decide together.
+//! A layer may be named by a tablet other than the one it is at home in, and by a manifest that this process does not
+//! know that it published. So the manifests on the store decide, those of all tablets together, and what this process is
+//! writing or reading is left alone besides. The reaper deletes what it has been told of twice.
 
-use crate::manifest::LayerId;
-use crate::objects::ObjectError;
+use crate::inventory::{Inventory, Kind, is_gone};
+use crate::manifest::{LayerId, Manifest};
 use crate::tablet::Tablets;
+use common::cluster_map::ClusterMap;
+use common::env::objects::ObjectError;
 use common::id::TabletId;
 use object_store::path::Path;
-use std::collections::{HashMap, HashSet};
 
-/// What may be deleted after a while. Names of the present owner may belong to what is just being written, and tablets
-/// from the map's next id on may be about to come into being.
+/// What may be deleted if it is still so after a while. Nothing, where this process does not own the tablets, or where
+/// a manifest cannot be read.
 pub async fn find(tablets: &Tablets) -> Result<Vec<Path>, ObjectError> {
-    let set = tablets.set();
-    let mut named: HashSet<LayerId> = HashSet::new();
-    let mut generations: HashMap<TabletId, u64> = HashMap::new();
-    for tablet in &set.tablets {
-        let manifest = tablet.manifest().await;
-        generations.insert(tablet.id, manifest.generation);
-        named.extend(manifest.layers.iter().map(|layer| layer.id()));
-        named.extend(tablet.snapshot().layers.iter().map(|layer| layer.meta.id()));
-    }
-    let is_gone = |id: TabletId| id < set.map.next_tablet() && !generations.contains_key(&id);
-    let leftover = |path: &Path| match LayerId::of_path(path) {
-        Some(id) if named.contains(&id) => false,
-        Some(id) => is_gone(id.home) || generations.get(&id.home).is_some_and(|now| id.generation < *now),
-        None => manifest_of(path).is_some_and(is_gone),
+    let inventory = Inventory::take(&tablets.source.objects).await?;
+    let (Some(named), Some(map), Some(first)) = (inventory.named(), inventory.map(), inventory.first()) else {
+        return Ok(Vec::new());
     };
-    let objects = tablets.source.objects.list(&Path::from("tablets")).await?;
-    Ok(objects.into_iter().map(|meta| meta.location).filter(leftover).collect())
+    let owner = tablets.owner();
+    if first.owner != owner {
+        return Ok(Vec::new());
+    }
+    // A merge that is not on the store yet may be undone by a crash: a tablet is gone when both say so.
+    let set = tablets.set();
+    let gone = |id: TabletId| is_gone(&map, id) && set.by_id(id).is_none();
+    let manifest_of = |id: TabletId| inventory.manifests.get(&id).and_then(|manifest| manifest.as_ref().ok());
+    let unneeded = |path: &Path| match Kind::of(path) {
+        Kind::Layer(id) => {
+            !named.contains(&id)
+                && !tablets.source.held.is_held(id)
+                && (gone(id.home) || is_ours(&map, manifest_of(id.home), id, owner))
+        }
+        Kind::Manifest { tablet, .. } => gone(tablet),
+        Kind::Other => false,
+    };
+    let objects = inventory.objects.iter().map(|object| &object.location);
+    Ok(objects.filter(|path| unneeded(path)).cloned().collect())
 }
 
-/// The tablet whose manifest an object of this name is.
-fn manifest_of(path: &Path) -> Option<TabletId> {
-    let (id, name) = path.as_ref().strip_prefix("tablets/")?.split_once('/')?;
-    name.strip_prefix("manifest-")?.parse::<u64>().ok()?;
-    Some(TabletId(id.parse().ok()?))
+/// Whether a layer was written by this owner or one before it. A tablet that is about to come into being, or that another
+/// process owns, keeps what it has.
+fn is_ours(map: &ClusterMap, manifest: Option<&Manifest>, id: LayerId, owner: u128) -> bool {
+    let known = map.tablets().any(|tablet| tablet == id.home);
+    known && manifest.is_some_and(|manifest| manifest.owner == owner && id.generation <= manifest.generation)
 }

@@ -1,7 +1,7 @@
 //! Compaction: keeps the number of layers that a read has to ask small, and drops what nobody can see any more.
 //!
 //! `choose` decides what to merge, `retention` which versions stay, `run` does the work, `reaper` deletes objects late,
-//! `leftovers` finds those that earlier owners did not delete.
+//! `leftovers` finds those that nobody came to delete.
 
 pub mod choose;
 pub mod leftovers;

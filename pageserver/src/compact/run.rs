@@ -1,6 +1,6 @@
 //! Runs compactions: one at a time, streaming, beside flushes and reads.
 //!
-//! Memory: one block per sorted run of inputs, and one layer being written.
+//! Memory: two windows of blocks per sorted run of inputs, and one layer being written.
 
 use super::choose::{ChooseOptions, Plan, choose};
 use super::reaper::Reaper;
@@ -8,6 +8,7 @@ use super::retention::{bound_history, retain};
 use crate::config::Config;
 use crate::flush::{FlushError, put_layer, writer_options};
 use crate::layer::reader::{Layer, ReadError};
+use crate::layer::sequential::Sequential;
 use crate::layer::writer::LayerWriter;
 use crate::layer::{Block, Compression, Version};
 use crate::manifest::LayerId;
@@ -25,6 +26,12 @@ use tokio_util::sync::CancellationToken;
 const COMPRESSION: Compression = Compression::Zstd { level: 1 };
 /// Keys merged before other tasks get their turn.
 const KEYS_PER_TURN: usize = 256;
+
+/// What is read of all inputs and not merged yet, about; each sorted run has two windows of it, one of them on its way.
+const READ_BYTES: u64 = 64 << 20;
+/// Time to the first byte is what a request costs most; beyond this it is a small part.
+const WINDOW_BYTES_MAX: u64 = 4 << 20;
+const WINDOW_BYTES_MIN: u64 = 512 << 10;
 
 /// What the versions of one key may take: they lie in one block, which is read whole.
 const HISTORY_BYTES_MAX: usize = 64 << 20;
@@ -51,23 +58,30 @@ pub struct Compactor {
 impl Compactor {
     /// Runs until `stop`. A compaction that is cut off leaves objects that the next owner deletes.
     pub async fn run(mut self, stop: CancellationToken) {
-        match super::leftovers::find(&self.tablets).await {
-            Ok(leftovers) => self.reaper.bury_leftovers(leftovers),
-            Err(error) => tracing::warn!(%error, "objects left by earlier owners were not looked for"),
-        }
         let mut interval = tokio::time::interval(self.config.compaction_interval);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut orphans = tokio::time::interval(self.config.orphans_interval);
+        orphans.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let mut request = None;
+            let mut look_for_orphans = false;
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.compaction_wanted.notified() => {}
                 _ = interval.tick() => {}
+                _ = orphans.tick() => look_for_orphans = true,
                 received = self.requests.recv() => request = received,
             }
+            let work = async {
+                let outcome = self.compact_all().await;
+                if look_for_orphans || request.is_some() {
+                    self.collect_orphans().await;
+                }
+                outcome
+            };
             let outcome = tokio::select! {
                 () = stop.cancelled() => return,
-                outcome = self.compact_all() => outcome,
+                outcome = work => outcome,
             };
             if let Err(error) = &outcome {
                 tracing::error!(%error, "compaction failed; reads go on with the layers there are");
@@ -76,6 +90,16 @@ impl Compactor {
                 // Whoever asked may have given up.
                 let _ = request.send(outcome.map_err(|error| error.to_string()));
             }
+        }
+    }
+
+    async fn collect_orphans(&mut self) {
+        if self.tablets.check_owned().is_err() {
+            return;
+        }
+        match super::leftovers::find(&self.tablets).await {
+            Ok(found) => self.reaper.bury_leftovers(&self.tablets.source, found, self.config.orphans_after).await,
+            Err(error) => tracing::warn!(%error, "objects that nobody needs were not looked for; trying again later"),
         }
     }
 
@@ -96,7 +120,10 @@ impl Compactor {
 
     /// Does what is most worth doing for a tablet; false if nothing is.
     async fn compact_once(&mut self, tablet: &Arc<Tablet>) -> Result<bool, CompactError> {
-        // While a split or merge is on its way to the store, the store's tablets are not those in memory.
+        let range = tablet.snapshot().range.clone();
+        // While a split or merge is on its way to the store, the store's tablets are not those in memory. Looked at after
+        // the range was: one that is smaller already belongs to a change that is pending or done. A split that comes
+        // later finds all keys of the larger range in what comes out.
         if !tablet.is_settled() {
             return Ok(false);
         }
@@ -105,7 +132,6 @@ impl Compactor {
         let (cut, mut manifest) = (self.tablets.durable(), tablet.manifest().await);
         manifest.layers.retain(|layer| layer.lsn_max <= cut);
         let horizon = self.tablets.retention_horizon(self.config.retention).max(tablet.snapshot().horizon);
-        let range = tablet.snapshot().range.clone();
         let Some(plan) = choose(&manifest, &ChooseOptions::of(&self.config), horizon, &range) else { return Ok(false) };
         self.compact(tablet, &plan, horizon, &range).await?;
         tablet.prune_manifests(self.config.manifests_kept).await;
@@ -196,7 +222,9 @@ struct Merge {
 /// Layers that follow each other by key.
 struct Run {
     layers: VecDeque<Arc<Layer>>,
-    next_block: usize,
+    /// Of the layer before those.
+    blocks: Option<Sequential>,
+    window_bytes: u64,
     current: Option<Current>,
 }
 
@@ -219,7 +247,8 @@ impl Merge {
                 None => runs.push((level, VecDeque::from([layer.clone()]))),
             }
         }
-        let run = |(_, layers)| Run { layers, next_block: 0, current: None };
+        let window_bytes = (READ_BYTES / 2 / runs.len().max(1) as u64).clamp(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX);
+        let run = |(_, layers)| Run { layers, blocks: None, window_bytes, current: None };
         Merge { runs: runs.into_iter().map(run).collect(), range: range.clone() }
     }
 
@@ -243,20 +272,19 @@ impl Run {
     async fn fill(&mut self, range: &KeyRange) -> Result<(), ReadError> {
         while self.current.as_ref().is_none_or(|current| current.at >= current.keys.len()) {
             self.current = None;
-            let Some(layer) = self.layers.front().cloned() else { return Ok(()) };
-            if self.next_block == layer.index.blocks.len() {
-                self.layers.pop_front();
-                self.next_block = 0;
+            let Some(blocks) = &mut self.blocks else {
+                let Some(layer) = self.layers.pop_front() else { return Ok(()) };
+                self.blocks = Some(Sequential::new(layer, range, self.window_bytes));
                 continue;
-            }
-            let number = self.next_block;
-            self.next_block += 1;
+            };
+            let Some((number, bytes)) = blocks.next().await? else {
+                self.blocks = None;
+                continue;
+            };
+            let layer = blocks.layer().clone();
             let entry = &layer.index.blocks[number];
-            if entry.last < range.start || (!range.end.is_empty() && entry.first >= range.end) {
-                continue;
-            }
             let within = range.contains(&entry.first) && range.contains(&entry.last);
-            let block = layer.block_for_compaction(number).await?;
+            let block = layer.block_apart(number, bytes).await?;
             let mut keys = block.keys().decode();
             let mut at = 0;
             if !within {

@@ -16,10 +16,12 @@ pub mod column;
 mod fetch;
 pub mod filter;
 pub mod format;
+mod held;
 pub mod reader;
 pub mod row;
 mod row_plan;
 mod search;
+pub mod sequential;
 pub mod statistics;
 pub mod writer;
 

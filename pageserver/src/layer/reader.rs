@@ -7,12 +7,13 @@ use super::block::Block;
 use super::column::FormatError;
 use super::filter;
 use super::format::{self, HEADER, Index};
+use super::held::Held;
 use super::search::BlockSearch;
 use crate::cache::{BlockCache, BlockKey, FetchError};
 use crate::manifest::LayerMeta;
 use crate::metrics::Metrics;
-use crate::objects::{ObjectError, Objects};
 use bytes::Bytes;
+use common::env::objects::{ObjectError, Objects};
 use common::service::page::PageError;
 use object_store::path::Path;
 use parking_lot::Mutex;
@@ -25,6 +26,13 @@ pub struct LayerSource {
     pub objects: Objects,
     pub cache: Arc<BlockCache>,
     pub metrics: Arc<Metrics>,
+    pub held: Held,
+}
+
+impl LayerSource {
+    pub fn new(objects: Objects, cache: Arc<BlockCache>, metrics: Arc<Metrics>) -> LayerSource {
+        LayerSource { objects, cache, metrics, held: Held::default() }
+    }
 }
 
 /// An open layer. Snapshots hold it by `Arc`; its object is not deleted while one of them is in use.
@@ -78,8 +86,8 @@ impl From<ReadError> for PageError {
         match error {
             ReadError::Corrupt { .. } => PageError::Corrupt(error.to_string()),
             // The object is named by a manifest: that it is gone is damage, not a matter of trying again.
-            ReadError::Store(source) if source.is_not_found() => missing(source.to_string()),
-            ReadError::Fetch(source) if source.missing => missing(source.to_string()),
+            ReadError::Store(source) if source.is_damage() => missing(source.to_string()),
+            ReadError::Fetch(source) if source.damaged => missing(source.to_string()),
             ReadError::Store(source) => PageError::Unavailable(source.to_string()),
             ReadError::Fetch(source) => PageError::Unavailable(source.to_string()),
         }
@@ -91,9 +99,8 @@ fn missing(text: String) -> PageError {
 }
 
 impl Layer {
-    /// A layer that this process has just written, with its index at hand.
-    pub fn written(source: LayerSource, meta: LayerMeta, index: Index) -> Layer {
-        let path = Arc::new(meta.path());
+    /// A layer that this process has just written, with its index at hand. `path` has been held since before it was.
+    pub fn written(source: LayerSource, meta: LayerMeta, path: Arc<Path>, index: Index) -> Layer {
         Layer { path, meta, blocks: Blocks::of(&index), index: Arc::new(index), source }
     }
 
@@ -110,7 +117,7 @@ impl Layer {
 
     /// Reads the index; the blocks are read as they are needed.
     pub async fn open(source: LayerSource, meta: LayerMeta) -> Result<Layer, ReadError> {
-        let path = Arc::new(meta.path());
+        let path = source.held.hold(meta.id());
         let mut last_error = None;
         // A body damaged on its way is cured by asking again; a damaged object is not.
         for _ in 0..2 {
@@ -205,21 +212,18 @@ impl Layer {
         self.check_shape(number, Arc::new(block))
     }
 
-    /// A block for compaction: not kept in the cache, so that rewriting old data does not push out what is in use.
-    pub async fn block_for_compaction(&self, number: usize) -> Result<Arc<Block>, ReadError> {
-        if let Some(block) = self.block_in_memory(number) {
-            return Ok(block);
-        }
+    /// A block of these bytes, which are not kept in the cache: whoever reads a layer from end to end must not push out
+    /// what is in use. Bytes that are damaged are read again, once.
+    pub async fn block_apart(&self, number: usize, bytes: Bytes) -> Result<Arc<Block>, ReadError> {
         let crc = self.index.blocks[number].crc;
-        let mut last_error = None;
-        for _ in 0..2 {
-            let bytes = self.source.objects.get_range(&self.path, self.byte_range(number)).await?;
-            match Block::parse(&without_header(number, bytes), crc) {
-                Ok(block) => return self.check_shape(number, Arc::new(block)),
-                Err(what) => last_error = Some(what),
+        let block = match Block::parse(&bytes, crc) {
+            Ok(block) => block,
+            Err(_) => {
+                let bytes = self.bytes_of(number..number + 1).await?;
+                Block::parse(&bytes, crc).map_err(|what| self.corrupt(number, what))?
             }
-        }
-        Err(self.corrupt(number, last_error.unwrap_or(FormatError("it could not be read"))))
+        };
+        self.check_shape(number, Arc::new(block))
     }
 
     /// Index and block must tell the same story.
@@ -250,6 +254,10 @@ impl Layer {
     pub fn block_of(&self, key: &[u8]) -> Option<usize> {
         let number = self.blocks.search.first_not_before(&self.index.blocks, key);
         (number < self.index.blocks.len()).then_some(number)
+    }
+
+    pub fn objects(&self) -> &Objects {
+        &self.source.objects
     }
 
     pub fn path(&self) -> &Arc<Path> {

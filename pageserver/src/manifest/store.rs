@@ -2,7 +2,7 @@
 
 use super::manifest::{self, Manifest};
 use crate::layer::column::FormatError;
-use crate::objects::{Created, ObjectError, Objects};
+use common::env::objects::{Created, ObjectError, Objects};
 use common::id::TabletId;
 use object_store::path::Path;
 
@@ -84,17 +84,16 @@ impl ManifestStore {
         loop {
             let object = self.path(manifest.number);
             manifest.check().map_err(|what| ManifestError::Corrupt { object: object.clone(), what })?;
-            if self.objects.create(&object, manifest::encode(&manifest).into()).await? == Created::Yes {
+            if self.objects.create(&object, manifest::encode(&manifest).into()).await? == Created::Ours {
                 // The name was free, but perhaps only because newer owners have pruned the manifest that had it.
                 return match self.numbers().await?.pop() {
                     Some(newest) if newest > manifest.number => Err(self.fenced(newest)),
                     _ => Ok(manifest),
                 };
             }
-            // A request that failed may have been carried out all the same: then our own object is in the way.
             match self.read(manifest.number).await {
-                Ok(found) if found == manifest => return Ok(manifest),
-                // Nobody acted on it, this owner least of all: what it says now takes its place.
+                // An earlier attempt that was believed to have failed. Nobody acted on it, this owner least of all: what
+                // it says now takes its place.
                 Ok(found) if found.owner == manifest.owner => manifest.number += 1,
                 Ok(found) => return Err(self.fenced(found.number)),
                 Err(ManifestError::Store(error)) if error.is_not_found() => return Err(self.fenced(manifest.number)),

@@ -117,6 +117,10 @@ impl Tablet {
         }
     }
 
+    pub fn owner(&self) -> u128 {
+        self.owner
+    }
+
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.read().clone()
     }

@@ -308,6 +308,11 @@ impl Tablets {
         lsn.min(self.durable())
     }
 
+    /// Tells the manifests of this process from those of any other.
+    pub fn owner(&self) -> u128 {
+        self.set.read().first().owner()
+    }
+
     pub fn counters(&self) -> Vec<(CounterId, u64)> {
         self.head.lock().counters.iter().map(|(counter, next)| (*counter, *next)).collect()
     }
@@ -345,8 +350,8 @@ mod tests {
     use crate::config::CacheConfig;
     use crate::layer::reader::LayerSource;
     use crate::metrics::Metrics;
-    use crate::objects::Objects;
     use crate::tablet::open::open;
+    use common::env::objects::Objects;
     use common::id::{CommitId, Lsn, TabletId};
     use common::key::Key;
     use common::service::wal::{Mutation, Transaction};
@@ -357,7 +362,7 @@ mod tests {
     async fn a_cut_between_the_transactions_of_a_batch_names_the_last_that_is_applied() {
         let metrics = Arc::new(Metrics::new());
         let cache = Arc::new(BlockCache::open(&CacheConfig::default(), metrics.clone()).await.unwrap());
-        let source = LayerSource { objects: Objects::new(Arc::new(InMemory::new())), cache, metrics };
+        let source = LayerSource::new(Objects::new(Arc::new(InMemory::new())), cache, metrics);
         let tablets = open(source).await.unwrap();
         let mutation = Mutation { key: Key::from_static(b"a key of a table"), row: None };
         for lsn in [1, 2] {

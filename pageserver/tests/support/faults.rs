@@ -1,4 +1,5 @@
-//! An object store in memory that fails, fails after having done what was asked, truncates, and flips bits.
+//! An object store in memory that fails, fails after having done what was asked, answers late, does late what was asked,
+//! and truncates.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use object_store::*;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 #[derive(Debug)]
 pub struct FaultyStore {
@@ -18,8 +20,29 @@ pub struct FaultyStore {
     /// Of 1000 requests, so many fail before, and as many after they were carried out.
     pub failures_per_mille: AtomicU64,
     pub truncations_per_mille: AtomicU64,
+    /// Of 1000 requests, so many are carried out `delay_ms` later, also where nobody waits for them any more.
+    pub delays_per_mille: AtomicU64,
+    pub delay_ms: AtomicU64,
+    /// Requests that are on their way.
+    under_way: Arc<AtomicU64>,
     /// After so many changes nothing changes any more, as if the process had died then; negative: no limit.
     pub changes_left: AtomicI64,
+}
+
+/// Counts a request until it was carried out, or its runtime ended before.
+struct OnItsWay(Arc<AtomicU64>);
+
+impl OnItsWay {
+    fn new(count: Arc<AtomicU64>) -> OnItsWay {
+        count.fetch_add(1, Ordering::SeqCst);
+        OnItsWay(count)
+    }
+}
+
+impl Drop for OnItsWay {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl FaultyStore {
@@ -29,6 +52,9 @@ impl FaultyStore {
             state: AtomicU64::new(seed),
             failures_per_mille: AtomicU64::new(0),
             truncations_per_mille: AtomicU64::new(0),
+            delays_per_mille: AtomicU64::new(0),
+            delay_ms: AtomicU64::new(0),
+            under_way: Arc::default(),
             changes_left: AtomicI64::new(-1),
         })
     }
@@ -42,6 +68,9 @@ impl FaultyStore {
             state: next(&self.state),
             failures_per_mille: next(&self.failures_per_mille),
             truncations_per_mille: next(&self.truncations_per_mille),
+            delays_per_mille: next(&self.delays_per_mille),
+            delay_ms: next(&self.delay_ms),
+            under_way: self.under_way.clone(),
             changes_left: AtomicI64::new(-1),
         })
     }
@@ -57,6 +86,35 @@ impl FaultyStore {
             return Err(Error::Generic { store: "faulty", source: "injected failure".into() });
         }
         Ok(())
+    }
+
+    /// Carries a request out, late if it is struck. As over a network, it is carried out even if the caller gives up.
+    async fn deliver<T: Send + 'static>(&self, request: impl Future<Output = T> + Send + 'static) -> T {
+        if !self.strikes(&self.delays_per_mille) {
+            return request.await;
+        }
+        let (under_way, delay) = (self.under_way.clone(), Duration::from_millis(self.delay_ms.load(Ordering::Relaxed)));
+        let on_its_way = OnItsWay::new(under_way);
+        let late = tokio::spawn(async move {
+            let _on_its_way = on_its_way;
+            tokio::time::sleep(delay).await;
+            request.await
+        });
+        late.await.unwrap()
+    }
+
+    /// Waits until nothing is on its way any more.
+    pub async fn settle(&self) {
+        while self.under_way.load(Ordering::SeqCst) > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// No more faults.
+    pub fn calm(&self) {
+        for rate in [&self.failures_per_mille, &self.truncations_per_mille, &self.delays_per_mille] {
+            rate.store(0, Ordering::Relaxed);
+        }
     }
 
     /// Whether a change may be made.
@@ -100,7 +158,8 @@ impl ObjectStore for FaultyStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
         self.may_change(location)?;
         self.fail()?;
-        let result = self.inner.put_opts(location, payload, opts).await?;
+        let (inner, location) = (self.inner.clone(), location.clone());
+        let result = self.deliver(async move { inner.put_opts(&location, payload, opts).await }).await?;
         self.fail()?;
         Ok(result)
     }
@@ -111,7 +170,8 @@ impl ObjectStore for FaultyStore {
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         self.fail()?;
-        let mut result = self.inner.get_opts(location, options).await?;
+        let (inner, location) = (self.inner.clone(), location.clone());
+        let mut result = self.deliver(async move { inner.get_opts(&location, options).await }).await?;
         if self.strikes(&self.truncations_per_mille) {
             let (meta, range, attributes) = (result.meta.clone(), result.range.clone(), result.attributes.clone());
             let bytes = result.bytes().await?;
@@ -127,13 +187,46 @@ impl ObjectStore for FaultyStore {
             let dead = |path: Path| Error::PermissionDenied { path: path.into(), source: "the process is dead".into() };
             return locations.map(move |path| Err(dead(path?))).boxed();
         }
-        self.inner.delete_stream(locations)
+        if let Err(error) = self.fail() {
+            return futures::stream::once(async { Err(error) }).boxed();
+        }
+        let after = self.fail();
+        let (inner, late) = (self.inner.clone(), self.strikes(&self.delays_per_mille));
+        let (under_way, delay) = (self.under_way.clone(), Duration::from_millis(self.delay_ms.load(Ordering::Relaxed)));
+        let deleted = locations.then(move |path| {
+            let (inner, under_way) = (inner.clone(), under_way.clone());
+            async move {
+                let path = path?;
+                if late {
+                    let (on_its_way, location) = (OnItsWay::new(under_way), path.clone());
+                    tokio::spawn(async move {
+                        let _on_its_way = on_its_way;
+                        tokio::time::sleep(delay).await;
+                        let _ = inner.delete(&location).await;
+                    });
+                    // The answer is lost.
+                    return std::future::pending().await;
+                }
+                inner.delete(&path).await?;
+                Ok(path)
+            }
+        });
+        match after {
+            Ok(()) => deleted.boxed(),
+            Err(_) => {
+                deleted.map(|_| Err(Error::Generic { store: "faulty", source: "the answer is lost".into() })).boxed()
+            }
+        }
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        if let Err(error) = self.fail() {
+            return futures::stream::once(async { Err(error) }).boxed();
+        }
         match self.fail() {
             Ok(()) => self.inner.list(prefix),
-            Err(error) => futures::stream::once(async { Err(error) }).boxed(),
+            // In the middle of it.
+            Err(error) => self.inner.list(prefix).take(3).chain(futures::stream::once(async { Err(error) })).boxed(),
         }
     }
 

@@ -30,6 +30,7 @@ pub fn small_config() -> Config {
         read_wait_max: Duration::from_secs(20),
         retention: Duration::from_secs(3600),
         delete_after: Duration::ZERO,
+        orphans_after: Duration::ZERO,
         compaction_interval: Duration::from_secs(3600),
         manifests_kept: 2,
         tablet_bytes_min: 0,
