@@ -47,12 +47,12 @@ struct Subscriber {
 
 /// The oldest LSN that the log can still deliver.
 pub fn first_lsn(source: &StreamSource) -> Lsn {
-    let base = source.applied.history().base_lsn;
+    let base = source.applied.history().base_lsn.max(source.applied.floor().map_or(Lsn::ZERO, |(_, lsn)| lsn));
     match source.log.purged() {
         None => base.next(),
         // After a snapshot from another node the log begins behind it, and does not know at which LSN.
         Some((_, 0)) => match oldest_batch(source) {
-            Ok(Some(batch)) => batch.first_lsn,
+            Ok(Some(batch)) => batch.first_lsn.max(base.next()),
             _ => source.applied.mark().lsn.next(),
         },
         Some((_, lsn)) => base.max(Lsn(lsn)).next(),
@@ -140,7 +140,7 @@ impl Subscriber {
         let (source, next) = (self.source.clone(), self.next);
         let read = threads::blocking(move || {
             let batches = match source.log.index_of_lsn(next.0) {
-                Some(index) => read_log(&source, index)?,
+                Some(index) => read_log(&source, above_floor(&source, next, index)?)?,
                 None => Vec::new(),
             };
             if batches.first().is_none_or(|batch| batch.first_lsn > next) {
@@ -222,6 +222,15 @@ fn read_log(source: &StreamSource, mut index: u64) -> Result<Vec<Arc<Batch>>, Wa
         }
     }
     Ok(batches)
+}
+
+/// The same index, where the log from there on is the one that was applied.
+fn above_floor(source: &StreamSource, next: Lsn, index: u64) -> Result<u64, WalError> {
+    match source.applied.floor() {
+        Some((_, lsn)) if next <= lsn => Err(WalError::Trimmed { first: lsn.next() }),
+        Some((floor, _)) => Ok(index.max(floor + 1)),
+        None => Ok(index),
+    }
 }
 
 fn decode(payload: &bytes::Bytes) -> Result<CommandKind, WalError> {

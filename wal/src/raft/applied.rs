@@ -55,6 +55,8 @@ pub struct Applied {
     ring: Mutex<Ring>,
     ring_bytes_max: usize,
     mark: watch::Sender<AppliedMark>,
+    /// See [`Applied::floor`].
+    floor: Mutex<Option<(u64, Lsn)>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -68,6 +70,7 @@ impl Applied {
             ring: Mutex::default(),
             ring_bytes_max,
             mark: watch::Sender::new(AppliedMark::default()),
+            floor: Mutex::new(None),
         }
     }
 
@@ -85,6 +88,16 @@ impl Applied {
 
     pub fn watch(&self) -> watch::Receiver<AppliedMark> {
         self.mark.subscribe()
+    }
+
+    /// Index and LSN of a snapshot that came in place of the entries up to there. What the log may still have of those,
+    /// until it is purged, was never committed.
+    pub fn floor(&self) -> Option<(u64, Lsn)> {
+        *lock(&self.floor)
+    }
+
+    pub(super) fn set_floor(&self, index: u64, lsn: Lsn) {
+        *lock(&self.floor) = Some((index, lsn));
     }
 
     pub(super) fn push_batch(&self, batch: Arc<Batch>, bytes: usize) {

@@ -86,7 +86,7 @@ impl RaftNode {
         transport: Option<Arc<dyn PeerTransport>>,
     ) -> Result<RaftNode, RaftStartError> {
         let raft_error = |error: &dyn std::fmt::Display| RaftStartError::Raft(error.to_string());
-        let state_machine = StateMachine::new(applied, log.disk().clone(), config.outcomes_max);
+        let state_machine = StateMachine::new(applied, log.clone(), config.outcomes_max);
         let network = Network::new(transport.unwrap_or_else(|| Arc::new(NoPeers)));
         let settings = raft_config(config).validate().map_err(|error| raft_error(&error))?;
         let raft = Raft::new(config.node.0, Arc::new(settings), network, LogStore::new(log), state_machine)

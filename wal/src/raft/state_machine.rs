@@ -3,9 +3,10 @@
 
 use super::applied::{Applied, AppliedMark};
 use super::command::CommandKind;
+use super::log_store;
 use super::snapshot::{self, SnapshotState};
 use super::{Entry, LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
-use crate::segment::Disk;
+use crate::segment::{Disk, SegmentLog};
 use crate::sequencer::Counters;
 use bytes::Bytes;
 use common::env::threads;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 pub struct StateMachine {
     applied: Arc<Applied>,
+    log: SegmentLog,
     disk: Arc<dyn Disk>,
     outcomes_max: usize,
     last_applied: Option<LogId>,
@@ -27,8 +29,9 @@ pub struct StateMachine {
 }
 
 impl StateMachine {
-    pub fn new(applied: Arc<Applied>, disk: Arc<dyn Disk>, outcomes_max: usize) -> StateMachine {
-        StateMachine { applied, disk, outcomes_max, last_applied: None, membership: StoredMembership::default() }
+    pub fn new(applied: Arc<Applied>, log: SegmentLog, outcomes_max: usize) -> StateMachine {
+        let disk = log.disk().clone();
+        StateMachine { applied, log, disk, outcomes_max, last_applied: None, membership: StoredMembership::default() }
     }
 
     fn apply_entry(&mut self, entry: &Entry) -> io::Result<()> {
@@ -134,6 +137,9 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         threads::blocking(move || snapshot::save(&disk, &saved_meta, &saved)).await.map_err(io::Error::other)??;
         let history = decoded.history(self.outcomes_max);
         let lsn = history.last_lsn;
+        if let Some(log_id) = meta.last_log_id.as_ref().filter(|log_id| !self.log.holds(log_store::mark(log_id))) {
+            self.applied.set_floor(log_id.index(), lsn);
+        }
         *self.applied.history() = history;
         self.applied.clear_ring();
         self.last_applied = meta.last_log_id;

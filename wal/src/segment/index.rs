@@ -65,6 +65,12 @@ impl Index {
         self.positions.get(usize::try_from(index.checked_sub(self.first_index())?).ok()?)
     }
 
+    /// Whether this very entry is written here, or was purged.
+    pub fn holds(&self, mark: EntryMark) -> bool {
+        self.purged.is_some_and(|(purged, _)| purged.index >= mark.index)
+            || self.position(mark.index).is_some_and(|position| position.term == mark.term)
+    }
+
     pub fn cached(&self, index: u64) -> Option<&Arc<LogEntry>> {
         let first = self.cache.front()?.index;
         self.cache.get(usize::try_from(index.checked_sub(first)?).ok()?)

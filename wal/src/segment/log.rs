@@ -332,8 +332,16 @@ impl SegmentLog {
         self.shared.index().vote.clone()
     }
 
+    /// How far the log was committed, as far as it was noted, and is here: the note comes from the leader, and may be on
+    /// disk before the entries that it speaks of, or beside others that were never committed.
     pub fn committed(&self) -> Option<EntryMark> {
-        self.shared.index().committed
+        let index = self.shared.index();
+        index.committed.filter(|mark| index.holds(*mark))
+    }
+
+    /// Whether this very entry is on disk, or was purged.
+    pub fn holds(&self, mark: EntryMark) -> bool {
+        self.shared.index().holds(mark)
     }
 
     /// The last entry, or what was purged last where there is none.

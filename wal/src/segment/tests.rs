@@ -76,6 +76,26 @@ fn everything_is_there_after_a_clean_stop() {
 }
 
 #[test]
+fn a_committed_position_counts_only_with_its_entry() {
+    // (what was noted, what holds after a restart): entries 0 to 9 of one term are there.
+    let term = entry(0, Vec::new()).term;
+    let cases = [
+        (EntryMark { term, index: 9 }, true),
+        (EntryMark { term, index: 10 }, false),
+        (EntryMark { term: term + 1, index: 9 }, false),
+    ];
+    for (noted, holds) in cases {
+        let disk = MemoryDisk::new();
+        let log = open(&disk).expect("an empty disk");
+        fill(&log, 0..10);
+        log.note_committed(noted);
+        log.close();
+        let log = open(&disk.copy()).expect("the log");
+        assert_eq!(log.committed(), holds.then_some(noted), "{noted:?}");
+    }
+}
+
+#[test]
 fn truncation_and_purge_hold_after_restart() {
     let disk = MemoryDisk::new();
     let log = open(&disk).expect("open");
