@@ -265,3 +265,57 @@ pub fn read_backwards(
     }
     Ok(batches)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::WalMetrics;
+    use crate::segment::memory_disk::MemoryDisk;
+    use crate::segment::{LogEntry, SegmentOptions};
+    use common::id::CommitId;
+    use futures::StreamExt;
+
+    /// A log with a batch for each of these LSNs, one an entry.
+    fn log(lsns: std::ops::RangeInclusive<u64>) -> SegmentLog {
+        let options = SegmentOptions {
+            segment_bytes: 1 << 16,
+            cache_bytes_max: 0,
+            group_commit_wait: Duration::ZERO,
+            wait_for_space: false,
+        };
+        let metrics = Arc::new(WalMetrics::new().expect("metrics"));
+        let log = SegmentLog::open(MemoryDisk::new(), options, metrics).expect("an empty log");
+        let entry = |lsn: u64| {
+            let (commit_id, mutations, counters) = (CommitId(lsn.into()), Vec::new(), Vec::new());
+            let transactions = vec![Transaction { lsn: Lsn(lsn), commit_id, mutations, counters }];
+            let batch = Batch { first_lsn: Lsn(lsn), last_lsn: Lsn(lsn), time_us: 1, transactions };
+            let payload = Command::new(&CommandKind::Batch(batch)).expect("it encodes").encoded().clone();
+            LogEntry { index: lsn - 1, term: 1, last_lsn: lsn, payload_kind: 1, payload }
+        };
+        let (sender, written) = std::sync::mpsc::channel();
+        log.append(lsns.map(entry).collect(), Box::new(move |result| sender.send(result).expect("the test waits")));
+        written.recv().expect("an answer").expect("written");
+        log
+    }
+
+    #[tokio::test]
+    async fn entries_that_a_snapshot_replaced_are_not_delivered() {
+        let applied = Arc::new(Applied::new(10, 0));
+        let source = StreamSource {
+            log: log(1..=3),
+            applied: applied.clone(),
+            heartbeat_interval: Duration::from_secs(3600),
+            stopping: watch::channel(false).1,
+        };
+        applied.advance(AppliedMark { index: Some(0), term: 1, lsn: Lsn(1), trim: Lsn::ZERO });
+        let from_start = || subscribe(source.clone(), SubscribeRequest { from: Lsn(1), tablets: Vec::new() });
+        let mut stream = from_start().ok().expect("the log has it");
+        let first = stream.next().await.expect("an item").expect("a batch");
+        assert!(matches!(first, StreamItem::Batch(batch) if batch.last_lsn == Lsn(1)));
+        // Another leader's history comes, and the log here still has what this member had written itself.
+        applied.set_floor(7, Lsn(5));
+        applied.advance(AppliedMark { index: Some(7), term: 2, lsn: Lsn(5), trim: Lsn::ZERO });
+        assert_eq!(stream.next().await, Some(Err(WalError::Trimmed { first: Lsn(6) })));
+        assert_eq!(from_start().err(), Some(WalError::Trimmed { first: Lsn(6) }));
+    }
+}

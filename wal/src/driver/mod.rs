@@ -85,6 +85,7 @@ impl Driver {
     /// Runs until the node stops.
     pub async fn run(mut self) {
         let mut lost_term = 0;
+        let (mut step_aside_at, mut steps_aside) = (None, 0);
         loop {
             let now = *self.leadership.borrow_and_update();
             if now.stopped || *self.stopping.borrow() {
@@ -99,11 +100,20 @@ impl Driver {
                 lost_term = now.term.0;
                 continue;
             }
+            // It leads still, and cannot serve in this term again: of what it proposed it does not know what is in the log.
+            let stuck = now.is_leader;
+            let deadline = || tokio::time::Instant::now() + self.config.election_timeout;
+            step_aside_at = stuck.then(|| step_aside_at.unwrap_or_else(deadline));
+            let step_aside = tokio::time::sleep_until(step_aside_at.unwrap_or_else(deadline));
             tokio::select! {
                 event = self.events.recv() => match event {
                     Some(event) => self.refuse(event),
                     None => return,
                 },
+                () = step_aside, if stuck => {
+                    self.raft.step_aside(self.config.node, steps_aside).await;
+                    (step_aside_at, steps_aside) = (None, steps_aside + 1);
+                }
                 changed = self.leadership.changed() => if changed.is_err() { break },
                 () = stopped(&mut self.stopping) => break,
             }

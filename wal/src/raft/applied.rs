@@ -96,7 +96,7 @@ impl Applied {
         *lock(&self.floor)
     }
 
-    pub(super) fn set_floor(&self, index: u64, lsn: Lsn) {
+    pub(crate) fn set_floor(&self, index: u64, lsn: Lsn) {
         *lock(&self.floor) = Some((index, lsn));
     }
 
@@ -108,7 +108,7 @@ impl Applied {
         *self.ring() = Ring::default();
     }
 
-    pub(super) fn advance(&self, mark: AppliedMark) {
+    pub(crate) fn advance(&self, mark: AppliedMark) {
         self.mark.send_replace(mark);
     }
 }

@@ -177,6 +177,17 @@ impl RaftNode {
         self.raft.trigger().purge_log(index).await.map_err(|error| error.to_string())
     }
 
+    /// Has another member stand for election, at each attempt another one. It wins if it has the whole log and is heard.
+    pub async fn step_aside(&self, own: NodeId, attempt: usize) {
+        let members = self.members();
+        let others: Vec<&MemberStatus> = members.iter().filter(|member| member.votes && member.node != own).collect();
+        let Some(next) = others.get(attempt % others.len().max(1)) else { return };
+        tracing::warn!(member = %next.node, "this node leads and cannot serve; another one shall lead");
+        if let Err(error) = self.raft.trigger().transfer_leader(next.node.0).await {
+            tracing::warn!(%error, "consensus has stopped");
+        }
+    }
+
     /// Answers a request of another member.
     pub async fn handle_peer(&self, request: &[u8]) -> Bytes {
         network::handle(&self.raft, request).await
