@@ -1,0 +1,5 @@
+//! What has to hold at every step.
+
+mod ledger;
+
+pub use ledger::Ledger;

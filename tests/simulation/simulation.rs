@@ -1,0 +1,82 @@
+//! Simulation: three wal members, a page server and two computes in one thread, from one seed, with everything that can go
+//! wrong, and what has to hold checked at each step.
+//!
+//! ```text
+//!   workloads ─▶ txn ─▶ remote ─▶ network ─▶ wal members (disk) ─▶ watched by the ledger
+//!                             └──▶ network ─▶ page server (store) ─▶ reads checked by the ledger
+//!   faults strike network, disks, processes, store and clocks       machine: time and randomness
+//! ```
+//!
+//! A seed that fails is printed. To run one again, with its trace:
+//! `DRUMLIN_SIMULATION_SEED=17 DRUMLIN_SIMULATION_TRACE=1 cargo test -p simulation one_seed -- --nocapture`;
+//! more of them: `DRUMLIN_SIMULATION_SEEDS=5000 cargo test -p simulation`. See `docs/decisions/0014`.
+
+mod checkers;
+mod disk;
+mod faults;
+mod machine;
+mod network;
+mod remote;
+mod seeds;
+mod sim;
+mod store;
+mod txn;
+mod workloads;
+mod world;
+
+use common::env::planted::Bug;
+use seeds::{Run, environment_number};
+
+/// In CI; more by the environment.
+const SEEDS: u64 = 300;
+/// Within so many seeds each planted bug is found.
+const SEEDS_PER_BUG: u64 = 100;
+
+/// The seed of the environment, or the first.
+#[test]
+fn one_seed() {
+    match Run::of_environment() {
+        Some(run) => run.here(),
+        None => drop(Run { seed: 1, bug: None }.in_a_process()),
+    }
+}
+
+#[test]
+fn nothing_is_violated_whatever_the_seed() {
+    let seeds = seeds::kept().into_iter().chain(1..=environment_number("DRUMLIN_SIMULATION_SEEDS").unwrap_or(SEEDS));
+    let runs: Vec<Run> = seeds.map(|seed| Run { seed, bug: None }).collect();
+    let outcomes = seeds::run_all(&runs, |_| false);
+    let bad: Vec<_> = outcomes.iter().filter(|(_, outcome)| outcome.violation.is_some()).collect();
+    for (run, outcome) in &bad {
+        eprintln!("DRUMLIN_SIMULATION_SEED={}: {}", run.seed, outcome.violation.as_deref().unwrap_or_default());
+    }
+    let commits: u64 = outcomes.iter().map(|(_, outcome)| outcome.commits).sum();
+    eprintln!("{} seeds, {commits} commits, {} with a violation", outcomes.len(), bad.len());
+    assert!(bad.is_empty(), "{} of {} seeds violate an invariant; they are printed above", bad.len(), outcomes.len());
+}
+
+#[test]
+fn the_same_seed_gives_the_same_trace() {
+    let runs: Vec<Run> = (1..=8).map(|seed| Run { seed, bug: None }).collect();
+    let (first, second) = (seeds::run_all(&runs, |_| false), seeds::run_all(&runs, |_| false));
+    assert_eq!(first, second);
+    assert!(first.windows(2).all(|pair| pair[0].1.hash != pair[1].1.hash), "seeds differ");
+}
+
+/// A release build has no planted bugs.
+#[cfg(debug_assertions)]
+#[test]
+fn every_planted_bug_is_found() {
+    let mut missed = Vec::new();
+    for bug in Bug::ALL {
+        let runs: Vec<Run> = (1..=SEEDS_PER_BUG).map(|seed| Run { seed, bug: Some(bug) }).collect();
+        let outcomes = seeds::run_all(&runs, |outcome| outcome.violation.is_some());
+        match outcomes.iter().find(|(_, outcome)| outcome.violation.is_some()) {
+            Some((run, outcome)) => {
+                eprintln!("{bug:?}: seed {}: {}", run.seed, outcome.violation.as_deref().unwrap_or_default());
+            }
+            None => missed.push(bug),
+        }
+    }
+    assert!(missed.is_empty(), "not found within {SEEDS_PER_BUG} seeds: {missed:?}");
+}

@@ -1,0 +1,334 @@
+//! A transaction as compute's `txn` module makes it: locks, reads at what the locks say, observed versions, one commit.
+
+use crate::remote::Remote;
+use crate::sim::Sim;
+use bytes::Bytes;
+use common::id::{CommitId, CounterId, Lsn, Term, TxnId};
+use common::key::{Key, KeyRange};
+use common::service::page::{Direction, GetRequest, PageError, ScanBatch, ScanOutput, ScanRequest, ScannedRow};
+use common::service::wal::*;
+use common::service::{PageService, WalService};
+use futures::StreamExt;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Why a transaction did not commit; it had no effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    Conflict,
+    Deadlock,
+    LockTimeout,
+    /// Nobody answered in time. What a commit came to is not known then.
+    NoAnswer(String),
+}
+
+pub struct Txn {
+    sim: Arc<Sim>,
+    remote: Arc<Remote>,
+    id: TxnId,
+    /// The first LSN at which each key was seen under its lock.
+    locked: BTreeMap<Key, Lsn>,
+    /// Rows that came with locks.
+    known: BTreeMap<Key, (Lsn, Option<Bytes>)>,
+    /// Where reads under locks read.
+    lsn: Lsn,
+    undurable: Option<Undurable>,
+    range_term: Option<Term>,
+    /// Of all locks, as long as there was one leader.
+    term: Option<Term>,
+    terms_differ: bool,
+    writes: BTreeMap<Key, (Option<Bytes>, Option<Lsn>)>,
+    checks: BTreeMap<Key, Lsn>,
+    counters: Vec<CounterBump>,
+    has_locks: bool,
+    /// What was read before it was durable, to be checked against the log.
+    read: Vec<(Key, Lsn, Option<Bytes>)>,
+}
+
+impl Txn {
+    pub fn new(sim: &Arc<Sim>, remote: &Arc<Remote>) -> Txn {
+        Txn {
+            sim: sim.clone(),
+            remote: remote.clone(),
+            id: TxnId(sim.random.u128()),
+            locked: BTreeMap::new(),
+            known: BTreeMap::new(),
+            lsn: Lsn::ZERO,
+            undurable: None,
+            range_term: None,
+            term: None,
+            terms_differ: false,
+            writes: BTreeMap::new(),
+            checks: BTreeMap::new(),
+            counters: Vec::new(),
+            has_locks: false,
+            read: Vec::new(),
+        }
+    }
+
+    fn tell(&self, what: impl FnOnce() -> String) {
+        self.sim.event(|| format!("txn {:08x} {}", self.id.0 as u32, what()));
+    }
+
+    /// Locks keys and ranges for writing.
+    pub async fn lock(&mut self, keys: Vec<Key>, ranges: Vec<KeyRange>) -> Result<(), Failure> {
+        self.has_locks = true;
+        let exclusive = |key: &Key| (key.clone(), LockMode::Exclusive);
+        let request = LockRequest {
+            txn: self.id,
+            keys: keys.iter().map(exclusive).collect(),
+            ranges: ranges.into_iter().map(|range| (range, LockMode::Exclusive)).collect(),
+            wait: LockWait::Timeout(Duration::from_secs(5)),
+        };
+        let has_ranges = !request.ranges.is_empty();
+        self.tell(|| format!("locks {}", names(&keys)));
+        let reply = match self.remote.lock(request).await {
+            Ok(reply) => reply,
+            Err(LockError::Deadlock) => return Err(Failure::Deadlock),
+            Err(LockError::Timeout | LockError::NotAvailable) => return Err(Failure::LockTimeout),
+            Err(LockError::Wal(error)) => return Err(Failure::NoAnswer(error.to_string())),
+        };
+        self.tell(|| format!("has its locks at LSN {}, term {}, after {:?}", reply.lsn, reply.term, reply.undurable));
+        for newest in reply.newest {
+            self.known.insert(keys[newest.key as usize].clone(), (newest.lsn, newest.row));
+        }
+        for key in keys {
+            let lsn = self.known.get(&key).map_or(reply.lsn, |(lsn, _)| *lsn);
+            self.locked.entry(key).or_insert(lsn);
+        }
+        if has_ranges {
+            self.range_term.get_or_insert(reply.term);
+        }
+        self.terms_differ |= self.term.is_some_and(|term| term != reply.term);
+        self.term.get_or_insert(reply.term);
+        self.lsn = self.lsn.max(reply.lsn);
+        if let Some(lsn) = reply.undurable {
+            self.lsn = self.lsn.max(lsn);
+            let version = Undurable { term: reply.term, lsn };
+            if self.undurable.is_none_or(|known| known.term == version.term && known.lsn < version.lsn) {
+                self.undurable = Some(version);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads keys at the newest LSN there is, without locks; writes of these are checked against it.
+    pub async fn begin_optimistic(&mut self) -> Result<Lsn, Failure> {
+        self.lsn = read_lsn(&self.sim, &self.remote).await?;
+        Ok(self.lsn)
+    }
+
+    /// Rows with their versions, under locks or at the snapshot.
+    pub async fn get(&mut self, keys: &[Key]) -> Result<Vec<Option<Bytes>>, Failure> {
+        let asked: Vec<Key> = keys.iter().filter(|key| !self.known.contains_key(*key)).cloned().collect();
+        let found = get(&self.sim, &self.remote, self.lsn, &asked).await?;
+        let mut stored: BTreeMap<Key, Option<Bytes>> = asked.into_iter().zip(found).collect();
+        let mut rows = Vec::with_capacity(keys.len());
+        for key in keys {
+            rows.push(match self.known.get(key) {
+                Some((lsn, row)) => {
+                    self.read.push((key.clone(), *lsn, row.clone()));
+                    row.clone()
+                }
+                None => stored.remove(key).flatten(),
+            });
+        }
+        Ok(rows)
+    }
+
+    /// Keys and rows of a range, under its lock.
+    pub async fn scan(&mut self, range: KeyRange) -> Result<Vec<(Key, Bytes)>, Failure> {
+        scan(&self.sim, &self.remote, self.lsn, range).await
+    }
+
+    pub fn lsn(&self) -> Lsn {
+        self.lsn
+    }
+
+    pub fn put(&mut self, key: Key, row: Option<Bytes>) {
+        let observed = self.locked.get(&key).copied().unwrap_or(self.lsn);
+        self.writes.insert(key, (row, Some(observed)));
+    }
+
+    pub fn put_blind(&mut self, key: Key, row: Bytes) {
+        self.writes.insert(key, (Some(row), None));
+    }
+
+    pub fn check(&mut self, key: Key) {
+        self.checks.insert(key, self.lsn);
+    }
+
+    pub fn bump(&mut self, counter: CounterId, next: u64) {
+        self.counters.push(CounterBump { counter, next, reset: false });
+    }
+
+    /// What was read may be shown: waits until it is durable.
+    pub async fn show(&mut self) -> Result<(), Failure> {
+        if let Some(version) = self.undurable {
+            match self.remote.wait_durable(version).await {
+                Ok(true) => {}
+                Ok(false) => return Err(Failure::Conflict),
+                Err(error) => return Err(Failure::NoAnswer(error.to_string())),
+            }
+        }
+        for (key, lsn, row) in std::mem::take(&mut self.read) {
+            self.sim.ledger.shown(&self.sim, key, lsn, row);
+        }
+        Ok(())
+    }
+
+    pub async fn commit(mut self) -> Result<Lsn, Failure> {
+        let commit_id = CommitId(self.sim.random.u128());
+        let only_locked = !self.terms_differ && self.writes.keys().all(|key| self.locked.contains_key(key));
+        let writes = std::mem::take(&mut self.writes).into_iter();
+        let writes: Vec<Write> = writes
+            .map(|(key, (row, observed))| Write {
+                mutation: Mutation { key, row },
+                observed: observed.unwrap_or(Lsn::MAX),
+            })
+            .collect();
+        let mut checks = std::mem::take(&mut self.checks);
+        for (key, lsn) in &self.locked {
+            if !writes.iter().any(|write| write.mutation.key == *key) {
+                checks.entry(key.clone()).or_insert(*lsn);
+            }
+        }
+        let depends_on = self.undurable.or(self.range_term.map(|term| Undurable { term, lsn: Lsn::ZERO }));
+        let request = CommitRequest {
+            commit_id,
+            txn: self.id,
+            writes,
+            checks: checks.into_iter().map(|(key, lsn)| Observed { key, lsn }).collect(),
+            depends_on: match (self.undurable, self.range_term) {
+                // The older term counts: the younger leader knows nothing of it.
+                (Some(version), Some(term)) if term < version.term => Some(Undurable { term, lsn: Lsn::ZERO }),
+                _ => depends_on,
+            },
+            counters: std::mem::take(&mut self.counters),
+        };
+        self.tell(|| "commits".to_string());
+        let before = self.sim.ledger.acknowledged_max();
+        if !self.terms_differ
+            && let Some(term) = self.term
+        {
+            self.sim.ledger.locked(commit_id, term, self.locked.keys().cloned().collect());
+        }
+        let answer = match self.remote.commit(request).await {
+            Ok(reply) => Ok(reply.lsn),
+            Err(CommitError::Conflict { key, newest }) => {
+                if only_locked && self.same_leader().await {
+                    self.sim.ledger.conflicted(&self.sim, key, newest, self.term);
+                }
+                Err(Failure::Conflict)
+            }
+            Err(CommitError::Refused(reason)) => Err(Failure::NoAnswer(reason)),
+            Err(CommitError::Unknown(reason)) => self.learn_outcome(commit_id, reason).await,
+            Err(CommitError::Wal(error)) => Err(Failure::NoAnswer(error.to_string())),
+        };
+        match &answer {
+            Ok(lsn) => {
+                self.sim.ledger.acknowledged(&self.sim, commit_id, *lsn, before);
+                for (key, lsn, row) in std::mem::take(&mut self.read) {
+                    self.sim.ledger.shown(&self.sim, key, lsn, row);
+                }
+            }
+            Err(_) => self.unlock().await,
+        }
+        answer
+    }
+
+    async fn learn_outcome(&self, commit: CommitId, reason: String) -> Result<Lsn, Failure> {
+        match self.remote.outcome(commit).await {
+            Ok(Some(lsn)) => Ok(lsn),
+            Ok(None) => {
+                self.sim.ledger.refused(&self.sim, commit);
+                Err(Failure::Conflict)
+            }
+            Err(_) => Err(Failure::NoAnswer(reason)),
+        }
+    }
+
+    /// Whether the leader that granted the locks leads still, and is the one that answers.
+    async fn same_leader(&self) -> bool {
+        self.remote.true_leader().await.is_some_and(|leader| Some(leader) == self.term)
+    }
+
+    async fn unlock(&self) {
+        if self.has_locks {
+            // What cannot be unlocked now is told again: as a compute does that must not leave locks behind.
+            self.tell(|| "unlocks".to_string());
+            for _ in 0..5 {
+                if self.remote.unlock(self.id).await.is_ok() {
+                    return;
+                }
+            }
+        }
+    }
+
+    pub async fn roll_back(self) {
+        self.unlock().await;
+    }
+}
+
+/// The last parts of keys, for the trace.
+fn names(keys: &[Key]) -> String {
+    let name = |key: &Key| format!("{}/{}", key.get(3).copied().unwrap_or(0), key.last().copied().unwrap_or(0));
+    keys.iter().map(name).collect::<Vec<_>>().join(" ")
+}
+
+fn no_answer(error: PageError) -> Failure {
+    Failure::NoAnswer(error.to_string())
+}
+
+/// A read LSN, checked: at least every commit that was acknowledged before.
+pub async fn read_lsn(sim: &Arc<Sim>, remote: &Arc<Remote>) -> Result<Lsn, Failure> {
+    let before = sim.ledger.acknowledged_max();
+    let lsn = remote.read_lsn().await.map_err(|error| Failure::NoAnswer(error.to_string()))?;
+    if lsn < before {
+        sim.violation(format!("a stale read: LSN {lsn} is given after LSN {before} was acknowledged"));
+    }
+    Ok(lsn)
+}
+
+/// Rows at an LSN, checked against the log.
+pub async fn get(sim: &Arc<Sim>, remote: &Arc<Remote>, lsn: Lsn, keys: &[Key]) -> Result<Vec<Option<Bytes>>, Failure> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let found = remote.get(GetRequest { lsn, keys: keys.to_vec() }).await.map_err(no_answer)?;
+    for (key, version) in keys.iter().zip(&found) {
+        let version = version.as_ref().map(|version| (version.lsn, version.row.clone()));
+        sim.ledger.read(sim, lsn, key.clone(), version);
+    }
+    Ok(found.into_iter().map(|version| version.map(|version| version.row)).collect())
+}
+
+/// Keys and rows of a range at an LSN, checked against the log.
+pub async fn scan(
+    sim: &Arc<Sim>,
+    remote: &Arc<Remote>,
+    lsn: Lsn,
+    range: KeyRange,
+) -> Result<Vec<(Key, Bytes)>, Failure> {
+    let request = ScanRequest {
+        lsn,
+        ranges: vec![range.clone()],
+        direction: Direction::Forward,
+        limit: None,
+        output: ScanOutput::Rows,
+        bounds: Vec::new(),
+        batch_rows: 100,
+    };
+    let mut batches = remote.scan(request).await.map_err(no_answer)?;
+    let mut rows: Vec<ScannedRow> = Vec::new();
+    while let Some(batch) = batches.next().await {
+        match batch.map_err(no_answer)? {
+            ScanBatch::Rows(batch) => rows.extend(batch),
+            _ => return Err(Failure::NoAnswer("something else came for rows".to_string())),
+        }
+    }
+    let found = rows.iter().map(|row| (row.key.clone(), (row.lsn, row.row.clone()))).collect();
+    sim.ledger.scanned(sim, lsn, range, found);
+    Ok(rows.into_iter().map(|row| (row.key, row.row)).collect())
+}
