@@ -126,7 +126,7 @@ fn lost() -> WalError {
 
 #[async_trait]
 impl WalService for Remote {
-    async fn read_lsn(&self) -> Result<Lsn, WalError> {
+    async fn read_lsn(&self) -> Result<ReadLsn, WalError> {
         self.ask(|wal| async move { wal.read_lsn().await }).await
     }
 

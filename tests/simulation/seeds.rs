@@ -42,6 +42,16 @@ impl Run {
     /// Runs in this process and prints the outcome.
     pub fn here(self) {
         let print = std::env::var_os(TRACE).is_some();
+        if print {
+            // What the roles say, between the lines of the trace.
+            let level = tracing::level_filters::LevelFilter::WARN;
+            tracing_subscriber::fmt()
+                .with_max_level(level)
+                .with_ansi(false)
+                .with_writer(std::io::stderr)
+                .without_time()
+                .init();
+        }
         let outcome = machine::run(self.seed, move || {
             planted::plant(self.bug);
             world::run(self.seed, print)

@@ -284,7 +284,7 @@ fn no_answer(error: PageError) -> Failure {
 /// A read LSN, checked: at least every commit that was acknowledged before.
 pub async fn read_lsn(sim: &Arc<Sim>, remote: &Arc<Remote>) -> Result<Lsn, Failure> {
     let before = sim.ledger.acknowledged_max();
-    let lsn = remote.read_lsn().await.map_err(|error| Failure::NoAnswer(error.to_string()))?;
+    let lsn = remote.read_lsn().await.map_err(|error| Failure::NoAnswer(error.to_string()))?.lsn;
     if lsn < before {
         sim.violation(format!("a stale read: LSN {lsn} is given after LSN {before} was acknowledged"));
     }
