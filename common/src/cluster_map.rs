@@ -12,9 +12,37 @@ use crate::id::TabletId;
 use crate::key::{Key, KeyRange};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
 
 /// The row of this key is the map, encoded ([`ClusterMap::encode`]). Table 0 is nobody's.
 pub const MAP_KEY: Key = Bytes::from_static(&[0; 8]);
+
+/// The row of this key says which page server owns the tablets ([`Owner`]). Changed as the map is: one commit wins.
+pub const OWNER_KEY: Key = Bytes::from_static(&[0, 0, 0, 0, 0, 0, 0, 1]);
+
+/// First byte of an encoded owner.
+const OWNER_FORMAT: u8 = b'O';
+
+/// The page server that writes layers and manifests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// Drawn by the process when it started.
+    pub process: u128,
+    /// Where it is asked whether it lives.
+    pub address: SocketAddr,
+}
+
+impl Owner {
+    pub fn encode(&self) -> Bytes {
+        let mut encoded = vec![OWNER_FORMAT];
+        encoded.extend(postcard::to_stdvec(self).expect("an owner always serializes"));
+        encoded.into()
+    }
+
+    pub fn decode(row: &[u8]) -> Option<Owner> {
+        postcard::from_bytes(row.strip_prefix(&[OWNER_FORMAT])?).ok()
+    }
+}
 
 /// The tablet of the smallest keys.
 pub const FIRST_TABLET: TabletId = TabletId(1);

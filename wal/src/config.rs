@@ -13,8 +13,12 @@ pub struct WalConfig {
     /// Where the log's segments are. One directory belongs to one node.
     pub directory: PathBuf,
     pub node: NodeId,
-    /// Every member of a new cluster, this node included. Read when the cluster is made, by the smallest id.
+    /// Every member of a new cluster, this node included. Read when the cluster is made, by the smallest id. Empty: the
+    /// log says who they are, and a node with an empty disk waits until it is taken in.
     pub members: Vec<NodeId>,
+    /// Where others reach this node; the log remembers it with the member. Default: empty, for one process.
+    #[serde(default)]
+    pub address: String,
     /// Size of a segment file, reserved before it is begun. Smaller frees disk space earlier after a trim; larger means
     /// fewer files. Default: 64 MiB.
     #[serde(default = "defaults::segment_bytes")]
@@ -114,6 +118,7 @@ impl WalConfig {
             directory,
             node,
             members,
+            address: String::new(),
             segment_bytes: defaults::segment_bytes(),
             cache_bytes_max: defaults::cache_bytes_max(),
             group_commit_wait: Duration::ZERO,
@@ -140,7 +145,7 @@ impl WalConfig {
         if members.len() != self.members.len() {
             return Err("members: a node is named twice".to_string());
         }
-        if !self.members.contains(&self.node) {
+        if !self.members.is_empty() && !self.members.contains(&self.node) {
             return Err(format!("members: this node ({}) is not among them", self.node));
         }
         if !(4 << 10..=2 << 30).contains(&self.segment_bytes) {

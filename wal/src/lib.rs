@@ -23,6 +23,7 @@ mod driver;
 pub mod lock_table;
 pub mod metrics;
 mod raft;
+mod rpc_peers;
 pub mod segment;
 pub mod sequencer;
 mod service;
@@ -32,10 +33,12 @@ mod tests;
 
 pub use config::WalConfig;
 pub use raft::{PeerError, PeerTransport, RaftStartError};
+pub use rpc_peers::RpcPeers;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use common::env::threads;
-use common::service::{PageService, WalService};
+use common::service::{PageService, PeerService, WalService};
 use driver::{Driver, PageServiceSlot};
 use metrics::WalMetrics;
 use raft::{Applied, RaftNode};
@@ -162,6 +165,7 @@ pub async fn start_on(
         source: source.clone(),
         metrics,
         next_request: AtomicU64::new(1),
+        page_servers: Default::default(),
     });
     let node = WalNode {
         service,
@@ -178,6 +182,17 @@ pub async fn start_on(
     Ok(node)
 }
 
+struct Peers {
+    raft: Arc<RaftNode>,
+}
+
+#[async_trait]
+impl PeerService for Peers {
+    async fn handle(&self, request: Bytes) -> Bytes {
+        self.raft.handle_peer(&request).await
+    }
+}
+
 impl WalNode {
     /// What other roles call.
     pub fn service(&self) -> Arc<dyn WalService> {
@@ -187,6 +202,11 @@ impl WalNode {
     /// Tells where to ask for versions that are older than the conflict window.
     pub fn set_page_service(&self, pages: Arc<dyn PageService>) {
         *self.pages.lock().unwrap_or_else(PoisonError::into_inner) = Some(pages);
+    }
+
+    /// The same over the network.
+    pub fn peers(&self) -> Arc<dyn PeerService> {
+        Arc::new(Peers { raft: self.raft.clone() })
     }
 
     /// Answers a request that another member sent through its [`PeerTransport`].
@@ -211,7 +231,8 @@ impl WalNode {
         }
     }
 
-    /// Stops: commits that were accepted are written and answered, later ones refused. Everything is durable then.
+    /// Stops: commits that were accepted are written and answered, later ones refused. A leader hands over to another
+    /// member. Everything is durable then.
     pub async fn shutdown(mut self) {
         self.stopping.send_replace(true);
         if let Some(driver) = self.driver.take()
@@ -220,6 +241,7 @@ impl WalNode {
             tracing::error!(%error, "the wal driver failed");
         }
         self.trimmer.abort();
+        self.raft.hand_over().await;
         self.raft.shutdown().await;
         let log = self.log.clone();
         if let Err(error) = threads::blocking(move || log.close()).await {

@@ -10,13 +10,21 @@ use common::id::{CommitId, LogPos, Lsn, NodeId, TabletId, TxnId};
 use common::key::Key;
 use common::service::WalService;
 use common::service::wal::{
-    AllocateRequest, CommitError, CommitReply, CommitRequest, LockError, LockInfo, LockReply, LockRequest, ReadLsn,
-    StreamItem, SubscribeRequest, Undurable, WalError, WalStatus,
+    AllocateRequest, CommitError, CommitReply, CommitRequest, LockError, LockInfo, LockReply, LockRequest,
+    MemberChange, ReadLsn, StreamItem, SubscribeRequest, Undurable, WalError, WalStatus,
 };
 use futures::stream::BoxStream;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+/// A page server says every second that it is there.
+const ANNOUNCEMENT_LASTS: Duration = Duration::from_secs(10);
+const PAGE_SERVERS_MAX: usize = 1024;
 
 /// A handle on the running node.
 pub struct Service {
@@ -29,6 +37,8 @@ pub struct Service {
     pub(crate) source: StreamSource,
     pub(crate) metrics: Arc<WalMetrics>,
     pub(crate) next_request: AtomicU64,
+    /// Page servers that announced themselves, and when they did last.
+    pub(crate) page_servers: Mutex<HashMap<SocketAddr, Instant>>,
 }
 
 impl Service {
@@ -177,5 +187,30 @@ impl WalService for Service {
             locks_waiting: u64::try_from(self.metrics.locks_waiting.get()).unwrap_or(0),
             members: self.raft.members(),
         })
+    }
+
+    async fn change_members(&self, change: MemberChange) -> Result<(), WalError> {
+        self.check_serving()?;
+        match change {
+            MemberChange::Join { node, address, replaces } => self.raft.take_in(node, address, replaces).await,
+        }
+        .map_err(|error| match error {
+            ProposeError::NotLeader(leader) => WalError::NotLeader { leader },
+            ProposeError::Unknown(reason) => WalError::Unavailable(reason),
+        })
+    }
+
+    async fn announce(&self, page_server: SocketAddr) -> Result<(), WalError> {
+        let mut known = self.page_servers.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|_, seen| seen.elapsed() < ANNOUNCEMENT_LASTS);
+        if known.len() < PAGE_SERVERS_MAX {
+            known.insert(page_server, Instant::now());
+        }
+        Ok(())
+    }
+
+    async fn page_servers(&self) -> Result<Vec<SocketAddr>, WalError> {
+        let known = self.page_servers.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(known.iter().filter(|(_, seen)| seen.elapsed() < ANNOUNCEMENT_LASTS).map(|(address, _)| *address).collect())
     }
 }

@@ -13,12 +13,13 @@ use crate::service::page::{
 };
 use crate::service::wal::{
     AllocateRequest, CommitError, CommitReply, CommitRequest, LockError, LockInfo, LockReply, LockRequest, LockWait,
-    ReadLsn, StreamItem, SubscribeRequest, Undurable, WalError, WalService, WalStatus,
+    MemberChange, ReadLsn, StreamItem, SubscribeRequest, Undurable, WalError, WalService, WalStatus,
 };
 use async_trait::async_trait;
 use bytes::{Buf, Bytes};
 use futures::stream::{self, BoxStream, StreamExt};
 use quinn::RecvStream;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -134,6 +135,18 @@ impl WalService for WalClient {
 
     async fn status(&self) -> Result<WalStatus, WalError> {
         self.call(Request::WalStatus).await
+    }
+
+    async fn change_members(&self, change: MemberChange) -> Result<(), WalError> {
+        self.call(Request::ChangeMembers(change)).await
+    }
+
+    async fn announce(&self, page_server: SocketAddr) -> Result<(), WalError> {
+        self.call(Request::Announce(page_server)).await
+    }
+
+    async fn page_servers(&self) -> Result<Vec<SocketAddr>, WalError> {
+        self.call(Request::PageServers).await
     }
 }
 

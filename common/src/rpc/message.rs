@@ -3,9 +3,10 @@
 use crate::id::{CommitId, Lsn, TabletId, TxnId};
 use crate::key::{Key, KeyRange};
 use crate::service::page::{GetRequest, ScanRequest};
-use crate::service::wal::{AllocateRequest, CommitRequest, LockRequest, SubscribeRequest, Undurable};
+use crate::service::wal::{AllocateRequest, CommitRequest, LockRequest, MemberChange, SubscribeRequest, Undurable};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
 
 /// A call with one answer. Variants are numbered by their order: new ones go to the end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,6 +38,9 @@ pub(super) enum Request {
     WaitDurable(Undurable),
     /// Between members of the log: its content is the consensus' own.
     Peer(Bytes),
+    ChangeMembers(MemberChange),
+    Announce(SocketAddr),
+    PageServers,
 }
 
 /// A call answered by a stream of items.

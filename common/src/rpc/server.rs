@@ -277,6 +277,9 @@ async fn answer(id: u64, request: &[u8], caller: &Caller) -> Result<Bytes, Frame
         | Request::UnlockKeys { .. }
         | Request::Locks
         | Request::WaitDurable(_)
+        | Request::ChangeMembers(_)
+        | Request::Announce(_)
+        | Request::PageServers
         | Request::WalStatus => {
             let Some(wal) = &services.wal else { return refusal(id, Status::NoSuchService) };
             match request {
@@ -308,6 +311,9 @@ async fn answer(id: u64, request: &[u8], caller: &Caller) -> Result<Bytes, Frame
                 }
                 Request::Outcome(commit) => done(id, wal.outcome(commit).await),
                 Request::Allocate(request) => done(id, wal.allocate(request).await),
+                Request::ChangeMembers(change) => done(id, wal.change_members(change).await),
+                Request::Announce(address) => done(id, wal.announce(address).await),
+                Request::PageServers => done(id, wal.page_servers().await),
                 Request::ReportDurable { tablet, lsn } => done(id, wal.report_durable(tablet, lsn).await),
                 _ => done(id, wal.status().await),
             }

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,6 +53,30 @@ pub trait WalService: Send + Sync {
     async fn report_durable(&self, tablet: TabletId, lsn: Lsn) -> Result<(), WalError>;
 
     async fn status(&self) -> Result<WalStatus, WalError>;
+
+    /// Changes who belongs to the log. The leader does it; asking again is fine, and needed after
+    /// [`WalError::Unavailable`]: the new member may still be learning the log.
+    async fn change_members(&self, _change: MemberChange) -> Result<(), WalError> {
+        Err(WalError::Unavailable("this log has one member".to_owned()))
+    }
+
+    /// A page server says where it listens. Forgotten when it is not said again for some seconds.
+    async fn announce(&self, _page_server: SocketAddr) -> Result<(), WalError> {
+        Ok(())
+    }
+
+    /// Page servers that announced themselves to this node.
+    async fn page_servers(&self) -> Result<Vec<SocketAddr>, WalError> {
+        Ok(Vec::new())
+    }
+}
+
+/// Who is to belong to the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MemberChange {
+    /// `node`, which listens at `address`, learns the log and then votes. The member that listened there before, or at
+    /// `replaces`, is gone and leaves in the same step.
+    Join { node: NodeId, address: String, replaces: Option<String> },
 }
 
 /// Where to read, and which definitions hold there.

@@ -1,6 +1,7 @@
 //! openraft's log storage over [`SegmentLog`]: translates entries and votes, adds nothing.
 
 use super::command::Command;
+use super::snapshot::with_addresses;
 use super::{Entry, LogId, TypeConfig, Vote};
 use crate::segment::{EntryMark, LogEntry, Meta, SegmentLog, WriteFailure};
 use bytes::Bytes;
@@ -14,7 +15,9 @@ use std::ops::{Bound, RangeBounds};
 
 const BLANK: u8 = 0;
 const COMMAND: u8 = 1;
-const MEMBERSHIP: u8 = 2;
+/// Without addresses; no longer written.
+const OLD_MEMBERSHIP: u8 = 2;
+const MEMBERSHIP: u8 = 3;
 /// Bytes of entries sent to a follower at once, about.
 const REPLICATION_BYTES_MAX: usize = 4 << 20;
 
@@ -71,6 +74,11 @@ pub fn decode(entry: &LogEntry) -> Result<Entry, io::Error> {
         COMMAND => EntryPayload::Normal(
             Command::from_encoded(entry.payload.clone()).map_err(|error| malformed(error.to_string()))?,
         ),
+        OLD_MEMBERSHIP => {
+            let old =
+                postcard::from_bytes(&entry.payload).map_err(|error| malformed(format!("membership: {error}")))?;
+            EntryPayload::Membership(with_addresses(&old)?)
+        }
         MEMBERSHIP => EntryPayload::Membership(
             postcard::from_bytes(&entry.payload).map_err(|error| malformed(format!("membership: {error}")))?,
         ),

@@ -14,6 +14,7 @@
 mod applied;
 mod command;
 mod log_store;
+mod members;
 mod network;
 mod node;
 mod snapshot;
@@ -25,12 +26,13 @@ pub use network::{PeerError, PeerTransport};
 pub use node::{Leadership, ProposeError, RaftNode, RaftStartError};
 
 openraft::declare_raft_types!(
-    /// The types of our Raft: node ids are numbers, one leader per term, entries are [`Command`]s.
+    /// The types of our Raft: node ids are numbers, one leader per term, entries are [`Command`]s. Members are known with
+    /// the address where they listen; empty where all are in one process.
     pub TypeConfig:
         D = Command,
         R = (),
         NodeId = u64,
-        Node = openraft::EmptyNode,
+        Node = openraft::BasicNode,
         LeaderId = openraft::impls::leader_id_std::LeaderId<u64, u64>,
 );
 
@@ -38,8 +40,11 @@ type LeaderId = openraft::impls::leader_id_std::LeaderId<u64, u64>;
 type CommittedLeaderId = <LeaderId as openraft::vote::RaftLeaderId>::Committed;
 type LogId = openraft::LogId<CommittedLeaderId>;
 type Vote = openraft::Vote<LeaderId>;
-type Entry = openraft::Entry<CommittedLeaderId, openraft::EntryPayload<Command, u64, openraft::EmptyNode>>;
-type StoredMembership = openraft::StoredMembership<CommittedLeaderId, u64, openraft::EmptyNode>;
-type SnapshotMeta = openraft::SnapshotMeta<CommittedLeaderId, u64, openraft::EmptyNode>;
-type Snapshot = openraft::Snapshot<CommittedLeaderId, u64, openraft::EmptyNode, bytes::Bytes>;
+type Entry = openraft::Entry<CommittedLeaderId, openraft::EntryPayload<Command, u64, openraft::BasicNode>>;
+type Membership = openraft::Membership<u64, openraft::BasicNode>;
+type StoredMembership = openraft::StoredMembership<CommittedLeaderId, u64, openraft::BasicNode>;
+type SnapshotMeta = openraft::SnapshotMeta<CommittedLeaderId, u64, openraft::BasicNode>;
+type Snapshot = openraft::Snapshot<CommittedLeaderId, u64, openraft::BasicNode, bytes::Bytes>;
+/// As memberships were written before the log knew addresses.
+type OldMembership = openraft::Membership<u64, openraft::EmptyNode>;
 type Raft = openraft::Raft<TypeConfig, state_machine::StateMachine>;

@@ -5,23 +5,31 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use common::id::NodeId;
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
-use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
+use openraft::network::{Backoff, RPCOption, RaftNetworkFactory, RaftNetworkV2};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse,
     VoteRequest, VoteResponse,
 };
-use openraft::{EmptyNode, OptionalSend};
+use openraft::{BasicNode, OptionalSend};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// An append takes as long as the other side's disk does. Giving up earlier only sends the same entries again.
+const APPEND_LIMIT: Duration = Duration::from_secs(2);
+/// Before a member that did not answer is tried again.
+const BACKOFF: Duration = Duration::from_millis(50);
+
 /// Carries requests to other members. The other side hands them to `WalNode::handle_peer`.
 #[async_trait]
 pub trait PeerTransport: Send + Sync + 'static {
     /// The answer of `target` to `request`. Gives up by itself when the peer is silent for long.
     async fn call(&self, target: NodeId, request: Bytes) -> Result<Bytes, PeerError>;
+
+    /// The log says where a member listens; nothing where it does not say so. Comes before the first call.
+    fn learn_address(&self, _target: NodeId, _address: &str) {}
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,13 +56,26 @@ enum PeerRequest {
 type PeerAnswer<T> = Result<T, String>;
 
 /// Handles a request of another member.
-pub async fn handle(raft: &Raft, request: &[u8]) -> Bytes {
+///
+/// Each names whom it is for: where a disk was replaced, another member listens at the same address, and must not answer
+/// for the one before it.
+pub async fn handle(raft: &Raft, own: NodeId, request: &[u8]) -> Bytes {
     fn encode<T: Serialize, E: ToString>(answer: Result<T, E>) -> Bytes {
         let answer: PeerAnswer<T> = answer.map_err(|error| error.to_string());
         // Nothing in an answer can fail to encode; an empty one is an error at the other side.
         postcard::to_stdvec(&answer).map(Bytes::from).unwrap_or_default()
     }
-    match postcard::from_bytes(request) {
+    let request = postcard::from_bytes(request).map(
+        |(target, request): (u64, PeerRequest)| {
+            if target == own.0 { Ok(request) } else { Err(target) }
+        },
+    );
+    let request = match request {
+        Ok(Ok(request)) => Ok(request),
+        Ok(Err(target)) => return encode(Err::<(), _>(format!("node {own} listens here, not {target}"))),
+        Err(error) => Err(error),
+    };
+    match request {
         Ok(PeerRequest::Append(request)) => encode(raft.append_entries(request).await),
         Ok(PeerRequest::Vote(request)) => encode(raft.vote(request).await),
         Ok(PeerRequest::PreVote(request)) => encode(raft.pre_vote(request).await),
@@ -81,7 +102,8 @@ impl Network {
 impl RaftNetworkFactory<TypeConfig> for Network {
     type Network = Peer;
 
-    async fn new_client(&mut self, target: u64, _node: &EmptyNode) -> Peer {
+    async fn new_client(&mut self, target: u64, node: &BasicNode) -> Peer {
+        self.transport.learn_address(NodeId(target), &node.addr);
         Peer { target: NodeId(target), transport: self.transport.clone() }
     }
 }
@@ -95,7 +117,7 @@ pub struct Peer {
 impl Peer {
     async fn call<T: DeserializeOwned>(&self, request: &PeerRequest, limit: Duration) -> Result<T, PeerError> {
         let failed = |reason: String| PeerError::Failed(self.target, reason);
-        let request = postcard::to_stdvec(request).map_err(|error| failed(error.to_string()))?;
+        let request = postcard::to_stdvec(&(self.target.0, request)).map_err(|error| failed(error.to_string()))?;
         let answer = tokio::time::timeout(limit, self.transport.call(self.target, request.into()))
             .await
             .map_err(|_| PeerError::Unreachable(self.target, format!("no answer within {limit:?}")))??;
@@ -114,12 +136,16 @@ fn rpc_error(error: PeerError) -> RPCError<TypeConfig> {
 impl RaftNetworkV2<TypeConfig> for Peer {
     type SnapshotData = Bytes;
 
+    fn backoff(&self) -> Option<Backoff> {
+        Some(Backoff::new(std::iter::repeat(BACKOFF)))
+    }
+
     async fn append_entries(
         &mut self,
         request: AppendEntriesRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
-        self.call(&PeerRequest::Append(request), option.hard_ttl()).await.map_err(rpc_error)
+        self.call(&PeerRequest::Append(request), option.hard_ttl().max(APPEND_LIMIT)).await.map_err(rpc_error)
     }
 
     async fn vote(

@@ -17,7 +17,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, LinearizableReadError, RaftError};
 use openraft::impls::ProgressResponder;
 use openraft::vote::RaftLeaderId;
-use openraft::{Config, EmptyNode, ReadPolicy, ServerState, SnapshotPolicy};
+use openraft::{BasicNode, Config, ReadPolicy, ServerState, SnapshotPolicy};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
@@ -58,7 +58,8 @@ pub enum RaftStartError {
 pub type Proposal = std::pin::Pin<Box<dyn Future<Output = Result<(), ProposeError>> + Send>>;
 
 pub struct RaftNode {
-    raft: Raft,
+    pub(super) raft: Raft,
+    pub(super) node: NodeId,
     leadership: watch::Receiver<Leadership>,
     leadership_task: JoinHandle<()>,
     alone: bool,
@@ -94,11 +95,15 @@ impl RaftNode {
             .map_err(|error| raft_error(&error))?;
         let (leadership, leadership_task) = follow_leadership(&raft, config.node);
         let alone = config.members.len() == 1;
-        let node = RaftNode { raft, leadership, leadership_task, alone };
+        let node = RaftNode { raft, node: config.node, leadership, leadership_task, alone };
         let initialized = node.raft.is_initialized().await.map_err(|error| raft_error(&error))?;
         if !initialized && config.members.iter().min() == Some(&config.node) {
-            let members: BTreeMap<u64, EmptyNode> =
-                config.members.iter().map(|member| (member.0, EmptyNode::default())).collect();
+            let address = |member: &NodeId| match *member == config.node {
+                true => BasicNode::new(&config.address),
+                false => BasicNode::default(),
+            };
+            let members: BTreeMap<u64, BasicNode> =
+                config.members.iter().map(|member| (member.0, address(member))).collect();
             node.raft.initialize(members).await.map_err(|error| raft_error(&error))?;
         } else if alone {
             // Nobody else can lead, so there is nothing to wait for.
@@ -155,13 +160,16 @@ impl RaftNode {
         }
     }
 
-    /// Members and learners, as far as this node knows. The log does not say where they listen.
+    /// Members and learners, as far as this node knows.
     pub fn members(&self) -> Vec<MemberStatus> {
         let membership = self.raft.metrics().borrow_watched().membership_config.clone();
         let voters: Vec<u64> = membership.voter_ids().collect();
-        let status =
-            |node: u64| MemberStatus { node: NodeId(node), address: String::new(), votes: voters.contains(&node) };
-        membership.nodes().map(|(node, _)| status(*node)).collect()
+        let status = |node: u64, address: &str| MemberStatus {
+            node: NodeId(node),
+            address: address.to_owned(),
+            votes: voters.contains(&node),
+        };
+        membership.nodes().map(|(node, known)| status(*node, &known.addr)).collect()
     }
 
     /// Drops entries up to this index, which has to be applied: first a snapshot, then the purge.
@@ -190,7 +198,7 @@ impl RaftNode {
 
     /// Answers a request of another member.
     pub async fn handle_peer(&self, request: &[u8]) -> Bytes {
-        network::handle(&self.raft, request).await
+        network::handle(&self.raft, self.node, request).await
     }
 
     pub async fn shutdown(&self) {
@@ -217,7 +225,8 @@ fn raft_config(config: &WalConfig) -> Config {
         enable_pre_vote: Some(true),
         // A member whose disk was replaced rejoins with an empty log. It counts as failed until it has caught up: with
         // it, at most a minority may be.
-        allow_log_reversion: Some(true),
+        // Those who are named by the log alone come back under a new identity instead.
+        allow_log_reversion: Some(!config.members.is_empty()),
         // A restarted leader stands for election, so that each leader has a term of its own.
         enable_leader_restore: Some(false),
         ..Config::default()

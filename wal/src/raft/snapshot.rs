@@ -1,18 +1,22 @@
 //! Snapshots on disk: one small file with the history at an entry, written beside the segments.
 
-use super::SnapshotMeta;
+use super::{CommittedLeaderId, Membership, OldMembership, SnapshotMeta, StoredMembership};
 use crate::segment::Disk;
 use crate::sequencer::{Counters, History, Outcomes};
 use bytes::Bytes;
 use common::cluster_map::ClusterMap;
 use common::id::{CommitId, CounterId, Lsn};
+use openraft::BasicNode;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
 const FILE: &str = "history.snapshot";
 const TEMPORARY: &str = "history.snapshot.new";
-const MAGIC: [u8; 8] = *b"DRLOGSNP";
+const MAGIC: [u8; 8] = *b"DRLOGSN2";
+/// Its membership has no addresses; no longer written.
+const OLD_MAGIC: [u8; 8] = *b"DRLOGSNP";
 /// Magic, CRC of the rest.
 const HEADER_BYTES: usize = 12;
 
@@ -110,10 +114,27 @@ pub fn load(disk: &Arc<dyn Disk>) -> io::Result<Option<(SnapshotMeta, Bytes)>> {
     let mut contents = vec![0; usize::try_from(file.size_bytes()?).map_err(io::Error::other)?];
     file.read_exact_at(&mut contents, 0)?;
     let (header, body) = contents.split_at_checked(HEADER_BYTES).ok_or_else(|| damaged("it is too short"))?;
-    if header[..8] != MAGIC || header[8..] != crc_fast::crc32_iscsi(body).to_le_bytes() {
+    let is_old = header[..8] == OLD_MAGIC;
+    if (header[..8] != MAGIC && !is_old) || header[8..] != crc_fast::crc32_iscsi(body).to_le_bytes() {
         return Err(damaged("it does not match its checksum"));
     }
-    postcard::from_bytes(body).map(Some).map_err(|_| damaged("it cannot be read"))
+    let unreadable = |_| damaged("it cannot be read");
+    if is_old {
+        let (meta, state): (OldSnapshotMeta, Bytes) = postcard::from_bytes(body).map_err(unreadable)?;
+        let membership = with_addresses(meta.last_membership.membership())?;
+        let last_membership = StoredMembership::new(*meta.last_membership.log_id(), membership);
+        return Ok(Some((SnapshotMeta { last_log_id: meta.last_log_id, last_membership }, state)));
+    }
+    postcard::from_bytes(body).map(Some).map_err(unreadable)
+}
+
+type OldSnapshotMeta = openraft::SnapshotMeta<CommittedLeaderId, u64, openraft::EmptyNode>;
+
+/// A membership of a log that did not know addresses yet.
+pub fn with_addresses(old: &OldMembership) -> io::Result<Membership> {
+    let nodes: BTreeMap<u64, BasicNode> = old.nodes().map(|(node, _)| (*node, BasicNode::default())).collect();
+    Membership::new(old.get_joint_config().clone(), nodes)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("membership: {error}")))
 }
 
 #[cfg(test)]
@@ -121,6 +142,22 @@ mod tests {
     use super::*;
     use common::cluster_map::MapChange;
     use common::id::TabletId;
+
+    #[test]
+    fn a_snapshot_whose_members_have_no_addresses_is_read() {
+        let disk: Arc<dyn Disk> = crate::segment::memory_disk::MemoryDisk::new();
+        let old = OldMembership::new_with_defaults(vec![[1, 2, 3].into()], []);
+        let last_membership = openraft::StoredMembership::new(None, old);
+        let meta = OldSnapshotMeta { last_log_id: None, last_membership };
+        let body = postcard::to_stdvec(&(meta, Bytes::from_static(b"state"))).expect("it serializes");
+        let mut contents = OLD_MAGIC.to_vec();
+        contents.extend(crc_fast::crc32_iscsi(&body).to_le_bytes());
+        contents.extend(&body);
+        disk.create(FILE, 0).and_then(|file| file.write_all_at(&contents, 0)).expect("it is written");
+        let (meta, state) = load(&disk).expect("it is read").expect("it is there");
+        assert_eq!(state, Bytes::from_static(b"state"));
+        assert_eq!(meta.last_membership.voter_ids().collect::<Vec<_>>(), [1, 2, 3]);
+    }
 
     #[test]
     fn snapshots_without_a_map_are_read() {

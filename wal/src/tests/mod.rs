@@ -2,5 +2,6 @@
 
 mod cluster;
 mod crash;
+mod remote;
 mod service;
 mod support;

@@ -1,9 +1,10 @@
 //! Which page servers answer, and which of them owns the tablets: one task that asks all of them.
 
-use super::NodeAddress;
 use crate::rpc::{Deadlines, PageClient, RpcClient};
 use crate::service::PageService;
 use futures::future::join_all;
+use parking_lot::RwLock;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -13,6 +14,9 @@ const PING_INTERVAL: Duration = Duration::from_millis(250);
 const PING_DEADLINE: Duration = Duration::from_millis(500);
 /// So many pings without an answer, and a page server counts as lost.
 const FAILURES_MAX: u32 = 2;
+
+/// More are not asked.
+const SERVERS_MAX: usize = 256;
 
 /// What is known of one page server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -26,7 +30,8 @@ pub(super) enum Health {
 }
 
 pub(super) struct HealthWatch {
-    /// One for each page server, in the order in which they were given.
+    pub servers: PageServers,
+    /// One for each page server, in their order; those that were added since the last round are missing.
     pub health: watch::Receiver<Vec<Health>>,
     suspicion: Arc<Notify>,
     _task: AbortOnDropHandle<()>,
@@ -34,14 +39,12 @@ pub(super) struct HealthWatch {
 
 impl HealthWatch {
     /// Starts to ask. Must be called within a tokio runtime.
-    pub fn start(client: &RpcClient, servers: &[NodeAddress]) -> HealthWatch {
-        let deadlines = Deadlines { call: PING_DEADLINE, ..Deadlines::default() };
-        let servers =
-            servers.iter().map(|server| (*server, PageClient::new(client.peer(server.address), deadlines))).collect();
+    pub fn start(client: &RpcClient) -> HealthWatch {
         let (sender, health) = watch::channel(Vec::new());
         let suspicion = Arc::new(Notify::new());
-        let prober = Prober { servers, sender, suspicion: suspicion.clone() };
-        HealthWatch { health, suspicion, _task: AbortOnDropHandle::new(tokio::spawn(prober.run())) }
+        let servers = PageServers { client: client.clone(), list: Arc::default(), added: suspicion.clone() };
+        let prober = Prober { servers: servers.clone(), sender, suspicion: suspicion.clone() };
+        HealthWatch { servers, health, suspicion, _task: AbortOnDropHandle::new(tokio::spawn(prober.run())) }
     }
 
     /// A call went wrong: ask again, now.
@@ -50,18 +53,58 @@ impl HealthWatch {
     }
 }
 
+/// Page servers, in the order in which they became known; none is ever taken away, so that places stay.
+#[derive(Clone)]
+pub(super) struct PageServers {
+    client: RpcClient,
+    list: Arc<RwLock<Vec<PageServer>>>,
+    added: Arc<Notify>,
+}
+
+#[derive(Clone)]
+pub(super) struct PageServer {
+    pub address: SocketAddr,
+    pub client: Arc<PageClient>,
+    /// The same connection, for questions that have to be answered at once.
+    ping: Arc<PageClient>,
+}
+
+impl PageServers {
+    pub fn all(&self) -> Vec<PageServer> {
+        self.list.read().clone()
+    }
+
+    /// Takes a page server in, unless it is known.
+    pub fn add(&self, address: SocketAddr) {
+        let mut list = self.list.write();
+        if list.len() == SERVERS_MAX || list.iter().any(|server| server.address == address) {
+            return;
+        }
+        let peer = self.client.peer(address);
+        let deadlines = Deadlines { call: PING_DEADLINE, ..Deadlines::default() };
+        list.push(PageServer {
+            address,
+            client: Arc::new(PageClient::new(peer.clone(), Deadlines::default())),
+            ping: Arc::new(PageClient::new(peer, deadlines)),
+        });
+        self.added.notify_one();
+    }
+}
+
 struct Prober {
-    servers: Vec<(NodeAddress, PageClient)>,
+    servers: PageServers,
     sender: watch::Sender<Vec<Health>>,
     suspicion: Arc<Notify>,
 }
 
 impl Prober {
     async fn run(self) {
-        let mut failures = vec![0; self.servers.len()];
+        let mut failures = Vec::new();
         loop {
             let before = self.sender.borrow().clone();
-            let answers = join_all(self.servers.iter().map(|(_, client)| client.status())).await;
+            let servers = self.servers.all();
+            failures.resize(servers.len(), 0);
+            let answers = join_all(servers.iter().map(|server| server.ping.status())).await;
             let mut now = Vec::with_capacity(answers.len());
             for (at, answer) in answers.into_iter().enumerate() {
                 let was = before.get(at).copied().unwrap_or_default();
@@ -74,7 +117,7 @@ impl Prober {
                         failures[at] += 1;
                         let lost = failures[at] >= FAILURES_MAX;
                         if lost && was != Health::Lost {
-                            tracing::warn!(node = %self.servers[at].0.node, %error, "a page server does not answer");
+                            tracing::warn!(address = %servers[at].address, %error, "a page server does not answer");
                         }
                         if lost { Health::Lost } else { was }
                     }

@@ -1,16 +1,20 @@
 //! Who leads the log: one task that asks the members, the leader mostly, and all of them when it does not answer.
 //!
+//! A process starts with addresses, its seeds, and does not know who listens there: a disk that was replaced is another
+//! member at the same address. Whoever answers says who it is, and the leader says who the members are and where they
+//! listen. Seeds that are no members are still asked when no leader is known.
+//!
 //! A node is believed to lead only if it says so itself and no later term was seen. That may be out of date at any time,
 //! which costs time and nothing else: what a former leader says is checked by the consensus, not here.
 
-use super::NodeAddress;
 use crate::id::{Lsn, NodeId, Term};
 use crate::rpc::{Deadlines, RpcClient, WalClient};
 use crate::service::WalService;
-use crate::service::wal::{MemberStatus, WalStatus};
+use crate::service::wal::{MemberStatus, WalError, WalStatus};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use parking_lot::RwLock;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -24,6 +28,9 @@ const PING_DEADLINE: Duration = Duration::from_millis(250);
 const ROUNDS_PER_SEARCH: u64 = 6;
 /// Between two rounds of asking all.
 const SEARCH_INTERVAL: Duration = Duration::from_millis(30);
+
+/// Addresses that are remembered though the leader does not name them.
+const ADDRESSES_MAX: usize = 64;
 
 /// What is known. `term` never falls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,9 +51,9 @@ pub(super) struct LeaderWatch {
 
 impl LeaderWatch {
     /// Starts to ask. Must be called within a tokio runtime.
-    pub fn start(client: &RpcClient, members: &[NodeAddress], deadlines: Deadlines) -> LeaderWatch {
+    pub fn start(client: &RpcClient, seeds: &[SocketAddr], deadlines: Deadlines) -> LeaderWatch {
         let roster = Arc::new(Roster { client: client.clone(), deadlines, members: RwLock::default() });
-        members.iter().for_each(|member| roster.add(*member));
+        roster.members.write().extend(seeds.iter().map(|address| roster.member(*address, None)));
         let (sender, view) = watch::channel(View::default());
         let suspicion = Arc::new(Notify::new());
         let tracker = Tracker { roster: roster.clone(), sender, suspicion: suspicion.clone() };
@@ -59,7 +66,7 @@ impl LeaderWatch {
     }
 }
 
-/// The members: those named at the start, until the leader says who they are.
+/// The members, and seeds.
 pub(super) struct Roster {
     client: RpcClient,
     deadlines: Deadlines,
@@ -68,42 +75,83 @@ pub(super) struct Roster {
 
 #[derive(Clone)]
 pub(super) struct Member {
-    pub node: NodeAddress,
+    pub address: SocketAddr,
+    /// Who answers there, once that is known.
+    pub node: Option<NodeId>,
+    /// False for one that the leader did not name.
+    named: bool,
     pub client: Arc<WalClient>,
     /// The same connection, for questions that have to be answered at once.
     ping: Arc<WalClient>,
 }
 
+impl Member {
+    pub async fn announce(&self, page_server: SocketAddr) -> Result<(), WalError> {
+        self.ping.announce(page_server).await
+    }
+
+    pub async fn page_servers(&self) -> Result<Vec<SocketAddr>, WalError> {
+        self.ping.page_servers().await
+    }
+}
+
 impl Roster {
+    /// The members, as the leader named them; the seeds before it did.
     pub fn members(&self) -> Vec<Member> {
+        let all = self.all();
+        let named: Vec<Member> = all.iter().filter(|member| member.named).cloned().collect();
+        if named.is_empty() { all } else { named }
+    }
+
+    fn all(&self) -> Vec<Member> {
         self.members.read().clone()
     }
 
     pub fn client(&self, node: NodeId) -> Option<Arc<WalClient>> {
-        self.members.read().iter().find(|member| member.node.node == node).map(|member| member.client.clone())
+        self.members.read().iter().find(|member| member.node == Some(node)).map(|member| member.client.clone())
     }
 
-    fn add(&self, node: NodeAddress) {
-        let peer = self.client.peer(node.address);
+    fn member(&self, address: SocketAddr, node: Option<NodeId>) -> Member {
+        let peer = self.client.peer(address);
         let ping_deadlines = Deadlines { call: PING_DEADLINE, ..self.deadlines };
         let ping = Arc::new(WalClient::new(peer.clone(), ping_deadlines));
-        self.members.write().push(Member { node, client: Arc::new(WalClient::new(peer, self.deadlines)), ping });
+        Member { address, node, named: false, client: Arc::new(WalClient::new(peer, self.deadlines)), ping }
     }
 
-    /// Takes over what the leader says about the members. Those whose address it does not know stay as they were named.
-    fn learn(&self, members: &[MemberStatus]) {
-        if members.is_empty() {
+    /// `node` has answered at `address`.
+    fn identify(&self, address: SocketAddr, node: NodeId) {
+        let mut members = self.members.write();
+        for member in members.iter_mut() {
+            if member.address == address {
+                member.node = Some(node);
+            } else if member.node == Some(node) {
+                // It has moved.
+                member.node = None;
+            }
+        }
+    }
+
+    /// Takes over what the leader says about the members. Those whose address it does not know stay as they were.
+    fn learn(&self, named: &[MemberStatus]) {
+        if named.is_empty() {
             return;
         }
-        self.members.write().retain(|known| members.iter().any(|member| member.node == known.node.node));
-        for member in members {
-            let Ok(address) = member.address.parse() else { continue };
-            let node = NodeAddress { node: member.node, address };
-            if self.members.read().iter().any(|known| known.node == node) {
-                continue;
+        let mut members = self.members.write();
+        for member in members.iter_mut() {
+            member.named = named.iter().any(|named| Some(named.node) == member.node && named.address.is_empty());
+        }
+        for named in named {
+            let Ok(address) = named.address.parse() else { continue };
+            match members.iter_mut().find(|member| member.address == address) {
+                Some(member) => (member.node, member.named) = (Some(named.node), true),
+                None => {
+                    tracing::info!(node = %named.node, %address, "a member of the log");
+                    members.push(Member { named: true, ..self.member(address, Some(named.node)) });
+                }
             }
-            self.members.write().retain(|known| known.node.node != node.node);
-            self.add(node);
+        }
+        if members.len() > ADDRESSES_MAX {
+            members.retain(|member| member.named);
         }
     }
 }
@@ -136,11 +184,11 @@ impl Tracker {
 
     /// Whether this member still says that it leads.
     async fn ask(&self, node: NodeId) -> bool {
-        let Some(member) = self.roster.members().into_iter().find(|member| member.node.node == node) else {
+        let Some(member) = self.roster.all().into_iter().find(|member| member.node == Some(node)) else {
             return false;
         };
         match member.ping.status().await {
-            Ok(status) => self.learn(node, &status),
+            Ok(status) => self.learn(member.address, &status),
             Err(_) => false,
         }
     }
@@ -148,12 +196,12 @@ impl Tracker {
     /// Asks all, until one says that it leads in a term that was not known. True if one says that it leads at all.
     async fn search(&self) -> bool {
         let known = self.sender.borrow().term;
-        let members = self.roster.members();
+        let members = self.roster.all();
         let mut asked: FuturesUnordered<_> =
-            members.iter().map(|member| async move { (member.node.node, member.ping.status().await) }).collect();
+            members.iter().map(|member| async move { (member.address, member.ping.status().await) }).collect();
         let mut found = false;
-        while let Some((node, answer)) = asked.next().await {
-            found |= answer.is_ok_and(|status| self.learn(node, &status));
+        while let Some((address, answer)) = asked.next().await {
+            found |= answer.is_ok_and(|status| self.learn(address, &status));
             if self.sender.borrow().term > known {
                 // The others may be slow to answer, or dead.
                 break;
@@ -163,8 +211,9 @@ impl Tracker {
     }
 
     /// Takes over what a member says about itself. True if it leads.
-    fn learn(&self, node: NodeId, status: &WalStatus) -> bool {
-        let view = *self.sender.borrow();
+    fn learn(&self, address: SocketAddr, status: &WalStatus) -> bool {
+        let (view, node) = (*self.sender.borrow(), status.node);
+        self.roster.identify(address, node);
         if status.leader != Some(node) || status.term < view.term {
             return false;
         }

@@ -20,16 +20,7 @@ mod wal;
 pub use page::PageRouter;
 pub use wal::WalRouter;
 
-use crate::id::NodeId;
-use std::net::SocketAddr;
 use std::time::Duration;
-
-/// A node that offers a role.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NodeAddress {
-    pub node: NodeId,
-    pub address: SocketAddr,
-}
 
 /// Before a call is sent again; doubles each time.
 const RETRY_WAIT_FIRST: Duration = Duration::from_millis(5);

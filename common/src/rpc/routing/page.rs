@@ -2,27 +2,32 @@
 //! read may go to any of them; the owner is asked first, because it follows the log closest.
 
 use super::health::{Health, HealthWatch};
-use super::{NodeAddress, RETRY_WAIT_FIRST, RETRY_WAIT_MAX};
+use super::{RETRY_WAIT_FIRST, RETRY_WAIT_MAX};
 use crate::id::Lsn;
 use crate::key::{Key, KeyRange};
-use crate::rpc::{Deadlines, PageClient, RpcClient};
-use crate::service::PageService;
+use crate::rpc::{PageClient, RpcClient};
 use crate::service::page::{
     Direction, GetRequest, PageError, PageStatus, RangeEstimate, RowVersion, ScanBatch, ScanOutput, ScanRequest,
 };
+use crate::service::{PageService, WalService};
 use async_trait::async_trait;
 use bytes::BytesMut;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use std::cmp::Reverse;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 /// How long a call looks for a page server that answers: longer than a standby takes to take over.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How often the log is asked for page servers, before one is known and after.
+const FOLLOW_INTERVAL_FIRST: Duration = Duration::from_millis(50);
+const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
 /// A scan that breaks so often without giving anything is given up.
 const RESUMES_IN_VAIN_MAX: u32 = 10;
 /// A flush takes as long as the object store does.
@@ -35,19 +40,32 @@ pub struct PageRouter {
 }
 
 struct Servers {
-    clients: Vec<Arc<PageClient>>,
     watch: HealthWatch,
+    /// Asks the log for page servers that came later.
+    _follower: Option<AbortOnDropHandle<()>>,
 }
 
 impl PageRouter {
-    /// Must be called within a tokio runtime. `servers` must not be empty.
-    pub fn new(client: &RpcClient, servers: &[NodeAddress]) -> PageRouter {
-        assert!(!servers.is_empty(), "a cluster has page servers");
-        let clients = servers
-            .iter()
-            .map(|server| Arc::new(PageClient::new(client.peer(server.address), Deadlines::default())))
-            .collect();
-        PageRouter { servers: Arc::new(Servers { clients, watch: HealthWatch::start(client, servers) }) }
+    /// Must be called within a tokio runtime.
+    pub fn new(client: &RpcClient, servers: &[SocketAddr]) -> PageRouter {
+        let watch = HealthWatch::start(client);
+        servers.iter().for_each(|server| watch.servers.add(*server));
+        PageRouter { servers: Arc::new(Servers { watch, _follower: None }) }
+    }
+
+    /// Those that announced themselves to the log, and those that do so later.
+    pub fn following(client: &RpcClient, wal: Arc<dyn WalService>) -> PageRouter {
+        let watch = HealthWatch::start(client);
+        let servers = watch.servers.clone();
+        let follower = tokio::spawn(async move {
+            loop {
+                let found = wal.page_servers().await.unwrap_or_default();
+                found.into_iter().for_each(|server| servers.add(server));
+                let wait = if servers.all().is_empty() { FOLLOW_INTERVAL_FIRST } else { FOLLOW_INTERVAL };
+                tokio::time::sleep(wait).await;
+            }
+        });
+        PageRouter { servers: Arc::new(Servers { watch, _follower: Some(AbortOnDropHandle::new(follower)) }) }
     }
 
     async fn ask<T, F>(&self, call: impl Fn(Arc<PageClient>) -> F) -> Result<T, PageError>
@@ -69,11 +87,12 @@ impl Servers {
         let mut wait = RETRY_WAIT_FIRST;
         let mut last = PageError::Unavailable("no page server answers".to_owned());
         loop {
-            let order = preferred(&health.borrow_and_update(), self.clients.len());
+            let clients = self.watch.servers.all();
+            let order = preferred(&health.borrow_and_update(), clients.len());
             for at in order {
                 let answer = tokio::select! {
                     biased;
-                    answer = call(self.clients[at].clone()) => answer,
+                    answer = call(clients[at].client.clone()) => answer,
                     () = lost(&mut health, at) => Err(PageError::Unavailable("the page server was lost".to_owned())),
                     () = tokio::time::sleep_until(give_up) => return Err(last),
                 };
@@ -164,7 +183,8 @@ impl PageRouter {
         })
         .await
         .map(|(server, batches)| {
-            let at = self.servers.clients.iter().position(|client| Arc::ptr_eq(client, &server));
+            let known = watch.servers.all();
+            let at = known.iter().position(|known| Arc::ptr_eq(&known.client, &server));
             cut_when_lost(batches, health.clone(), at.unwrap_or_default())
         })
     }

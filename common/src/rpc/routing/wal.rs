@@ -2,19 +2,21 @@
 
 use super::leader::{LeaderWatch, View};
 use super::read_lsn::ReadLsnBatcher;
-use super::{NodeAddress, RETRY_WAIT_FIRST, RETRY_WAIT_MAX};
+use super::{RETRY_WAIT_FIRST, RETRY_WAIT_MAX};
 use crate::id::{CommitId, Lsn, NodeId, TabletId, Term, TxnId};
 use crate::key::Key;
 use crate::rpc::{Deadlines, RpcClient, WalClient};
 use crate::service::WalService;
 use crate::service::wal::{
     AllocateRequest, CommitError, CommitReply, CommitRequest, LockError, LockInfo, LockReply, LockRequest, LockWait,
-    ReadLsn, StreamItem, SubscribeRequest, Undurable, WalError, WalStatus,
+    MemberChange, ReadLsn, StreamItem, SubscribeRequest, Undurable, WalError, WalStatus,
 };
 use async_trait::async_trait;
 use futures::StreamExt;
+use futures::future::join_all;
 use futures::stream::{self, BoxStream};
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -42,13 +44,19 @@ pub(super) struct Members {
 }
 
 impl WalRouter {
-    /// Must be called within a tokio runtime. `members` must not be empty.
-    pub fn new(client: &RpcClient, members: &[NodeAddress], own: NodeId) -> WalRouter {
-        assert!(!members.is_empty(), "a cluster has wal nodes");
+    /// `seeds`: where some members listen, or did; they say who the others are. `own`: for spreading subscriptions.
+    /// Must be called within a tokio runtime.
+    pub fn new(client: &RpcClient, seeds: &[SocketAddr], own: NodeId) -> WalRouter {
+        assert!(!seeds.is_empty(), "a cluster has wal nodes");
         let deadlines = Deadlines { call: CALL_PATIENCE, commit: COMMIT_PATIENCE, ..Deadlines::default() };
-        let leader = LeaderWatch::start(client, members, deadlines);
+        let leader = LeaderWatch::start(client, seeds, deadlines);
         let members = Arc::new(Members { leader, offset: own.0 as usize });
         WalRouter { read_lsns: ReadLsnBatcher::start(members.clone()), members }
+    }
+
+    /// Where the members listen, as far as is known now: seeds for the next start.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.members.leader.roster.members().into_iter().map(|member| member.address).collect()
     }
 }
 
@@ -226,7 +234,7 @@ impl WalService for WalRouter {
         let mut order = members.leader.roster.members();
         let offset = members.offset % order.len().max(1);
         order.rotate_left(offset);
-        order.sort_by_key(|member| Some(member.node.node) == leader);
+        order.sort_by_key(|member| leader.is_some() && member.node == leader);
         let mut failed = no_leader();
         let mut trimmed = None;
         for member in order {
@@ -236,7 +244,7 @@ impl WalService for WalRouter {
                 // A member that was away may hold less than the others.
                 Ok(Err(WalError::Trimmed { first })) => trimmed = trimmed.min(Some(first)).or(Some(first)),
                 Ok(Err(error)) => failed = error,
-                Err(_) => failed = WalError::Unavailable(format!("wal node {} does not answer", member.node.node)),
+                Err(_) => failed = WalError::Unavailable(format!("the wal node at {} does not answer", member.address)),
             }
         }
         Err(trimmed.map_or(failed, |first| WalError::Trimmed { first }))
@@ -248,6 +256,27 @@ impl WalService for WalRouter {
 
     async fn status(&self) -> Result<WalStatus, WalError> {
         self.members.ask(|leader| async move { leader.status().await }).await
+    }
+
+    async fn change_members(&self, change: MemberChange) -> Result<(), WalError> {
+        let change = &change;
+        self.members.ask(|leader| async move { leader.change_members(change.clone()).await }).await
+    }
+
+    /// To every member, so that it does not matter whom others ask. Members that do not answer hear it the next time.
+    async fn announce(&self, page_server: SocketAddr) -> Result<(), WalError> {
+        let members = self.members.leader.roster.members();
+        join_all(members.iter().map(|member| member.announce(page_server))).await;
+        Ok(())
+    }
+
+    async fn page_servers(&self) -> Result<Vec<SocketAddr>, WalError> {
+        let members = self.members.leader.roster.members();
+        let answers = join_all(members.iter().map(|member| member.page_servers())).await;
+        let mut found: Vec<SocketAddr> = answers.into_iter().flatten().flatten().collect();
+        found.sort_unstable();
+        found.dedup();
+        Ok(found)
     }
 }
 

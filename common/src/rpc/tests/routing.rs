@@ -4,7 +4,7 @@ use super::fake::{FakePages, FakeWal, ROWS, SILENT_KEY};
 use super::{authority, eventually, identity, loopback};
 use crate::id::{CommitId, Lsn, NodeId, TabletId, Term, TxnId};
 use crate::key::{Key, KeyRange};
-use crate::rpc::routing::{NodeAddress, PageRouter, WalRouter};
+use crate::rpc::routing::{PageRouter, WalRouter};
 use crate::rpc::{ClusterAuthority, Deadlines, RpcClient, Server, Services, WalClient, serve};
 use crate::service::page::*;
 use crate::service::wal::*;
@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use parking_lot::Mutex;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -110,7 +111,7 @@ impl WalService for Member {
 struct Cluster {
     authority: ClusterAuthority,
     servers: Vec<Server>,
-    addresses: Vec<NodeAddress>,
+    addresses: Vec<SocketAddr>,
 }
 
 impl Cluster {
@@ -120,7 +121,7 @@ impl Cluster {
         for (at, services) in services.into_iter().enumerate() {
             let node = at as u64 + 1;
             let server = serve(loopback(), &identity(&authority, node), services).unwrap();
-            addresses.push(NodeAddress { node: NodeId(node), address: server.local_addr() });
+            addresses.push(server.local_addr());
             servers.push(server);
         }
         Cluster { authority, servers, addresses }
@@ -218,7 +219,7 @@ async fn a_stream_begins_at_a_member_that_holds_what_is_wanted() {
 async fn locks_end_with_the_connection_that_took_them() {
     let fake = Arc::new(FakeWal::default());
     let cluster = Cluster::start(vec![Services { wal: Some(fake.clone()), ..Services::default() }]);
-    let locks = |client: &RpcClient| WalClient::new(client.peer(cluster.addresses[0].address), Deadlines::default());
+    let locks = |client: &RpcClient| WalClient::new(client.peer(cluster.addresses[0]), Deadlines::default());
     let keys = || vec![(Key::from_static(b"a"), LockMode::Exclusive)];
     let lock = |txn| LockRequest::keys(TxnId(txn), keys(), LockWait::NoWait);
     let (dying_client, living_client) = (cluster.client(), cluster.client());
