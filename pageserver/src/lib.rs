@@ -21,6 +21,7 @@ mod ingest;
 mod inventory;
 pub mod layer;
 pub mod manifest;
+mod member;
 mod memtable;
 mod metrics;
 mod read;
@@ -41,6 +42,7 @@ use flush::Flusher;
 use ingest::receiver::Receiver;
 use layer::reader::{LayerSource, ReadError};
 use manifest::ManifestError;
+pub use member::{Member, Probe, Pulse, start_member};
 use metrics::Metrics;
 use object_store::ObjectStore;
 use read::pool::ScanPool;
@@ -130,11 +132,18 @@ pub async fn start(
     let objects = Objects::with_policy(store, config.requests);
     let source = LayerSource::new(objects, cache, metrics);
     let tablets = Arc::new(tablet::open::open(source).await?);
-    Ok(PageServer::run(config, wal, tablets, scans))
+    Ok(PageServer::run(config, wal, tablets, scans, true))
 }
 
 impl PageServer {
-    fn run(config: Arc<Config>, wal: Arc<dyn WalService>, tablets: Arc<Tablets>, scans: ScanPool) -> PageServer {
+    /// `is_owner`: it writes to the store what it applies. A standby only follows the log.
+    fn run(
+        config: Arc<Config>,
+        wal: Arc<dyn WalService>,
+        tablets: Arc<Tablets>,
+        scans: ScanPool,
+        is_owner: bool,
+    ) -> PageServer {
         let (receiver_stop, stop) = (CancellationToken::new(), CancellationToken::new());
         let (flush_wanted, flushed) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let compaction_wanted = Arc::new(Notify::new());
@@ -157,7 +166,7 @@ impl PageServer {
             flushed,
             compaction_wanted: compaction_wanted.clone(),
         };
-        let service = Arc::new(Service { tablets: tablets.clone(), config, flushes, scans });
+        let service = Arc::new(Service { tablets: tablets.clone(), config, flushes, scans, is_owner });
         let (compactions, requests) = mpsc::channel(FLUSH_REQUESTS_MAX);
         let compactor = Compactor {
             tablets: tablets.clone(),
@@ -173,11 +182,12 @@ impl PageServer {
             interval: service.config.balance_interval,
             read_wait_max: service.config.read_wait_max,
         };
-        let tasks = vec![
-            tokio::spawn(flusher.run(stop.clone())),
-            tokio::spawn(compactor.run(stop.clone())),
-            tokio::spawn(balancer.run(stop.clone())),
-        ];
+        let mut tasks = Vec::new();
+        if is_owner {
+            tasks.push(tokio::spawn(flusher.run(stop.clone())));
+            tasks.push(tokio::spawn(compactor.run(stop.clone())));
+            tasks.push(tokio::spawn(balancer.run(stop.clone())));
+        }
         let receiver = Some(tokio::spawn(receiver.run(receiver_stop.clone())));
         PageServer { service, tablets, wal, compactions, receiver_stop, stop, receiver, tasks }
     }
@@ -238,7 +248,10 @@ impl PageServer {
             // A panic of the task has been reported by its own thread.
             let _ = receiver.await;
         }
-        let flushed = self.service.flush().await;
+        let flushed = match self.service.is_owner {
+            true => self.service.flush().await,
+            false => Ok(self.tablets.durable()),
+        };
         self.stop.cancel();
         for task in std::mem::take(&mut self.tasks) {
             let _ = task.await;

@@ -24,6 +24,8 @@ pub struct Service {
     pub config: Arc<Config>,
     pub flushes: mpsc::Sender<FlushRequest>,
     pub scans: ScanPool,
+    /// False for a standby, which writes nothing.
+    pub is_owner: bool,
 }
 
 impl Service {
@@ -122,6 +124,9 @@ impl PageService for Service {
 
     async fn flush(&self) -> Result<Lsn, PageError> {
         self.tablets.check_owned()?;
+        if !self.is_owner {
+            return Err(PageError::Unavailable("this page server is a standby".into()));
+        }
         let (answer, answered) = oneshot::channel();
         let stopping = || PageError::Unavailable("the page server is stopping".into());
         self.flushes.send(answer).await.map_err(|_| stopping())?;
@@ -139,7 +144,10 @@ impl PageService for Service {
             applied: self.tablets.applied(),
             durable: self.tablets.durable(),
             // One that was fenced owns nothing any more.
-            tablets: if self.tablets.check_owned().is_ok() { set.map.tablets().collect() } else { Vec::new() },
+            tablets: match self.is_owner && self.tablets.check_owned().is_ok() {
+                true => set.map.tablets().collect(),
+                false => Vec::new(),
+            },
             layers: layers.len() as u64,
             layer_bytes: layers.values().sum(),
             memtable_bytes: self.tablets.memtable_bytes().2 as u64,

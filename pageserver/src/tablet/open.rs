@@ -5,7 +5,7 @@ use super::{LayerSet, Snapshot, Tablet, TabletSet, Tablets};
 use crate::StartError;
 use crate::layer::reader::{Layer, LayerSource, ReadError};
 use crate::manifest::{LayerId, LayerMeta, Manifest, ManifestError, ManifestStore};
-use common::cluster_map::FIRST_TABLET;
+use common::cluster_map::{ClusterMap, FIRST_TABLET};
 use common::env::objects::Objects;
 use common::id::TabletId;
 use futures::{StreamExt, TryStreamExt};
@@ -21,6 +21,22 @@ pub fn new_owner() -> u128 {
     u128::from(RandomState::new().hash_one(0)) << 64 | u128::from(RandomState::new().hash_one(1))
 }
 
+/// Layers that are open already, for a standby that looks again.
+pub type OpenLayers = HashMap<LayerId, Arc<Layer>>;
+
+/// Opens the tablets as they are on the store, and changes nothing there: for a standby. What it sees is what an owner
+/// that was just killed would have left, so the log fills in the rest.
+pub async fn open_read_only(source: LayerSource, known: &OpenLayers) -> Result<Tablets, StartError> {
+    let newest = async |tablet: TabletId| ManifestStore::new(source.objects.clone(), tablet).newest().await;
+    let first = newest(FIRST_TABLET).await?.unwrap_or_else(|| Manifest::empty(FIRST_TABLET, 0));
+    let map = first.map.clone().unwrap_or_default();
+    let mut manifests = vec![first];
+    for id in map.tablets().skip(1) {
+        manifests.push(newest(id).await?.ok_or(StartError::MissingTablet(id))?);
+    }
+    arrange(source, map, manifests, known).await
+}
+
 /// Takes all tablets of the store over (former owners are fenced out) and opens their layers.
 pub async fn open(source: LayerSource) -> Result<Tablets, StartError> {
     let owner = new_owner();
@@ -28,14 +44,25 @@ pub async fn open(source: LayerSource) -> Result<Tablets, StartError> {
     let map = first.map.clone().unwrap_or_default();
     let others = map.tablets().skip(1).map(|id| take_over(&source.objects, id, owner, Some(first.generation)));
     let others: Vec<Manifest> = futures::stream::iter(others).buffer_unordered(REQUESTS_MAX).try_collect().await?;
+    let manifests: Vec<Manifest> = std::iter::once(first).chain(others).collect();
+    arrange(source, map, manifests, &OpenLayers::default()).await
+}
+
+/// The tablets that `manifests` describe, the first tablet's first.
+async fn arrange(
+    source: LayerSource,
+    map: ClusterMap,
+    mut manifests: Vec<Manifest>,
+    known: &OpenLayers,
+) -> Result<Tablets, StartError> {
+    let first = &manifests[0];
     let (cut, time_us, counters) = (first.durable, first.durable_time_us, first.counters.clone());
-    let mut manifests: Vec<Manifest> = std::iter::once(first).chain(others).collect();
-    for manifest in &mut manifests {
+    for manifest in manifests.iter_mut() {
         // What a split has left to others.
         let range = map.range_of(manifest.tablet).unwrap_or_else(common::key::KeyRange::all);
         manifest.layers.retain(|layer| layer.overlaps_range(&range));
     }
-    let layers = open_layers(&source, &manifests).await?;
+    let layers = open_layers(&source, &manifests, known).await?;
     let fenced = Arc::new(OnceLock::new());
     let mut tablets = HashMap::new();
     for manifest in manifests {
@@ -80,10 +107,23 @@ pub(super) async fn take_over(
 }
 
 /// Every layer that the manifests name, opened once, also where several name it.
-async fn open_layers(source: &LayerSource, manifests: &[Manifest]) -> Result<HashMap<LayerId, Arc<Layer>>, ReadError> {
+async fn open_layers(
+    source: &LayerSource,
+    manifests: &[Manifest],
+    known: &OpenLayers,
+) -> Result<OpenLayers, ReadError> {
     let metas: HashMap<LayerId, &LayerMeta> =
         manifests.iter().flat_map(|manifest| &manifest.layers).map(|meta| (meta.id(), meta)).collect();
-    let opens: Vec<_> = metas.into_values().map(|meta| Layer::open(source.clone(), meta.clone())).collect();
+    let open = |meta: &LayerMeta| {
+        let (source, meta, known) = (source.clone(), meta.clone(), known.get(&meta.id()).cloned());
+        async move {
+            match known {
+                Some(layer) => Ok(layer),
+                None => Layer::open(source, meta).await.map(Arc::new),
+            }
+        }
+    };
+    let opens: Vec<_> = metas.into_values().map(open).collect();
     let opened = futures::stream::iter(opens).buffer_unordered(REQUESTS_MAX);
-    opened.map_ok(|layer| (layer.meta.id(), Arc::new(layer))).try_collect().await
+    opened.map_ok(|layer| (layer.meta.id(), layer)).try_collect().await
 }
