@@ -5,7 +5,7 @@ use crate::{RpcPeers, WalConfig, WalEnvironment, WalNode};
 use common::env::Random;
 use common::id::{Lsn, NodeId};
 use common::rpc::routing::WalRouter;
-use common::rpc::{ClusterAuthority, Identity, RpcClient, Server, ServerConfig, Services, serve};
+use common::rpc::{ClusterAuthority, Identity, RpcClient, RpcError, Server, ServerConfig, Services, serve};
 use common::service::WalService;
 use common::service::wal::MemberChange;
 use std::collections::BTreeMap;
@@ -69,7 +69,16 @@ impl Hosts {
         let environment = WalEnvironment { transport: Some(Arc::new(RpcPeers::new(client.clone()))), ..environment() };
         let wal = crate::start(self.config(node, address, Vec::new()), environment).await.expect("a member");
         let services = Services { wal: Some(wal.service()), peer: Some(wal.peers()), page: None };
-        let server = serve(ServerConfig { listen: address }, &identity, services).expect("it listens");
+        let server = loop {
+            match serve(ServerConfig { listen: address }, &identity, services.clone()) {
+                Ok(server) => break server,
+                // Of a member that was here before, until its last packet is sent.
+                Err(RpcError::Listen { source, .. }) if source.kind() == std::io::ErrorKind::AddrInUse => {
+                    tokio::task::yield_now().await;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        };
         self.running.insert(node, Host { wal, server, client });
     }
 
@@ -139,9 +148,18 @@ async fn one_member_grows_to_three_which_are_all_replaced_while_clients_go_on() 
     }
     hosts.commit(7).await;
     assert_eq!(hosts.voters().await, [4, 5, 6]);
-    let mut known = hosts.router.addresses();
-    known.sort_unstable();
-    assert_eq!(known, addresses[3..]);
+    // The last change reaches the client when it next asks the leader.
+    let learned = async {
+        loop {
+            let mut known = hosts.router.addresses();
+            known.sort_unstable();
+            if known == addresses[3..] {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), learned).await.expect("the client knows the members");
     for node in [4, 5, 6] {
         let batches = collect(&hosts.running[&node].wal.service(), Lsn(1), Lsn(7)).await;
         assert_eq!(lsns(&batches), (1..=7).collect::<Vec<_>>(), "node {node}");

@@ -154,6 +154,18 @@ impl Roster {
             members.retain(|member| member.named);
         }
     }
+
+    /// Remembers whom another member than the leader knows: the leader may have taken somebody in, handed over to it and
+    /// stopped before it was asked. They are asked, and believed when they answer.
+    fn hear_of(&self, known: &[MemberStatus]) {
+        let mut members = self.members.write();
+        for known in known {
+            let Ok(address) = known.address.parse() else { continue };
+            if members.len() < ADDRESSES_MAX && members.iter().all(|member| member.address != address) {
+                members.push(self.member(address, Some(known.node)));
+            }
+        }
+    }
 }
 
 struct Tracker {
@@ -215,6 +227,7 @@ impl Tracker {
         let (view, node) = (*self.sender.borrow(), status.node);
         self.roster.identify(address, node);
         if status.leader != Some(node) || status.term < view.term {
+            self.roster.hear_of(&status.members);
             return false;
         }
         self.roster.learn(&status.members);
