@@ -106,7 +106,7 @@ impl Hosts {
     async fn commit(&self, number: u64) {
         let reply = self.router.commit(put(u128::from(number), "key", "row", Lsn::MAX)).await;
         assert_eq!(reply.map(|reply| reply.lsn), Ok(Lsn(number)));
-        assert!(self.router.read_lsn().await.expect("a leader") >= Lsn(number));
+        assert!(self.router.read_lsn().await.expect("a leader").lsn >= Lsn(number));
     }
 
     /// Who votes, as the leader says.
