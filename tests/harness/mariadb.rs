@@ -27,10 +27,11 @@ impl MariaDb {
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         };
         let server = tools::program("mariadbd", &["mariadb-server"]);
+        // --force: also where the host has no name that can be looked up.
         let mut install = Command::new(tools::program("mariadb-install-db", &["mariadb-server"]));
         options(&mut install);
         let user = if rustix::process::geteuid().is_root() { vec!["--user=root"] } else { Vec::new() };
-        let installed = install.args(&user).arg("--auth-root-authentication-method=normal").status();
+        let installed = install.args(&user).args(["--auth-root-authentication-method=normal", "--force"]).status();
         assert!(installed.expect("mariadb-install-db").success());
         let mut command = Command::new(server);
         options(&mut command);
