@@ -79,7 +79,7 @@ pub async fn travel(sim: &Sim, from: &Process, to: &Process) -> bool {
     }
     tokio::time::sleep(sim.network.delay(sim)).await;
     // What was on its way when its sender died may still arrive.
-    !to.is_dead() && !(from.is_dead() && sim.strikes(500))
+    !(to.is_dead() || from.is_dead() && sim.strikes(500))
 }
 
 /// Has `work` done in another process, and brings its answer.
