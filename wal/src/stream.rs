@@ -307,14 +307,14 @@ mod tests {
             heartbeat_interval: Duration::from_secs(3600),
             stopping: watch::channel(false).1,
         };
-        applied.advance(AppliedMark { index: Some(0), term: 1, lsn: Lsn(1), trim: Lsn::ZERO });
+        applied.advance(AppliedMark { index: Some(0), term: 1, lsn: Lsn(1), ..AppliedMark::default() });
         let from_start = || subscribe(source.clone(), SubscribeRequest { from: Lsn(1), tablets: Vec::new() });
         let mut stream = from_start().ok().expect("the log has it");
         let first = stream.next().await.expect("an item").expect("a batch");
         assert!(matches!(first, StreamItem::Batch(batch) if batch.last_lsn == Lsn(1)));
         // Another leader's history comes, and the log here still has what this member had written itself.
         applied.set_floor(7, Lsn(5));
-        applied.advance(AppliedMark { index: Some(7), term: 2, lsn: Lsn(5), trim: Lsn::ZERO });
+        applied.advance(AppliedMark { index: Some(7), term: 2, lsn: Lsn(5), ..AppliedMark::default() });
         assert_eq!(stream.next().await, Some(Err(WalError::Trimmed { first: Lsn(6) })));
         assert_eq!(from_start().err(), Some(WalError::Trimmed { first: Lsn(6) }));
     }
