@@ -309,7 +309,7 @@ mod tests {
         };
         applied.advance(AppliedMark { index: Some(0), term: 1, lsn: Lsn(1), ..AppliedMark::default() });
         let from_start = || subscribe(source.clone(), SubscribeRequest { from: Lsn(1), tablets: Vec::new() });
-        let mut stream = from_start().ok().expect("the log has it");
+        let Ok(mut stream) = from_start() else { panic!("the log has it") };
         let first = stream.next().await.expect("an item").expect("a batch");
         assert!(matches!(first, StreamItem::Batch(batch) if batch.last_lsn == Lsn(1)));
         // Another leader's history comes, and the log here still has what this member had written itself.
