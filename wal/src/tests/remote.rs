@@ -7,7 +7,7 @@ use common::id::{Lsn, NodeId};
 use common::rpc::routing::WalRouter;
 use common::rpc::{ClusterAuthority, Identity, RpcClient, RpcError, Server, ServerConfig, Services, serve};
 use common::service::WalService;
-use common::service::wal::MemberChange;
+use common::service::wal::{CommitError, MemberChange};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -104,8 +104,18 @@ impl Hosts {
     }
 
     async fn commit(&self, number: u64) {
-        let reply = self.router.commit(put(u128::from(number), "key", "row", Lsn::MAX)).await;
-        assert_eq!(reply.map(|reply| reply.lsn), Ok(Lsn(number)));
+        let request = put(u128::from(number), "key", "row", Lsn::MAX);
+        // On a busy machine a change of the leader may outlast the router's patience. Sent again, it still counts once.
+        let answered = async {
+            loop {
+                match self.router.commit(request.clone()).await {
+                    Err(CommitError::Unknown(_)) => {}
+                    reply => return reply.map(|reply| reply.lsn),
+                }
+            }
+        };
+        let answer = tokio::time::timeout(Duration::from_secs(120), answered).await;
+        assert_eq!(answer.expect("a leader in time"), Ok(Lsn(number)));
         assert!(self.router.read_lsn().await.expect("a leader").lsn >= Lsn(number));
     }
 
