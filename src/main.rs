@@ -1,8 +1,10 @@
 //! The command line, nothing else.
 
+mod cluster;
 mod demo;
 mod failure;
 mod http;
+mod node;
 mod start;
 
 use clap::{Parser, Subcommand};
@@ -32,6 +34,18 @@ enum Command {
     /// Run a whole database in this process: log, page server, MySQL front end
     #[command(after_help = START_AFTER_HELP)]
     Start(StartArguments),
+    /// One node of a cluster: what a service manager runs
+    Node {
+        #[command(subcommand)]
+        command: NodeCommand,
+    },
+    /// A cluster of real processes on this machine, for trying and testing
+    Cluster {
+        #[command(subcommand)]
+        command: ClusterCommand,
+    },
+    /// Say whether a server, or every node of a cluster on this machine, is ready
+    Status(StatusArguments),
     /// Load an example into a running server
     Demo {
         #[command(subcommand)]
@@ -56,6 +70,191 @@ Exit codes:
   2  command line or settings are wrong
   3  something here is in the way: port or directory in use, directory not writable, store not usable
   4  a file on disk or an object in the store is damaged";
+
+#[derive(Subcommand)]
+enum NodeCommand {
+    /// Run one role in this process until it is told to stop
+    #[command(after_help = NODE_AFTER_HELP)]
+    Start(NodeArguments),
+    /// Make the log of a new cluster in the directory of its first wal node, once, before that node starts
+    Init(InitArguments),
+}
+
+#[derive(Subcommand)]
+enum ClusterCommand {
+    /// Start the cluster of a directory, or make one there; returns when every node is ready
+    #[command(after_help = CLUSTER_AFTER_HELP)]
+    Up(UpArguments),
+    /// Stop every node of the cluster that runs
+    Down(DirectoryArguments),
+    /// What runs, who leads the log, who owns the tablets
+    Status(ClusterStatusArguments),
+}
+
+const NODE_AFTER_HELP: &str = "\
+When it serves, one line goes to stdout:
+  ready role=wal name=wal-1 listen=10.0.0.1:7000 http=10.0.0.1:7001 version=...
+A wal node serves when the log has taken it in. One that starts with an empty directory joins as a new member, in place
+of the one that listened at its address before. Stopped by SIGTERM, the leader of the log hands over first.
+
+A new cluster: give every node a certificate (as `drumlin cluster up` does), run `drumlin node init` for the first wal
+node, then start all nodes in any order.
+
+Environment and exit codes: see `drumlin start --help`";
+
+const CLUSTER_AFTER_HELP: &str = "\
+DIR/cluster.json lists the nodes: name, role, pid, listen, http, log, and start, the command that restarts exactly that
+node. Every node may be ended in any way and restarted by its command, or all that do not run by `cluster up` again.
+MySQL clients connect to the listen address of any compute.
+
+Environment: see `drumlin start --help`; it is passed on to the nodes";
+
+#[derive(clap::Args)]
+struct NodeArguments {
+    /// What this node does
+    #[arg(long)]
+    role: node::Role,
+    /// Its name, for people
+    #[arg(long)]
+    name: String,
+    /// Addresses of wal nodes, separated by commas; some are enough, they know the others
+    #[arg(long, value_name = "ADDRESSES", value_delimiter = ',', required = true)]
+    join: Vec<SocketAddr>,
+    /// Where its log, cache or keys are kept; created if missing
+    #[arg(long, value_name = "DIR")]
+    data_dir: PathBuf,
+    /// Directory with this node's certificate and key, and the authority's certificate
+    #[arg(long, value_name = "DIR")]
+    certificates: PathBuf,
+    /// Address of this node: of the MySQL port for a compute, else where the other nodes reach it
+    #[arg(long, value_name = "ADDRESS")]
+    listen: SocketAddr,
+    /// Address of /healthz, /readyz and /metrics
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    http: SocketAddr,
+    /// Where the data lives; the same for all page servers
+    #[arg(long, value_name = "URL", default_value = "")]
+    store: String,
+    /// Address of a wal node that is gone, whose place this one takes
+    #[arg(long, value_name = "ADDRESS")]
+    replaces: Option<SocketAddr>,
+    /// Accept an empty root password from other hosts too
+    #[arg(long)]
+    insecure: bool,
+}
+
+#[derive(clap::Args)]
+struct InitArguments {
+    /// Directory of the first wal node, which holds no log yet
+    #[arg(long, value_name = "DIR")]
+    data_dir: PathBuf,
+    /// Where the other nodes will reach it
+    #[arg(long, value_name = "ADDRESS")]
+    listen: SocketAddr,
+    /// Where the data lives; the log goes on behind what is there
+    #[arg(long, value_name = "URL")]
+    store: String,
+}
+
+#[derive(clap::Args)]
+struct UpArguments {
+    /// Directory of the cluster; created if missing
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+    /// Wal nodes of a new cluster
+    #[arg(long, value_name = "COUNT", default_value_t = 3)]
+    wal: u16,
+    /// Page servers of a new cluster
+    #[arg(long, value_name = "COUNT", default_value_t = 2)]
+    pageservers: u16,
+    /// Computes of a new cluster
+    #[arg(long, value_name = "COUNT", default_value_t = 2)]
+    compute: u16,
+    /// Where the data of a new cluster lives: file://DIR or s3://BUCKET[/PREFIX] [default: file://DIR/objects]
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+    /// First port of a new cluster; two for each node follow (0: any free ones)
+    #[arg(long, value_name = "PORT", default_value_t = 33100)]
+    base_port: u16,
+}
+
+#[derive(clap::Args)]
+struct DirectoryArguments {
+    /// Directory of the cluster
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+}
+
+#[derive(clap::Args)]
+struct ClusterStatusArguments {
+    /// Directory of the cluster
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+    /// For programs
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::Args)]
+struct StatusArguments {
+    /// HTTP address of the server
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    http: SocketAddr,
+    /// Directory of a cluster on this machine, instead
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// For programs
+    #[arg(long)]
+    json: bool,
+}
+
+impl From<NodeArguments> for node::Settings {
+    fn from(arguments: NodeArguments) -> node::Settings {
+        node::Settings {
+            role: arguments.role,
+            name: arguments.name,
+            data_dir: arguments.data_dir,
+            certificates: arguments.certificates,
+            join: arguments.join,
+            replaces: arguments.replaces,
+            listen: arguments.listen,
+            http: arguments.http,
+            store: arguments.store,
+            insecure: arguments.insecure,
+            root_password: root_password(),
+        }
+    }
+}
+
+fn root_password() -> String {
+    std::env::var("DRUMLIN_ROOT_PASSWORD").unwrap_or_default()
+}
+
+async fn run_node(command: NodeCommand) -> Result<(), failure::Failure> {
+    match command {
+        NodeCommand::Start(arguments) => node::run(arguments.into()).await,
+        NodeCommand::Init(arguments) => node::init(&arguments.data_dir, arguments.listen, &arguments.store).await,
+    }
+}
+
+async fn run_cluster(command: ClusterCommand) -> Result<(), failure::Failure> {
+    match command {
+        ClusterCommand::Up(arguments) => {
+            let size =
+                cluster::Size { wal: arguments.wal, pageservers: arguments.pageservers, compute: arguments.compute };
+            cluster::up(&arguments.dir, size, arguments.store, arguments.base_port).await
+        }
+        ClusterCommand::Down(arguments) => cluster::down(&arguments.dir).await,
+        ClusterCommand::Status(arguments) => cluster::status_of_cluster(&arguments.dir, arguments.json).await,
+    }
+}
+
+async fn run_status(arguments: StatusArguments) -> Result<(), failure::Failure> {
+    match arguments.dir {
+        Some(dir) => cluster::status_of_cluster(&dir, arguments.json).await,
+        None => cluster::status_of_server(arguments.http, arguments.json).await,
+    }
+}
 
 #[derive(clap::Args)]
 struct StartArguments {
@@ -96,6 +295,9 @@ fn main() -> ExitCode {
     };
     let outcome = match command_line.command {
         Command::Start(arguments) => runtime.block_on(start::run(arguments.into())),
+        Command::Node { command } => runtime.block_on(run_node(command)),
+        Command::Cluster { command } => runtime.block_on(run_cluster(command)),
+        Command::Status(arguments) => runtime.block_on(run_status(arguments)),
         Command::Demo { example } => runtime.block_on(demo::run(example)),
     };
     // Background threads that still hold a file or a connection have nothing left to lose.
@@ -116,7 +318,7 @@ impl From<StartArguments> for start::Settings {
             cache_memory_bytes: arguments.cache_memory,
             cache_disk_bytes: arguments.cache_disk,
             insecure: arguments.insecure,
-            root_password: std::env::var("DRUMLIN_ROOT_PASSWORD").unwrap_or_default(),
+            root_password: root_password(),
         }
     }
 }

@@ -73,13 +73,7 @@ pub async fn run(settings: Settings) -> Result<(), Failure> {
 
 /// What the command line parser cannot see.
 fn check(settings: &Settings) -> Result<(), Failure> {
-    if !settings.listen.ip().is_loopback() && settings.root_password.is_empty() && !settings.insecure {
-        return Err(Failure::settings(format!(
-            "--listen {} is reachable from other hosts and root has no password; set DRUMLIN_ROOT_PASSWORD, or listen on \
-             127.0.0.1, or accept the risk with --insecure",
-            settings.listen
-        )));
-    }
+    check_password(settings.listen, &settings.root_password, settings.insecure)?;
     if settings.cache_memory_bytes < CACHE_MEMORY_BYTES_MIN {
         return Err(Failure::settings("--cache-memory must be at least 16M"));
     }
@@ -89,7 +83,18 @@ fn check(settings: &Settings) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, Failure> {
+/// An empty password is for this host alone.
+pub fn check_password(listen: SocketAddr, root_password: &str, insecure: bool) -> Result<(), Failure> {
+    if !listen.ip().is_loopback() && root_password.is_empty() && !insecure {
+        return Err(Failure::settings(format!(
+            "--listen {listen} is reachable from other hosts and root has no password; set DRUMLIN_ROOT_PASSWORD, or \
+             listen on 127.0.0.1, or accept the risk with --insecure"
+        )));
+    }
+    Ok(())
+}
+
+pub async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|error| match error.kind() {
         std::io::ErrorKind::AddrInUse => Failure::in_the_way(format!(
             "{flag} {address}: the port is in use by another process; stop that process, or choose another port with \
@@ -101,19 +106,19 @@ async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, Failure> {
 }
 
 /// SIGTERM and ctrl-c.
-struct Signals {
+pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    fn new() -> Result<Signals, Failure> {
+    pub fn new() -> Result<Signals, Failure> {
         let listen =
             |kind| signal(kind).map_err(|error| Failure::running(format!("cannot listen for signals: {error}")));
         Ok(Signals { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
     }
 
-    async fn next(&mut self) {
+    pub async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
@@ -146,7 +151,7 @@ impl Roles {
             false => pageserver::recover(store.objects.clone()).await,
         };
         let stored = stored.map_err(page_server_failure)?;
-        let wal = start_wal(data_dir.path(), &stored).await?;
+        let wal = start_wal(WalConfig::single(data_dir.path().join("wal")), &stored).await?;
         check_log_fits(&wal, &store, &stored).await?;
         let page_server = start_page_server(settings, data_dir.path(), &wal, &store).await?;
         wal.set_page_service(page_server.service());
@@ -173,12 +178,12 @@ impl Roles {
     }
 }
 
-fn has_log(data_dir: &Path) -> bool {
+pub fn has_log(data_dir: &Path) -> bool {
     std::fs::read_dir(data_dir.join("wal")).is_ok_and(|mut files| files.next().is_some())
 }
 
-async fn start_wal(data_dir: &Path, stored: &StoredState) -> Result<WalNode, Failure> {
-    let mut config = WalConfig::single(data_dir.join("wal"));
+/// A log with one member, in this process.
+pub async fn start_wal(mut config: WalConfig, stored: &StoredState) -> Result<WalNode, Failure> {
     // A log that is made anew goes on behind what the store holds.
     config.base_lsn = stored.durable;
     config.base_counters = stored.counters.iter().map(|bump| (bump.counter, bump.next)).collect();
@@ -189,11 +194,15 @@ async fn start_wal(data_dir: &Path, stored: &StoredState) -> Result<WalNode, Fai
         transport: None,
         registry: Some(common::telemetry::registry().clone()),
     };
-    wal::start(config, environment).await.map_err(|error| match &error {
+    wal::start(config, environment).await.map_err(wal_failure)
+}
+
+pub fn wal_failure(error: wal::StartError) -> Failure {
+    match &error {
         wal::StartError::Log(wal::segment::RecoveryError::Damaged { .. })
         | wal::StartError::Log(wal::segment::RecoveryError::Missing { .. }) => Failure::damaged(error.to_string()),
         _ => Failure::running(format!("start the log: {error}")),
-    })
+    }
 }
 
 /// A log and a store that do not belong together would lose transactions: better no start than a wrong one.
@@ -240,7 +249,7 @@ async fn start_page_server(
     Ok(page_server)
 }
 
-fn page_server_failure(error: pageserver::StartError) -> Failure {
+pub fn page_server_failure(error: pageserver::StartError) -> Failure {
     match error.is_damage() {
         true => Failure::damaged(error.to_string()),
         false => Failure::in_the_way(format!("start the page server: {error}")),

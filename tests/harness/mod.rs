@@ -4,6 +4,7 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod cluster;
 pub mod history;
 pub mod mariadb;
 pub mod moto;

@@ -1,0 +1,229 @@
+//! The role of a node: how it starts, when it is ready, how it stops.
+
+use super::{Role, Settings, Surroundings, open_store};
+use crate::failure::Failure;
+use common::env::{Clock, Random, SystemClock};
+use common::id::NodeId;
+use common::rpc::routing::PageRouter;
+use common::rpc::{Deadlines, PageClient, RpcClient, Server, ServerConfig, Services, serve};
+use common::service::page::GetRequest;
+use common::service::wal::MemberChange;
+use common::service::{PageService, WalService};
+use compute::{Compute, ComputeConfig};
+use futures::FutureExt;
+use pageserver::{Member, Probe, Pulse};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{info, warn};
+use wal::{RpcPeers, WalConfig, WalEnvironment, WalNode};
+
+/// How long a node looks for the others before its start has failed: an operator starts them in any order.
+const START_PATIENCE: Duration = Duration::from_secs(300);
+const RETRY_WAIT: Duration = Duration::from_millis(200);
+const ANNOUNCE_INTERVAL: Duration = Duration::from_secs(1);
+const PROBE_DEADLINE: Duration = Duration::from_millis(500);
+/// Calls that still run when a node stops have so long to end.
+const GRACE: Duration = Duration::from_secs(2);
+const IDENTITY_FILE: &str = "node-id";
+
+/// A role that runs, with what must not end before it.
+pub struct Running {
+    role: RunningRole,
+    client: RpcClient,
+    _data_dir: common::env::DataDir,
+}
+
+enum RunningRole {
+    Wal { node: WalNode, server: Server },
+    Pageserver { member: Member, server: Server, _announcing: AbortOnDropHandle<()> },
+    Compute { compute: Compute },
+}
+
+impl Running {
+    /// Returns when the node serves.
+    pub async fn start(around: Surroundings) -> Result<Running, Failure> {
+        let role = match around.settings.role {
+            Role::Wal => start_wal(&around).await?,
+            Role::Pageserver => start_page_server(&around).await?,
+            Role::Compute => start_compute(&around).await?,
+        };
+        Ok(Running { role, client: around.client, _data_dir: around.data_dir })
+    }
+
+    pub fn local_addr(&self) -> SocketAddr {
+        match &self.role {
+            RunningRole::Wal { server, .. } | RunningRole::Pageserver { server, .. } => server.local_addr(),
+            RunningRole::Compute { compute } => compute.local_addr(),
+        }
+    }
+
+    pub async fn shutdown(self) {
+        match self.role {
+            RunningRole::Wal { node, server } => {
+                // First the log, which hands over the lead and needs the network for it.
+                node.shutdown().await;
+                server.shutdown(GRACE).await;
+            }
+            RunningRole::Pageserver { member, server, .. } => {
+                server.shutdown(GRACE).await;
+                if let Err(error) = member.shutdown().await {
+                    warn!(%error, "the last flush failed; the log has what it did not write");
+                }
+            }
+            RunningRole::Compute { compute } => compute.shutdown().await,
+        }
+        self.client.close().await;
+    }
+}
+
+fn serve_at(around: &Surroundings, services: Services) -> Result<Server, Failure> {
+    serve(ServerConfig { listen: around.settings.listen }, &around.identity, services)
+        .map_err(|error| Failure::in_the_way(format!("--listen: {error}")))
+}
+
+/// Tries until it works, or the patience ends: then says what was last in the way.
+async fn until<T, E: std::fmt::Display>(
+    what: &str,
+    mut attempt: impl AsyncFnMut() -> Result<T, E>,
+) -> Result<T, Failure> {
+    let begun = tokio::time::Instant::now();
+    let mut told = None;
+    loop {
+        let error = match attempt().await {
+            Ok(done) => return Ok(done),
+            Err(error) => error.to_string(),
+        };
+        if begun.elapsed() > START_PATIENCE {
+            return Err(Failure::running(format!("{what}: {error}; are the addresses of --join right?")));
+        }
+        if told.as_ref() != Some(&error) {
+            info!(error, "{what}: trying again");
+            told = Some(error);
+        }
+        tokio::time::sleep(RETRY_WAIT).await;
+    }
+}
+
+/// A new identity, written down before it is used.
+pub fn draw_identity(data_dir: &Path) -> Result<NodeId, Failure> {
+    let (path, node) = (data_dir.join(IDENTITY_FILE), NodeId(Random::system().u64()));
+    let staged = path.with_extension("new");
+    let write = || -> std::io::Result<()> {
+        std::fs::write(&staged, format!("{node}\n"))?;
+        std::fs::File::open(&staged)?.sync_all()?;
+        std::fs::rename(&staged, &path)?;
+        std::fs::File::open(data_dir)?.sync_all()
+    };
+    write().map_err(|error| Failure::in_the_way(format!("{}: {error}", path.display())))?;
+    Ok(node)
+}
+
+/// Who this node is, by what is in its directory: with a log, who wrote it; without one, somebody new.
+fn wal_identity(data_dir: &Path) -> Result<NodeId, Failure> {
+    if !crate::start::has_log(data_dir) {
+        return draw_identity(data_dir);
+    }
+    let path = data_dir.join(IDENTITY_FILE);
+    let text = std::fs::read_to_string(&path).unwrap_or_default();
+    text.trim().parse().map(NodeId).map_err(|_| {
+        Failure::damaged(format!(
+            "{} does not say who wrote the log beside it; restore it, or move the log away and the node joins as a new one",
+            path.display()
+        ))
+    })
+}
+
+async fn start_wal(around: &Surroundings) -> Result<RunningRole, Failure> {
+    let Settings { listen, replaces, .. } = &around.settings;
+    let node = wal_identity(around.data_dir.path())?;
+    let mut config = WalConfig::member(around.data_dir.path().join("wal"), node, Vec::new());
+    config.address = listen.to_string();
+    let environment = WalEnvironment {
+        clock: Arc::new(|| SystemClock.wall_us()),
+        transport: Some(Arc::new(RpcPeers::new(around.client.clone()))),
+        registry: Some(common::telemetry::registry().clone()),
+    };
+    let running = wal::start(config, environment).await.map_err(crate::start::wal_failure)?;
+    let pages = PageRouter::following(&around.client, around.wal.clone());
+    running.set_page_service(Arc::new(pages));
+    let services = Services { wal: Some(running.service()), peer: Some(running.peers()), page: None };
+    let server = serve_at(around, services)?;
+    let change = MemberChange::Join {
+        node,
+        address: listen.to_string(),
+        replaces: replaces.map(|replaces| replaces.to_string()),
+    };
+    until("join the log", async || around.wal.change_members(change.clone()).await).await?;
+    Ok(RunningRole::Wal { node: running, server })
+}
+
+fn probe(client: &RpcClient) -> Probe {
+    let client = client.clone();
+    Arc::new(move |address| {
+        let deadlines = Deadlines { call: PROBE_DEADLINE, ..Deadlines::default() };
+        let owner = PageClient::new(client.peer(address), deadlines);
+        async move {
+            match owner.status().await {
+                Ok(status) if status.tablets.is_empty() => Pulse::Lives,
+                Ok(_) => Pulse::Owns,
+                Err(_) => Pulse::Silent,
+            }
+        }
+        .boxed()
+    })
+}
+
+async fn start_page_server(around: &Surroundings) -> Result<RunningRole, Failure> {
+    let store = open_store(&around.settings.store, around.data_dir.path()).await?;
+    let address = around.settings.listen;
+    let mut config = pageserver::Config::default();
+    config.cache.disk =
+        Some(pageserver::DiskCacheConfig { directory: around.data_dir.path().join("cache"), bytes: 1 << 30 });
+    let member = pageserver::start_member(config, address, around.wal.clone(), store.objects, probe(&around.client))
+        .await
+        .map_err(crate::start::page_server_failure)?;
+    common::telemetry::add_registry(member.metrics());
+    let server = serve_at(around, Services { page: Some(member.service()), ..Services::default() })?;
+    let wal = around.wal.clone();
+    let announcing = AbortOnDropHandle::new(tokio::spawn(async move {
+        loop {
+            let _ = wal.announce(address).await;
+            tokio::time::sleep(ANNOUNCE_INTERVAL).await;
+        }
+    }));
+    until("follow the log", async || -> anyhow::Result<()> {
+        let lsn = around.wal.read_lsn().await?;
+        member.service().get(GetRequest { lsn, keys: Vec::new() }).await?;
+        Ok(())
+    })
+    .await?;
+    Ok(RunningRole::Pageserver { member, server, _announcing: announcing })
+}
+
+async fn start_compute(around: &Surroundings) -> Result<RunningRole, Failure> {
+    let settings = &around.settings;
+    let config = ComputeConfig {
+        listen: settings.listen,
+        data_dir: around.data_dir.path().to_owned(),
+        root_password: settings.root_password.clone(),
+        insecure: settings.insecure,
+    };
+    let pages: Arc<dyn PageService> = Arc::new(PageRouter::following(&around.client, around.wal.clone()));
+    let wal: Arc<dyn WalService> = around.wal.clone();
+    let compute = until("start the MySQL front end", async || {
+        match compute::start(config.clone(), wal.clone(), pages.clone()).await {
+            // Nothing to wait for.
+            Err(error @ compute::StartError::Listen { .. }) => {
+                Ok(Err(Failure::in_the_way(format!("--listen: {error}"))))
+            }
+            Err(error @ compute::StartError::Tls(_)) => Ok(Err(Failure::running(error.to_string()))),
+            Err(error) => Err(error),
+            Ok(compute) => Ok(Ok(compute)),
+        }
+    })
+    .await??;
+    Ok(RunningRole::Compute { compute })
+}
