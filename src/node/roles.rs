@@ -195,7 +195,7 @@ async fn start_page_server(around: &Surroundings) -> Result<RunningRole, Failure
         }
     }));
     until("follow the log", async || -> anyhow::Result<()> {
-        let lsn = around.wal.read_lsn().await?;
+        let lsn = around.wal.read_lsn().await?.lsn;
         member.service().get(GetRequest { lsn, keys: Vec::new() }).await?;
         Ok(())
     })
