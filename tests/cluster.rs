@@ -18,6 +18,9 @@ const ACCOUNTS: u64 = 50;
 const BALANCE: i64 = 1000;
 const KILL_INTERVAL: Duration = Duration::from_secs(5);
 
+/// One cluster at a time: it has enough processes.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text}: a number")))
 }
@@ -148,12 +151,13 @@ async fn check_fresh(cluster: &Cluster, pairs: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost_while_nodes_of_every_role_die() {
+    let _alone = ALONE.lock().await;
     let cluster = Arc::new(Cluster::up(3, 2, 2));
-    let bank = Bank::open(&cluster, setting("DRUMLIN_CLUSTER_WRITERS", 8)).await;
+    let bank = Bank::open(&cluster, setting("DRUMLIN_CLUSTER_WRITERS", 4)).await;
     bank.wait_acknowledged(Instant::now()).await;
 
     // The leader of the log, again and again.
-    let kills = (setting("DRUMLIN_CLUSTER_SECONDS", 10) / KILL_INTERVAL.as_secs()).max(1);
+    let kills = (setting("DRUMLIN_CLUSTER_SECONDS", 5) / KILL_INTERVAL.as_secs()).max(1);
     let mut times = Vec::new();
     for _ in 0..kills {
         let leader = cluster.with_part("leader");
@@ -200,7 +204,7 @@ async fn nothing_acknowledged_is_lost_while_nodes_of_every_role_die() {
     cluster.restart("compute-2");
     tokio::task::block_in_place(|| cluster.wait_ready("compute-2"));
 
-    check_fresh(&cluster, setting("DRUMLIN_FRESH_PAIRS", 100)).await;
+    check_fresh(&cluster, setting("DRUMLIN_FRESH_PAIRS", 50)).await;
     bank.close().await;
     drop(reader);
     Arc::into_inner(cluster).expect("the writers have ended").down();
@@ -208,6 +212,7 @@ async fn nothing_acknowledged_is_lost_while_nodes_of_every_role_die() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wal_nodes_lose_their_disks_one_after_the_other_and_come_back_as_new_members() {
+    let _alone = ALONE.lock().await;
     let cluster = Arc::new(Cluster::up(3, 1, 1));
     let bank = Bank::open(&cluster, 2).await;
     for node in cluster.of_role("wal") {
