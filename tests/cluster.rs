@@ -25,12 +25,18 @@ fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text}: a number")))
 }
 
+/// A transfer whose commit was answered.
+struct Acknowledged {
+    id: u64,
+    begun: Instant,
+    at: Instant,
+}
+
 /// Writers that move money between accounts, through all computes, until they are told to stop.
 struct Bank {
     cluster: Arc<Cluster>,
     stop: Arc<AtomicBool>,
-    /// Transfers that were acknowledged, with the time of it.
-    acknowledged: Arc<Mutex<Vec<(u64, Instant)>>>,
+    acknowledged: Arc<Mutex<Vec<Acknowledged>>>,
     writers: Vec<tokio::task::JoinHandle<()>>,
 }
 
@@ -65,9 +71,10 @@ impl Bank {
                         continue;
                     };
                     let id = next.fetch_add(1, Ordering::Relaxed);
+                    let begun = Instant::now();
                     match transfer(open, id).await {
-                        Ok(()) => acknowledged.lock().unwrap().push((id, Instant::now())),
-                        // The server has said that nothing happened.
+                        Ok(()) => acknowledged.lock().unwrap().push(Acknowledged { id, begun, at: Instant::now() }),
+                        // Refused, or not known: only what was acknowledged has to be there.
                         Err(Error::Server(_)) => drop(open.query_drop("ROLLBACK").await),
                         Err(_) => connection = None,
                     }
@@ -77,11 +84,15 @@ impl Bank {
         Bank { writers: (0..writers).map(spawn).collect(), ..bank }
     }
 
+    /// When the first transfer was acknowledged that began after `since`: the answer of an earlier one may have been on
+    /// its way.
     fn acknowledged_after(&self, since: Instant) -> Option<Instant> {
-        self.acknowledged.lock().unwrap().iter().rev().map(|(_, at)| *at).take_while(|at| *at > since).last()
+        let acknowledged = self.acknowledged.lock().unwrap();
+        let later = acknowledged.iter().rev().take_while(|transfer| transfer.at > since);
+        later.filter(|transfer| transfer.begun > since).map(|transfer| transfer.at).min()
     }
 
-    /// How long after `since` the next transfer was acknowledged, its beginning not before.
+    /// How long after `since` that was.
     async fn wait_acknowledged(&self, since: Instant) -> Duration {
         let begun = Instant::now();
         loop {
@@ -99,7 +110,7 @@ impl Bank {
         for writer in self.writers {
             writer.await.unwrap();
         }
-        let acknowledged: Vec<u64> = self.acknowledged.lock().unwrap().iter().map(|(id, _)| *id).collect();
+        let acknowledged: Vec<u64> = self.acknowledged.lock().unwrap().iter().map(|transfer| transfer.id).collect();
         for compute in self.cluster.of_role("compute") {
             let mut connection = self.cluster.connect(&compute.name).await.expect("connect");
             let total: Option<i64> = connection.query_first("SELECT SUM(balance) FROM bank.accounts").await.unwrap();
