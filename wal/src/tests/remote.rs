@@ -119,6 +119,16 @@ impl Hosts {
         assert!(self.router.read_lsn().await.expect("a leader").lsn >= Lsn(number));
     }
 
+    /// Waits until the client has heard from the leader what `enough` asks for.
+    async fn client_knows(&self, enough: impl Fn(&mut Vec<SocketAddr>) -> bool) {
+        let heard = async {
+            while !enough(&mut self.router.addresses()) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), heard).await.expect("the client hears of the members");
+    }
+
     /// Who votes, as the leader says.
     async fn voters(&self) -> Vec<u64> {
         let members = self.router.status().await.expect("a leader").members;
@@ -151,6 +161,9 @@ async fn one_member_grows_to_three_which_are_all_replaced_while_clients_go_on() 
     // One after the other goes, and another comes at another address; the client was told of the first one only.
     for old in [1, 2, 3] {
         let new = old + 3;
+        // It asks the leader now and then; of a leader that dies before that it cannot hear who else there is.
+        let members: Vec<SocketAddr> = hosts.running.keys().map(|node| addresses[*node as usize - 1]).collect();
+        hosts.client_knows(|known| members.iter().all(|member| known.contains(member))).await;
         hosts.end(old, old == 2).await;
         hosts.commit(new).await;
         hosts.start(new, addresses[new as usize - 1]).await;
@@ -158,18 +171,12 @@ async fn one_member_grows_to_three_which_are_all_replaced_while_clients_go_on() 
     }
     hosts.commit(7).await;
     assert_eq!(hosts.voters().await, [4, 5, 6]);
-    // The last change reaches the client when it next asks the leader.
-    let learned = async {
-        loop {
-            let mut known = hosts.router.addresses();
+    hosts
+        .client_knows(|known| {
             known.sort_unstable();
-            if known == addresses[3..] {
-                break;
-            }
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), learned).await.expect("the client knows the members");
+            known == &addresses[3..]
+        })
+        .await;
     for node in [4, 5, 6] {
         let batches = collect(&hosts.running[&node].wal.service(), Lsn(1), Lsn(7)).await;
         assert_eq!(lsns(&batches), (1..=7).collect::<Vec<_>>(), "node {node}");
