@@ -6,7 +6,7 @@ use super::{Answer, CommitAnswer, Driver, LockAnswer, stopped};
 use crate::WallClock;
 use crate::lock_table::{LockEvent, LockOutcome, LockTable, RequestId};
 use crate::metrics::WalMetrics;
-use crate::raft::{Applied, Command, CommandKind, ProposeError, RaftNode};
+use crate::raft::{Applied, Command, CommandKind, Proposal, ProposeError, RaftNode};
 use crate::segment::SegmentLog;
 use crate::sequencer::{ConflictWindow, Counters, Decision, Outcomes, Sequencer, SequencerLimits};
 use crate::stream::read_backwards;
@@ -411,9 +411,18 @@ impl Leading {
             }
             CommandKind::Base { .. } | CommandKind::Trim { .. } => None,
         };
-        let proposal = raft.propose(command, self.term).await;
+        let (proposal, accepted) = match batch {
+            None => (raft.propose(command, self.term).await, true),
+            Some(_) => match raft.propose_batch(command, self.term).await {
+                Ok(proposal) => (proposal, true),
+                Err(error) => {
+                    let refused: Proposal = Box::pin(std::future::ready(Err(error)));
+                    (refused, false)
+                }
+            },
+        };
         self.proposals.push_back(Box::pin(async move { Proposed { batch, result: proposal.await } }));
-        true
+        accepted
     }
 
     /// A proposal is over: answers those who waited for it. False: this node cannot lead any more.

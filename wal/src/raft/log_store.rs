@@ -12,6 +12,8 @@ use openraft::{EntryPayload, OptionalSend, RaftLogReader};
 use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
+use std::sync::Arc;
+use tokio::sync::watch;
 
 const BLANK: u8 = 0;
 const COMMAND: u8 = 1;
@@ -21,14 +23,18 @@ const MEMBERSHIP: u8 = 3;
 /// Bytes of entries sent to a follower at once, about.
 const REPLICATION_BYTES_MAX: usize = 4 << 20;
 
+/// Term and LSN of the newest batch that was put into the log of this node, on disk or not.
+pub type Appended = watch::Sender<(u64, u64)>;
+
 #[derive(Clone)]
 pub struct LogStore {
     log: SegmentLog,
+    appended: Arc<Appended>,
 }
 
 impl LogStore {
-    pub fn new(log: SegmentLog) -> LogStore {
-        LogStore { log }
+    pub fn new(log: SegmentLog, appended: Arc<Appended>) -> LogStore {
+        LogStore { log, appended }
     }
 
     async fn write_meta(&self, meta: Meta) -> Result<(), io::Error> {
@@ -154,7 +160,11 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I::IntoIter: OptionalSend,
     {
         let entries = entries.into_iter().map(encode).collect::<Result<Vec<_>, _>>()?;
+        let newest = entries.iter().rev().find(|entry| entry.last_lsn > 0).map(|entry| (entry.term, entry.last_lsn));
         self.log.append(entries, Box::new(move |result| callback.io_completed(result.map_err(write_error))));
+        if let Some(newest) = newest {
+            self.appended.send_replace(newest);
+        }
         Ok(())
     }
 

@@ -23,7 +23,7 @@ mod state_machine;
 pub use applied::{Applied, AppliedMark};
 pub use command::{Command, CommandKind};
 pub use network::{PeerError, PeerTransport};
-pub use node::{Leadership, ProposeError, RaftNode, RaftStartError};
+pub use node::{Leadership, Proposal, ProposeError, RaftNode, RaftStartError};
 
 openraft::declare_raft_types!(
     /// The types of our Raft: node ids are numbers, one leader per term, entries are [`Command`]s. Members are known with

@@ -63,6 +63,7 @@ pub struct RaftNode {
     leadership: watch::Receiver<Leadership>,
     leadership_task: JoinHandle<()>,
     alone: bool,
+    appended: watch::Receiver<(u64, u64)>,
 }
 
 /// Stands in where there are no other members.
@@ -90,12 +91,14 @@ impl RaftNode {
         let state_machine = StateMachine::new(applied, log.clone(), config.outcomes_max);
         let network = Network::new(transport.unwrap_or_else(|| Arc::new(NoPeers)));
         let settings = raft_config(config).validate().map_err(|error| raft_error(&error))?;
-        let raft = Raft::new(config.node.0, Arc::new(settings), network, LogStore::new(log), state_machine)
+        let appending = Arc::new(watch::Sender::new((0, 0)));
+        let appended = appending.subscribe();
+        let raft = Raft::new(config.node.0, Arc::new(settings), network, LogStore::new(log, appending), state_machine)
             .await
             .map_err(|error| raft_error(&error))?;
         let (leadership, leadership_task) = follow_leadership(&raft, config.node);
         let alone = config.members.len() == 1;
-        let node = RaftNode { raft, node: config.node, leadership, leadership_task, alone };
+        let node = RaftNode { raft, node: config.node, leadership, leadership_task, alone, appended };
         let initialized = node.raft.is_initialized().await.map_err(|error| raft_error(&error))?;
         if !initialized && config.members.iter().min() == Some(&config.node) {
             let address = |member: &NodeId| match *member == config.node {
@@ -140,6 +143,22 @@ impl RaftNode {
                 Err(_) => Err(ProposeError::Unknown("this node stopped".to_string())),
             }
         })
+    }
+
+    /// As [`RaftNode::propose`], for a batch that others follow: answers when it is in this node's log, on disk or not, and
+    /// what comes after it may be proposed. `Err`: it is not, and nothing may follow it in this term. A leader that was
+    /// not heard for a while refuses proposals and takes later ones again, so the order of proposals alone says nothing.
+    pub async fn propose_batch(&self, command: Command, term: Term) -> Result<Proposal, ProposeError> {
+        let (lsn, mut appended) = (command.last_lsn().0, self.appended.clone());
+        let mut proposal = self.propose(command, term).await;
+        tokio::select! {
+            biased;
+            result = &mut proposal => result.map(|()| -> Proposal { Box::pin(std::future::ready(Ok(()))) }),
+            reached = appended.wait_for(|(in_term, up_to)| *in_term == term.0 && *up_to >= lsn) => match reached {
+                Ok(_) => Ok(proposal),
+                Err(_) => Err(ProposeError::Unknown("this node stopped".to_string())),
+            },
+        }
     }
 
     /// Makes sure that this node still leads, so that what it has applied is the newest there is.
