@@ -29,7 +29,6 @@ pub fn heal(world: &World) {
     for platter in world.platters.values() {
         platter.faults.latency(2);
         platter.faults.power_goes_after(-1);
-        platter.faults.mend();
     }
     world.store_faults.failures_per_mille.store(0, Ordering::Relaxed);
     world.store_faults.delay_ms_max.store(0, Ordering::Relaxed);

@@ -8,7 +8,7 @@ use crate::store::{SimStore, StoreFaults};
 use crate::{faults, machine, txn, workloads};
 use async_trait::async_trait;
 use bytes::Bytes;
-use common::id::{Lsn, NodeId};
+use common::id::{CommitId, Lsn, NodeId};
 use common::service::PageService;
 use common::service::wal::{StreamItem, SubscribeRequest, WalError};
 use futures::StreamExt;
@@ -168,7 +168,7 @@ impl World {
                     self.sim.event(|| format!("{} runs", process.name));
                     lock(&self.sim.members).insert(node, member.clone());
                     process.spawn(watch(self.sim.clone(), member.clone()));
-                    process.spawn(step_down(self.sim.clone(), member));
+                    process.spawn(step_down(self.sim.clone(), member, platter.faults.clone()));
                     process.died().await;
                 }
                 Err(error) if process.is_dead() => {
@@ -318,19 +318,16 @@ async fn watch(sim: Arc<Sim>, member: Member) {
     }
 }
 
-/// A member whose disk failed does nothing any more: whoever runs it starts it again.
-async fn step_down(sim: Arc<Sim>, member: Member) {
+/// A member whose disk failed does nothing any more: whoever runs it starts it again. Nothing else may stop one.
+async fn step_down(sim: Arc<Sim>, member: Member, faults: Arc<DiskFaults>) {
     loop {
         tokio::time::sleep(Duration::from_millis(100)).await;
-        if member.node.service().read_lsn().await.is_err_and(|error| matches!(error, WalError::Unavailable(_)))
-            && member
-                .node
-                .service()
-                .outcome(common::id::CommitId(0))
-                .await
-                .is_err_and(|error| matches!(error, WalError::Unavailable(_)))
-        {
+        let answer = member.node.service().outcome(CommitId(0)).await;
+        if answer.is_err_and(|error| matches!(error, WalError::Unavailable(_))) {
             sim.event(|| format!("{} has stopped and is ended", member.process.name));
+            if !faults.cannot_sync() {
+                sim.violation(format!("{} has stopped, and its disk is well", member.process.name));
+            }
             member.process.kill();
         }
     }
