@@ -111,7 +111,7 @@ impl Driver {
                     None => return,
                 },
                 () = step_aside, if stuck => {
-                    self.raft.step_aside(self.config.node, steps_aside).await;
+                    self.raft.step_aside(steps_aside).await;
                     (step_aside_at, steps_aside) = (None, steps_aside + 1);
                 }
                 changed = self.leadership.changed() => if changed.is_err() { break },

@@ -4,8 +4,8 @@
 //! A change of voters goes through a joint configuration of old and new (openraft's), so that at no point two majorities
 //! exist that do not know of each other. The steps may be asked for again and again: each is skipped where it is done.
 
+use super::TypeConfig;
 use super::node::{ProposeError, RaftNode};
-use super::{Raft, TypeConfig};
 use common::id::NodeId;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, RaftError};
@@ -81,7 +81,7 @@ impl RaftNode {
 
     /// Before a clean stop: another voter leads from here on, if there is one that answers.
     pub async fn hand_over(&self) {
-        let Some(successor) = self.successor(&self.raft) else { return };
+        let Some(successor) = self.successor() else { return };
         tracing::info!(node = successor, "handing over the lead");
         let replaced = |metrics: &Metrics| metrics.state != ServerState::Leader;
         let asked = self.raft.trigger().transfer_leader(successor).await;
@@ -92,8 +92,8 @@ impl RaftNode {
     }
 
     /// The other voter that has most of the log. `None` where this node does not lead, or is alone.
-    fn successor(&self, raft: &Raft) -> Option<u64> {
-        let metrics = raft.metrics().borrow_watched().clone();
+    fn successor(&self) -> Option<u64> {
+        let metrics = self.raft.metrics().borrow_watched().clone();
         if metrics.state != ServerState::Leader {
             return None;
         }

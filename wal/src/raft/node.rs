@@ -205,9 +205,10 @@ impl RaftNode {
     }
 
     /// Has another member stand for election, at each attempt another one. It wins if it has the whole log and is heard.
-    pub async fn step_aside(&self, own: NodeId, attempt: usize) {
+    pub async fn step_aside(&self, attempt: usize) {
         let members = self.members();
-        let others: Vec<&MemberStatus> = members.iter().filter(|member| member.votes && member.node != own).collect();
+        let others: Vec<&MemberStatus> =
+            members.iter().filter(|member| member.votes && member.node != self.node).collect();
         let Some(next) = others.get(attempt % others.len().max(1)) else { return };
         tracing::warn!(member = %next.node, "this node leads and cannot serve; another one shall lead");
         if let Err(error) = self.raft.trigger().transfer_leader(next.node.0).await {
