@@ -36,7 +36,6 @@ use crate::session::variables::Values;
 use crate::sql::parse;
 use crate::sql::plan::Isolation;
 use crate::txn::Transaction;
-use common::id::Lsn;
 use expr::collation::CollationId;
 use expr::error::Warning;
 use expr::eval::{Effects, EvalContext, SessionInfo, SqlMode, UserVariables};
@@ -61,8 +60,6 @@ pub struct Session {
     transaction: Option<Transaction>,
     /// SET TRANSACTION: of the next one only.
     next_isolation: Option<Isolation>,
-    /// An LSN that the statement now running asked for as it began.
-    begun_at: Option<Lsn>,
     next_read_only: Option<bool>,
     prepared: HashMap<u32, PreparedStatement>,
     next_prepared: u32,
@@ -117,7 +114,6 @@ impl Session {
             user_variables: UserVariables::default(),
             transaction: None,
             next_isolation: None,
-            begun_at: None,
             next_read_only: None,
             prepared: HashMap::new(),
             next_prepared: 1,
@@ -186,7 +182,7 @@ impl Session {
 
     /// COM_INIT_DB and USE.
     pub async fn use_database(&mut self, name: &str) -> Result<(), SqlError> {
-        let catalog = self.newest_catalog().await?;
+        let (catalog, _) = self.newest_catalog().await?;
         let collation = match catalog.database(name) {
             Some(database) => database.definition.collation,
             None if crate::catalog::virtual_tables::is_virtual_database(name) => CollationId::UTF8MB4_0900_AI_CI,

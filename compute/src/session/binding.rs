@@ -55,11 +55,8 @@ impl Session {
     }
 
     /// What PREPARE tells a client: types of parameters, columns of the result.
-    pub(super) async fn describe(
-        &mut self,
-        statement: &ast::Statement,
-    ) -> Result<(Vec<MysqlType>, Vec<Field>), SqlError> {
-        let catalog = self.newest_catalog().await?;
+    pub(super) async fn describe(&self, statement: &ast::Statement) -> Result<(Vec<MysqlType>, Vec<Field>), SqlError> {
+        let (catalog, _) = self.newest_catalog().await?;
         let prepared = self.bind(statement, &catalog)?.prepared;
         let fields = match &prepared.statement {
             Statement::Query(query) if query.into_variables.is_empty() => query.fields.clone(),

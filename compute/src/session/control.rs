@@ -19,7 +19,7 @@ impl Session {
         catalog: Arc<Catalog>,
         context: EvalContext,
     ) -> Result<Value, SqlError> {
-        match self.select(query, catalog, context).await {
+        match self.select(query, catalog, context, None).await {
             Ok(StatementResult::Rows(rows)) => {
                 let outcome: Result<Vec<Vec<Row>>, SqlError> = rows.rows.try_collect().await;
                 self.rows_ended(0, outcome.as_ref().err()).await;
@@ -60,7 +60,7 @@ impl Session {
                 outcome?;
             }
             Statement::Show(crate::sql::plan::Show::Query(query)) => {
-                return Ok(self.select(Arc::new(query), catalog, context).await?);
+                return Ok(self.select(Arc::new(query), catalog, context, None).await?);
             }
             Statement::Show(show) => return self.show(&show, &catalog, &context).await,
             Statement::Use(name) => self.use_database(&name).await?,
@@ -123,7 +123,7 @@ impl Session {
             }
             Statement::Deallocate(name) => self.deallocate(&name)?,
             Statement::Do(query) => {
-                if let StatementResult::Rows(rows) = self.select(Arc::new(query), catalog, context).await? {
+                if let StatementResult::Rows(rows) = self.select(Arc::new(query), catalog, context, None).await? {
                     let outcome: Result<Vec<Vec<Row>>, SqlError> = rows.rows.try_collect().await;
                     self.rows_ended(0, outcome.as_ref().err()).await;
                     outcome?;

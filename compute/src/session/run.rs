@@ -12,6 +12,7 @@ use crate::sql::parse::ast::{self, Kind};
 use crate::sql::plan::{Isolation, Query, Scan, ScanLock, Statement};
 use crate::txn::retry::may_run_again;
 use crate::txn::{CommitFailure, snapshot};
+use common::id::Lsn;
 use common::service::wal::LockMode;
 use expr::error::{Warning, WarningLevel};
 use expr::eval::EvalContext;
@@ -77,8 +78,7 @@ impl Session {
     }
 
     async fn run_once(&mut self, source: &Source, parameters: Arc<[Value]>) -> Result<StatementResult, Failure> {
-        self.begun_at = None;
-        let catalog = match source.statement.kind {
+        let (catalog, begun_at) = match source.statement.kind {
             // These name no tables; they also work while the log cannot be reached.
             Kind::Set(_)
             | Kind::SetTransaction { .. }
@@ -88,14 +88,14 @@ impl Session {
             | Kind::RollbackTo(_)
             | Kind::ReleaseSavepoint(_)
             | Kind::UnlockTables
-            | Kind::Kill { .. } => self.engine.services.catalog.newest(),
+            | Kind::Kill { .. } => (self.engine.services.catalog.newest(), None),
             _ => self.newest_catalog().await?,
         };
         let plan = self.plan(source, &catalog)?;
         self.check_table_locks(&plan)?;
         let context = self.eval_context(parameters);
         match plan {
-            Plan::Query(query) => Ok(self.select(query, catalog, context).await?),
+            Plan::Query(query) => Ok(self.select(query, catalog, context, begun_at).await?),
             Plan::Change(change) => Ok(StatementResult::Done(self.change(&change, catalog, context).await?)),
             Plan::Other(other) => match *other {
                 Statement::Ddl(ddl) => {
@@ -203,12 +203,13 @@ impl Session {
         }
     }
 
-    /// SELECT and what else gives rows of a plan.
+    /// SELECT and what else gives rows of a plan. `begun_at`: see [`snapshot::plain_view`].
     pub(super) async fn select(
         &mut self,
         mut query: Arc<Query>,
         catalog: Arc<Catalog>,
         context: EvalContext,
+        begun_at: Option<Lsn>,
     ) -> Result<StatementResult, Failure> {
         // A reading statement that is a transaction by itself is serializable as it is.
         let transaction = self.transaction();
@@ -220,7 +221,7 @@ impl Session {
         let into = query.into_variables.clone();
         let calc_found_rows = query.calc_found_rows;
         let effects = context.effects.clone();
-        let query_context = self.query_context(&query, catalog, context, found_rows.clone()).await?;
+        let query_context = self.query_context(&query, catalog, context, found_rows.clone(), begun_at).await?;
         let rows = choose::run(query, query_context, self.variables.effective().executor);
         if into.is_empty() {
             self.sending = Some(Sending { effects, found_rows, calc_found_rows });
@@ -245,6 +246,7 @@ impl Session {
         catalog: Arc<Catalog>,
         eval: EvalContext,
         found_rows: Arc<AtomicU64>,
+        begun_at: Option<Lsn>,
     ) -> Result<QueryContext, SqlError> {
         let remote = self.engine.services.remote.clone();
         let settings = self.query_settings(found_rows);
@@ -255,7 +257,6 @@ impl Session {
             locks_exclusively |= scan.lock.is_some_and(|lock| lock.mode == LockMode::Exclusive);
         });
         let own = self.own_tables();
-        let begun_at = self.begun_at.take();
         let transaction = self.transaction();
         if locks_exclusively && transaction.is_read_only() {
             let text = "Cannot execute statement in a READ ONLY transaction.";

@@ -71,12 +71,13 @@ impl Session {
         }
     }
 
-    /// The catalog with everything committed up to now, for a statement that begins.
-    pub(super) async fn newest_catalog(&mut self) -> Result<Arc<Catalog>, SqlError> {
+    /// The catalog with everything committed up to now, for a statement that begins, and the LSN that was asked for it, at
+    /// which the statement may read.
+    pub(super) async fn newest_catalog(&self) -> Result<(Arc<Catalog>, Option<Lsn>), SqlError> {
         let now = snapshot::read_lsn(&self.engine.services.remote).await?;
         let catalog = self.engine.services.catalog.snapshot_at_least(now.definitions).await?;
         // A table that was made since then is not there yet at that LSN.
-        self.begun_at = Some(now.lsn).filter(|lsn| catalog.lsn <= *lsn);
-        Ok(catalog)
+        let begun_at = Some(now.lsn).filter(|lsn| catalog.lsn <= *lsn);
+        Ok((catalog, begun_at))
     }
 }
