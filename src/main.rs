@@ -4,6 +4,7 @@ mod cluster;
 mod demo;
 mod failure;
 mod http;
+mod lifecycle;
 mod node;
 mod start;
 

@@ -11,9 +11,8 @@
 mod roles;
 
 use crate::failure::Failure;
-use crate::http::{Http, Readiness};
-use crate::start::{Signals, bind};
-use common::env::{DataDir, Random, Store, StoreError, object_store};
+use crate::lifecycle;
+use common::env::{DataDir, Random};
 use common::id::NodeId;
 use common::rpc::routing::WalRouter;
 use common::rpc::{Identity, RpcClient};
@@ -72,43 +71,8 @@ const MEMBERS_FILE: &str = "members";
 
 pub async fn run(settings: Settings) -> Result<(), Failure> {
     check(&settings)?;
-    let mut signals = Signals::new()?;
-    let http_listener = bind(settings.http, "--http").await?;
-    let readiness = Readiness::default();
-    let http = Http::start(http_listener, readiness.clone()).map_err(|error| Failure::running(error.to_string()))?;
-    let starting = async {
-        let surroundings = Surroundings::prepare(settings.clone())?;
-        let remembering = surroundings.remember_members();
-        Running::start(surroundings).await.map(|running| (running, remembering))
-    };
-    let (running, _remembering) = tokio::select! {
-        started = starting => started?,
-        () = signals.next() => {
-            info!("stopped while starting");
-            return Ok(());
-        }
-    };
-    readiness.set(true);
-    println!(
-        "ready role={} name={} listen={} http={} version={}",
-        settings.role.name(),
-        settings.name,
-        running.local_addr(),
-        http.local_addr(),
-        env!("CARGO_PKG_VERSION")
-    );
-    signals.next().await;
-    info!("stopping; a second signal stops at once");
-    readiness.set(false);
-    tokio::select! {
-        () = running.shutdown() => {}
-        () = signals.next() => {
-            return Err(Failure::running("stopped at once by a second signal; the next start recovers"));
-        }
-    }
-    http.shutdown().await;
-    info!("stopped");
-    Ok(())
+    let http = settings.http;
+    lifecycle::serve(http, async || Running::start(Surroundings::prepare(settings)?).await).await
 }
 
 /// What the command line parser cannot see.
@@ -170,13 +134,6 @@ fn remembered(data_dir: &Path) -> Vec<SocketAddr> {
     text.lines().filter_map(|line| line.parse().ok()).collect()
 }
 
-async fn open_store(url: &str, data_dir: &Path) -> Result<Store, Failure> {
-    object_store::open(url, data_dir).await.map_err(|error| match &error {
-        StoreError::BadUrl { .. } => Failure::settings(format!("--store: {error}")),
-        StoreError::Unusable { .. } => Failure::in_the_way(format!("--store: {error}")),
-    })
-}
-
 /// `drumlin node init`: makes the log of a new cluster, with this node as its only member. Behind a store that holds
 /// data, the log goes on where the store ends.
 pub async fn init(data_dir: &Path, listen: SocketAddr, store: &str) -> Result<(), Failure> {
@@ -187,7 +144,7 @@ pub async fn init(data_dir: &Path, listen: SocketAddr, store: &str) -> Result<()
             data_dir.path().display()
         )));
     }
-    let store = open_store(store, data_dir.path()).await?;
+    let store = lifecycle::open_store(store, data_dir.path()).await?;
     let stored = pageserver::recover(store.objects.clone()).await.map_err(crate::start::page_server_failure)?;
     let node = roles::draw_identity(data_dir.path())?;
     // Made aside, so that a log is there whole or not at all.

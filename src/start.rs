@@ -5,16 +5,14 @@
 //! order recovers at the next start.
 
 use crate::failure::Failure;
-use crate::http::{Http, Readiness};
+use crate::lifecycle;
 use anyhow::Context;
-use common::env::{Clock, DataDir, DataDirError, Store, StoreError, SystemClock, object_store};
+use common::env::{Clock, DataDir, DataDirError, Store, SystemClock};
 use compute::{Compute, ComputeConfig};
 use pageserver::{PageServer, StoredState};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 use wal::{WalConfig, WalEnvironment, WalNode};
 
@@ -36,39 +34,9 @@ pub struct Settings {
 
 pub async fn run(settings: Settings) -> Result<(), Failure> {
     check(&settings)?;
-    let mut signals = Signals::new()?;
-    let http_listener = bind(settings.http, "--http").await?;
     // Found out before recovery, which may take a while; compute binds it for good.
-    drop(bind(settings.listen, "--listen").await?);
-    let readiness = Readiness::default();
-    let http = Http::start(http_listener, readiness.clone()).map_err(|error| Failure::running(error.to_string()))?;
-    let roles = tokio::select! {
-        roles = Roles::start(&settings) => roles?,
-        () = signals.next() => {
-            info!("stopped while starting");
-            return Ok(());
-        }
-    };
-    readiness.set(true);
-    println!(
-        "ready mysql={} http={} store={} version={}",
-        roles.compute.local_addr(),
-        http.local_addr(),
-        roles.store.url,
-        env!("CARGO_PKG_VERSION")
-    );
-    signals.next().await;
-    info!("stopping; a second signal stops at once");
-    readiness.set(false);
-    tokio::select! {
-        () = roles.shutdown() => {}
-        () = signals.next() => {
-            return Err(Failure::running("stopped at once by a second signal; the next start recovers"));
-        }
-    }
-    http.shutdown().await;
-    info!("stopped");
-    Ok(())
+    drop(lifecycle::bind(settings.listen, "--listen").await?);
+    lifecycle::serve(settings.http, async || Roles::start(&settings).await).await
 }
 
 /// What the command line parser cannot see.
@@ -94,38 +62,6 @@ pub fn check_password(listen: SocketAddr, root_password: &str, insecure: bool) -
     Ok(())
 }
 
-pub async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|error| match error.kind() {
-        std::io::ErrorKind::AddrInUse => Failure::in_the_way(format!(
-            "{flag} {address}: the port is in use by another process; stop that process, or choose another port with \
-             {flag} {}:PORT (port 0 takes any free one)",
-            address.ip()
-        )),
-        _ => Failure::in_the_way(format!("{flag} {address}: {error}; choose another address with {flag}")),
-    })
-}
-
-/// SIGTERM and ctrl-c.
-pub struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    pub fn new() -> Result<Signals, Failure> {
-        let listen =
-            |kind| signal(kind).map_err(|error| Failure::running(format!("cannot listen for signals: {error}")));
-        Ok(Signals { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
-    }
-
-    pub async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
 /// Everything that runs, and the directory that must not be let go before it ends.
 struct Roles {
     store: Store,
@@ -140,10 +76,7 @@ impl Roles {
         let data_dir = DataDir::acquire(&settings.data_dir).map_err(|error| match &error {
             DataDirError::InUse { .. } | DataDirError::Unwritable { .. } => Failure::in_the_way(error.to_string()),
         })?;
-        let store = object_store::open(&settings.store, data_dir.path()).await.map_err(|error| match &error {
-            StoreError::BadUrl { .. } => Failure::settings(format!("--store: {error}")),
-            StoreError::Unusable { .. } => Failure::in_the_way(format!("--store: {error}")),
-        })?;
+        let store = lifecycle::open_store(&settings.store, data_dir.path()).await?;
         info!(data_dir = %data_dir.path().display(), store = store.url, "recovering");
         // Without a log there is nothing to fill in what a crash left unfinished on the store.
         let stored = match has_log(data_dir.path()) {
@@ -167,6 +100,12 @@ impl Roles {
                 _ => Failure::running(format!("start the MySQL front end: {error}")),
             })?;
         Ok(Roles { store, wal, page_server, compute, _data_dir: data_dir })
+    }
+}
+
+impl lifecycle::Roles for Roles {
+    fn ready_line(&self, http: SocketAddr) -> String {
+        format!("mysql={} http={http} store={}", self.compute.local_addr(), self.store.url)
     }
 
     async fn shutdown(self) {

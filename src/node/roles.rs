@@ -1,7 +1,8 @@
 //! The role of a node: how it starts, when it is ready, how it stops.
 
-use super::{Role, Settings, Surroundings, open_store};
+use super::{Role, Settings, Surroundings};
 use crate::failure::Failure;
+use crate::lifecycle;
 use common::env::{Clock, Random, SystemClock};
 use common::id::NodeId;
 use common::rpc::routing::PageRouter;
@@ -32,7 +33,9 @@ const IDENTITY_FILE: &str = "node-id";
 /// A role that runs, with what must not end before it.
 pub struct Running {
     role: RunningRole,
+    settings: Settings,
     client: RpcClient,
+    _remembering: AbortOnDropHandle<()>,
     _data_dir: common::env::DataDir,
 }
 
@@ -45,22 +48,31 @@ enum RunningRole {
 impl Running {
     /// Returns when the node serves.
     pub async fn start(around: Surroundings) -> Result<Running, Failure> {
+        let remembering = around.remember_members();
         let role = match around.settings.role {
             Role::Wal => start_wal(&around).await?,
             Role::Pageserver => start_page_server(&around).await?,
             Role::Compute => start_compute(&around).await?,
         };
-        Ok(Running { role, client: around.client, _data_dir: around.data_dir })
+        let Surroundings { settings, data_dir, client, .. } = around;
+        Ok(Running { role, settings, client, _remembering: remembering, _data_dir: data_dir })
     }
 
-    pub fn local_addr(&self) -> SocketAddr {
+    fn local_addr(&self) -> SocketAddr {
         match &self.role {
             RunningRole::Wal { server, .. } | RunningRole::Pageserver { server, .. } => server.local_addr(),
             RunningRole::Compute { compute } => compute.local_addr(),
         }
     }
+}
 
-    pub async fn shutdown(self) {
+impl lifecycle::Roles for Running {
+    fn ready_line(&self, http: SocketAddr) -> String {
+        let Settings { role, name, .. } = &self.settings;
+        format!("role={} name={name} listen={} http={http}", role.name(), self.local_addr())
+    }
+
+    async fn shutdown(self) {
         match self.role {
             RunningRole::Wal { node, server } => {
                 // First the log, which hands over the lead and needs the network for it.
@@ -177,7 +189,7 @@ fn probe(client: &RpcClient) -> Probe {
 }
 
 async fn start_page_server(around: &Surroundings) -> Result<RunningRole, Failure> {
-    let store = open_store(&around.settings.store, around.data_dir.path()).await?;
+    let store = lifecycle::open_store(&around.settings.store, around.data_dir.path()).await?;
     let address = around.settings.listen;
     let mut config = pageserver::Config::default();
     config.cache.disk =
