@@ -28,6 +28,13 @@ pub struct Config {
     pub level1_bytes: u64,
     /// Default: 10.
     pub level_growth: u64,
+    /// Compactions that run at the same time, on inputs that lie apart; from two on, one worker is kept for the newest level.
+    /// Each takes about 32 MiB and the layer it writes. Default: half of the processors, at least 2 and at most 8.
+    pub compaction_workers: usize,
+    /// From so many bytes that compaction still has to rewrite on, commits are slowed down. Default: 2 GiB.
+    pub compaction_debt_soft: u64,
+    /// At so many bytes they are slowed down as far as they are. Default: 16 GiB.
+    pub compaction_debt_max: u64,
     /// Threads for scans, apart from those that answer point reads; 0: scans run where they are polled. Default: half of
     /// the processors.
     pub scan_threads: usize,
@@ -96,6 +103,9 @@ impl Default for Config {
             level0_layers_max: 4,
             level1_bytes: 256 << 20,
             level_growth: 10,
+            compaction_workers: std::thread::available_parallelism().map_or(2, |cores| (cores.get() / 2).clamp(2, 8)),
+            compaction_debt_soft: 2 << 30,
+            compaction_debt_max: 16 << 30,
             scan_threads: std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
             read_wait_max: Duration::from_secs(10),
             retention: Duration::from_secs(3600),
@@ -138,6 +148,11 @@ impl Config {
             (
                 self.layer_bytes_max >= 1 && self.layer_bytes_max <= 1 << 30,
                 "layer_bytes_max must be between 1 and 1 GiB",
+            ),
+            ((1..=64).contains(&self.compaction_workers), "compaction_workers must be between 1 and 64"),
+            (
+                self.compaction_debt_soft < self.compaction_debt_max,
+                "compaction_debt_soft must be less than compaction_debt_max",
             ),
             (self.scan_threads <= 1024, "scan_threads must be at most 1024"),
             (self.level0_layers_max >= 1, "level0_layers_max must be at least 1"),

@@ -17,6 +17,7 @@ mod compact;
 pub mod config;
 pub mod doctor;
 mod flush;
+mod gauges;
 mod ingest;
 mod inventory;
 pub mod layer;
@@ -24,6 +25,7 @@ pub mod manifest;
 mod member;
 mod memtable;
 mod metrics;
+mod pressure;
 mod read;
 mod service;
 mod tablet;
@@ -36,7 +38,7 @@ use common::key::Key;
 use common::service::page::PageError;
 use common::service::wal::{CommitError, CounterBump};
 use common::service::{PageService, WalService};
-use compact::run::{CompactRequest, Compactor};
+use compact::workers::{CompactRequest, Compactor};
 pub use config::{CacheConfig, Config, DiskCacheConfig};
 use flush::Flusher;
 use ingest::receiver::Receiver;
@@ -45,6 +47,7 @@ use manifest::ManifestError;
 pub use member::{Member, Probe, Pulse, start_member};
 use metrics::Metrics;
 use object_store::ObjectStore;
+use pressure::Reporter;
 use read::pool::ScanPool;
 use service::Service;
 use std::sync::Arc;
@@ -168,13 +171,8 @@ impl PageServer {
         };
         let service = Arc::new(Service { tablets: tablets.clone(), config, flushes, scans, is_owner });
         let (compactions, requests) = mpsc::channel(FLUSH_REQUESTS_MAX);
-        let compactor = Compactor {
-            tablets: tablets.clone(),
-            config: service.config.clone(),
-            requests,
-            compaction_wanted,
-            reaper: Default::default(),
-        };
+        let compactor = Compactor::new(tablets.clone(), service.config.clone(), requests, compaction_wanted);
+        let pressure = Reporter { tablets: tablets.clone(), wal: wal.clone(), config: service.config.clone() };
         let balancer = Balancer {
             tablets: tablets.clone(),
             wal: wal.clone(),
@@ -187,7 +185,9 @@ impl PageServer {
             tasks.push(tokio::spawn(flusher.run(stop.clone())));
             tasks.push(tokio::spawn(compactor.run(stop.clone())));
             tasks.push(tokio::spawn(balancer.run(stop.clone())));
+            tasks.push(tokio::spawn(pressure.run(stop.clone())));
         }
+        gauges::show(&tablets, &service.config);
         let receiver = Some(tokio::spawn(receiver.run(receiver_stop.clone())));
         PageServer { service, tablets, wal, compactions, receiver_stop, stop, receiver, tasks }
     }

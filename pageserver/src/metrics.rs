@@ -1,15 +1,18 @@
-//! What a page server counts. Requests and bytes of the object store are counted by the store itself
+//! What a page server counts. What it merely is, `gauges` finds out when it is asked. Requests and bytes of the object store are counted by the store itself
 //! (`common::env::metered_store`).
 
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, Registry};
+use crate::gauges::Shown;
+use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntGauge, Registry};
+use std::sync::OnceLock;
 
 pub struct Metrics {
     pub registry: Registry,
-    pub applied_lsn: IntGauge,
-    pub durable_lsn: IntGauge,
-    pub memtable_bytes: IntGauge,
-    pub layers: IntGauge,
-    pub layer_bytes: IntGauge,
+    /// What the gauges of [`crate::gauges`] look at, once they are there.
+    pub shown: OnceLock<Shown>,
+    /// Set by `pressure`.
+    pub apply_lag_lsns: IntGauge,
+    pub apply_lag_seconds: Gauge,
+    pub pressure: Gauge,
     pub keys_read: IntCounter,
     /// Layers whose blocks were read, per key of a point read.
     pub layers_touched: Histogram,
@@ -38,16 +41,24 @@ impl Metrics {
             registry.register(Box::new(gauge.clone())).expect("each metric is registered once");
             gauge
         };
+        let float_gauge = |name: &str, help: &str| {
+            let gauge = Gauge::new(name, help).expect("metric names are constants");
+            registry.register(Box::new(gauge.clone())).expect("each metric is registered once");
+            gauge
+        };
+        let apply_lag_seconds = float_gauge(
+            "pageserver_apply_lag_seconds",
+            "Age of the newest transaction that is applied, while others wait.",
+        );
+        let pressure = float_gauge("pageserver_pressure", "How much commits are to be slowed down, from 0 to 1.");
         let options = HistogramOpts::new("pageserver_layers_touched", "Layers whose blocks a point read looked into.")
             .buckets(vec![0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0]);
         let layers_touched = Histogram::with_opts(options).expect("metric names are constants");
         registry.register(Box::new(layers_touched.clone())).expect("each metric is registered once");
         Metrics {
-            applied_lsn: gauge("pageserver_applied_lsn", "Newest transaction in the memtable."),
-            durable_lsn: gauge("pageserver_durable_lsn", "Newest transaction in layers."),
-            memtable_bytes: gauge("pageserver_memtable_bytes", "Keys and rows in memtables."),
-            layers: gauge("pageserver_layers", "Layers in the newest manifest."),
-            layer_bytes: gauge("pageserver_layer_bytes", "Bytes of the layers in the newest manifest."),
+            apply_lag_lsns: gauge("pageserver_apply_lag_lsns", "Transactions in the log that are not applied yet."),
+            apply_lag_seconds,
+            pressure,
             keys_read: counter("pageserver_keys_read_total", "Keys of point reads."),
             layers_touched,
             scans: counter("pageserver_scans_total", "Scans begun."),
@@ -61,6 +72,7 @@ impl Metrics {
             compaction_bytes: counter("pageserver_compaction_bytes_total", "Bytes written by compactions."),
             objects_deleted: counter("pageserver_objects_deleted_total", "Objects deleted after their time."),
             registry,
+            shown: OnceLock::new(),
         }
     }
 }

@@ -6,9 +6,11 @@ use common::id::Lsn;
 use common::key::{Key, KeyRange};
 use common::service::page::{Direction, GetRequest, PageError, ScanOutput, ScanRequest};
 use object_store::{ObjectStore, ObjectStoreExt};
+use pageserver::doctor::{self, DoctorOptions};
 use pageserver::{Config, DiskCacheConfig, PageServer, StartError};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use support::faults::FaultyStore;
 use support::log::{LogHandle, MemoryLog};
 use support::model::{Model, check_scan};
@@ -104,6 +106,57 @@ async fn flipped_bits_in_objects_are_found() {
     }
 }
 
+/// Each of these is damage that the doctor names, with the object; nothing else is.
+#[tokio::test]
+async fn flipped_bits_are_found_by_the_doctor() {
+    let (_, store, _) = filled().await;
+    let examine = async || {
+        let options = DoctorOptions { grace: Duration::ZERO, now_us: u64::MAX };
+        doctor::examine(store.clone(), options, Arc::default()).await.unwrap()
+    };
+    let sound = examine().await;
+    assert_eq!(sound.damage, Vec::new());
+    assert!(sound.layers > 1 && sound.blocks > sound.layers);
+    let objects = store.objects().await;
+    let mut state = 13u64;
+    for _ in 0..400 {
+        let (path, bytes) = &objects[random(&mut state) % objects.len()];
+        let mut flipped = bytes.to_vec();
+        let bit = random(&mut state) % (bytes.len() * 8);
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        store.inner.put(path, flipped.into()).await.unwrap();
+        let report = examine().await;
+        assert_eq!(report.damage.len(), 1, "bit {bit} of {path}: {report:?}");
+        assert_eq!(report.damage[0].object, path.as_ref());
+        if let Some(place) = &report.damage[0].place {
+            // The header is checked with the first block.
+            let start = if place.block == Some(0) { 0 } else { place.start };
+            assert!((start..place.end).contains(&(bit as u64 / 8)), "bit {bit} of {path}: {report:?}");
+        }
+        store.inner.put(path, bytes.clone().into()).await.unwrap();
+    }
+    assert_eq!(examine().await, sound);
+}
+
+#[tokio::test]
+async fn objects_that_are_missing_or_cut_short_are_damage() {
+    let (log, store, _) = filled().await;
+    let layer = store.objects().await.into_iter().find(|(path, _)| path.as_ref().ends_with(".layer")).unwrap();
+    for left in [None, Some(0), Some(layer.1.len() / 2), Some(layer.1.len() - 1)] {
+        let damaged = store.duplicate().await;
+        match left {
+            None => damaged.inner.delete(&layer.0).await.unwrap(),
+            Some(length) => drop(damaged.inner.put(&layer.0, layer.1.slice(..length).into()).await.unwrap()),
+        }
+        let options = DoctorOptions { grace: Duration::ZERO, now_us: u64::MAX };
+        let report = doctor::examine(damaged.clone(), options, Arc::default()).await.unwrap();
+        assert!(report.damage.iter().all(|damage| damage.object == layer.0.as_ref()), "{left:?}: {report:?}");
+        assert!(!report.is_sound(), "{left:?}");
+        let error = start(small_config(), &log, &damaged).await.err().expect("an open layer is read from its end");
+        assert!(error.is_damage() && error.to_string().contains(layer.0.as_ref()), "{left:?}: {error}");
+    }
+}
+
 fn cache_config(directory: &Path) -> Config {
     let mut config = small_config();
     config.cache.disk = Some(DiskCacheConfig { directory: directory.to_owned(), bytes: 64 << 20 });
@@ -115,7 +168,7 @@ async fn a_damaged_cache_is_repaired_from_the_store() {
     let (log, store, model) = filled().await;
     let directory = tempfile::tempdir().unwrap();
     let mut state = 11u64;
-    for round in 0..4 {
+    for round in 0..8 {
         let server = start(cache_config(directory.path()), &log, &store).await.unwrap();
         read_all(&server, &model, log.newest()).await.unwrap_or_else(|error| panic!("round {round}: {error}"));
         server.shutdown().await.unwrap();

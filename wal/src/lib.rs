@@ -22,6 +22,7 @@ pub mod config;
 mod driver;
 pub mod lock_table;
 pub mod metrics;
+mod pressure;
 mod raft;
 mod rpc_peers;
 pub mod segment;
@@ -41,6 +42,7 @@ use common::env::threads;
 use common::service::{PageService, PeerService, WalService};
 use driver::{Driver, PageServiceSlot};
 use metrics::WalMetrics;
+use pressure::Pressure;
 use raft::{Applied, RaftNode};
 use segment::{Disk, RealDisk, RecoveryError, SegmentLog, SegmentOptions};
 use service::Service;
@@ -166,6 +168,7 @@ pub async fn start_on(
         metrics,
         next_request: AtomicU64::new(1),
         page_servers: Default::default(),
+        pressure: Pressure::default(),
     });
     let node = WalNode {
         service,

@@ -1,6 +1,6 @@
 //! What the wal role tells Prometheus.
 
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, Registry};
+use prometheus::{Counter, Gauge, Histogram, HistogramOpts, IntCounter, IntGauge, Registry};
 use std::time::Duration;
 
 pub struct WalMetrics {
@@ -17,6 +17,10 @@ pub struct WalMetrics {
     pub locks_waiting: IntGauge,
     pub committed_lsn: IntGauge,
     pub log_bytes: IntGauge,
+    /// What page servers reported, from 0 to 1.
+    pub pressure: Gauge,
+    pub commits_delayed: IntCounter,
+    pub commit_delay_seconds: Counter,
 }
 
 fn histogram(name: &str, help: &str, start: f64, count: usize) -> Result<Histogram, prometheus::Error> {
@@ -41,6 +45,12 @@ impl WalMetrics {
             locks_waiting: IntGauge::new("wal_locks_waiting", "Lock requests that wait")?,
             committed_lsn: IntGauge::new("wal_committed_lsn", "Newest durable transaction")?,
             log_bytes: IntGauge::new("wal_log_bytes", "Size of the log's segments on disk")?,
+            pressure: Gauge::new("wal_pressure", "How much page servers want commits slowed down, from 0 to 1")?,
+            commits_delayed: IntCounter::new("wal_commits_delayed_total", "Commits slowed down for page servers")?,
+            commit_delay_seconds: Counter::new(
+                "wal_commit_delay_seconds_total",
+                "Time for which commits were slowed down for page servers",
+            )?,
         })
     }
 
@@ -54,6 +64,9 @@ impl WalMetrics {
         for gauge in [&self.locks_held, &self.locks_waiting, &self.committed_lsn, &self.log_bytes] {
             registry.register(Box::new(gauge.clone()))?;
         }
+        registry.register(Box::new(self.pressure.clone()))?;
+        registry.register(Box::new(self.commits_delayed.clone()))?;
+        registry.register(Box::new(self.commit_delay_seconds.clone()))?;
         Ok(())
     }
 

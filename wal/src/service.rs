@@ -3,6 +3,7 @@
 use crate::driver::Event;
 use crate::lock_table::RequestId;
 use crate::metrics::WalMetrics;
+use crate::pressure::Pressure;
 use crate::raft::{Leadership, ProposeError, RaftNode};
 use crate::stream::{self, StreamSource};
 use async_trait::async_trait;
@@ -11,7 +12,7 @@ use common::key::Key;
 use common::service::WalService;
 use common::service::wal::{
     AllocateRequest, CommitError, CommitReply, CommitRequest, LockError, LockInfo, LockReply, LockRequest,
-    MemberChange, ReadLsn, StreamItem, SubscribeRequest, Undurable, WalError, WalStatus,
+    MemberChange, PressureReport, ReadLsn, StreamItem, SubscribeRequest, Undurable, WalError, WalStatus,
 };
 use futures::stream::BoxStream;
 use std::collections::HashMap;
@@ -39,6 +40,7 @@ pub struct Service {
     pub(crate) next_request: AtomicU64,
     /// Page servers that announced themselves, and when they did last.
     pub(crate) page_servers: Mutex<HashMap<SocketAddr, Instant>>,
+    pub(crate) pressure: Pressure,
 }
 
 impl Service {
@@ -143,6 +145,11 @@ impl WalService for Service {
     }
 
     async fn commit(&self, request: CommitRequest) -> Result<CommitReply, CommitError> {
+        if let Some(delay) = self.pressure.delay(&request) {
+            self.metrics.commits_delayed.inc();
+            self.metrics.commit_delay_seconds.inc_by(delay.as_secs_f64());
+            tokio::time::sleep(delay).await;
+        }
         let (reply, answer) = oneshot::channel();
         let event = Event::Commit { request: Box::new(request), looked_up: None, reply };
         self.events.send(event).await.map_err(|_| CommitError::Wal(self.unavailable()))?;
@@ -169,6 +176,13 @@ impl WalService for Service {
 
     async fn report_durable(&self, tablet: TabletId, lsn: Lsn) -> Result<(), WalError> {
         self.ask(|reply| Event::ReportDurable { tablet, lsn, reply }).await?
+    }
+
+    async fn report_pressure(&self, report: PressureReport) -> Result<(), WalError> {
+        // A follower delays nothing; whoever leads has to know.
+        self.check_serving()?;
+        self.metrics.pressure.set(self.pressure.reported(report));
+        Ok(())
     }
 
     async fn status(&self) -> Result<WalStatus, WalError> {

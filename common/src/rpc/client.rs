@@ -13,7 +13,7 @@ use crate::service::page::{
 };
 use crate::service::wal::{
     AllocateRequest, CommitError, CommitReply, CommitRequest, LockError, LockInfo, LockReply, LockRequest, LockWait,
-    MemberChange, ReadLsn, StreamItem, SubscribeRequest, Undurable, WalError, WalService, WalStatus,
+    MemberChange, PressureReport, ReadLsn, StreamItem, SubscribeRequest, Undurable, WalError, WalService, WalStatus,
 };
 use async_trait::async_trait;
 use bytes::{Buf, Bytes};
@@ -131,6 +131,10 @@ impl WalService for WalClient {
 
     async fn report_durable(&self, tablet: TabletId, lsn: Lsn) -> Result<(), WalError> {
         self.call(Request::ReportDurable { tablet, lsn }).await
+    }
+
+    async fn report_pressure(&self, report: PressureReport) -> Result<(), WalError> {
+        self.call(Request::ReportPressure(report)).await
     }
 
     async fn status(&self) -> Result<WalStatus, WalError> {

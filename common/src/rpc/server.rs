@@ -280,6 +280,7 @@ async fn answer(id: u64, request: &[u8], caller: &Caller) -> Result<Bytes, Frame
         | Request::ChangeMembers(_)
         | Request::Announce(_)
         | Request::PageServers
+        | Request::ReportPressure(_)
         | Request::WalStatus => {
             let Some(wal) = &services.wal else { return refusal(id, Status::NoSuchService) };
             match request {
@@ -315,6 +316,7 @@ async fn answer(id: u64, request: &[u8], caller: &Caller) -> Result<Bytes, Frame
                 Request::Announce(address) => done(id, wal.announce(address).await),
                 Request::PageServers => done(id, wal.page_servers().await),
                 Request::ReportDurable { tablet, lsn } => done(id, wal.report_durable(tablet, lsn).await),
+                Request::ReportPressure(report) => done(id, wal.report_pressure(report).await),
                 _ => done(id, wal.status().await),
             }
         }

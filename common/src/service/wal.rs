@@ -52,6 +52,11 @@ pub trait WalService: Send + Sync {
     /// A page server says: all of `tablet` up to `lsn` is in layers. The log below the smallest such LSN may be trimmed.
     async fn report_durable(&self, tablet: TabletId, lsn: Lsn) -> Result<(), WalError>;
 
+    /// A page server says how much commits should be slowed down. Holds for [`PRESSURE_REPORT_LASTS`].
+    async fn report_pressure(&self, _report: PressureReport) -> Result<(), WalError> {
+        Ok(())
+    }
+
     async fn status(&self) -> Result<WalStatus, WalError>;
 
     /// Changes who belongs to the log. The leader does it; asking again is fine, and needed after
@@ -86,6 +91,19 @@ pub struct ReadLsn {
     /// Nothing from here to `lsn` wrote to [`CATALOG_TABLE`](crate::id::CATALOG_TABLE): whoever knows the catalog at
     /// this LSN knows it at `lsn`, and need not wait for the commits between them.
     pub definitions: Lsn,
+}
+
+/// How often a page server says so while it is under pressure.
+pub const PRESSURE_REPORT_EVERY: Duration = Duration::from_millis(500);
+/// A page server that says nothing for so long is not there any more, or well.
+pub const PRESSURE_REPORT_LASTS: Duration = Duration::from_secs(3);
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct PressureReport {
+    /// The page server, by a number that it drew at its start.
+    pub reporter: u128,
+    /// 0: none. 1: memtables are full, or layers pile up as far as is bearable.
+    pub pressure: f64,
 }
 
 /// A new version of a key: a row, or `None` for a tombstone.

@@ -39,19 +39,84 @@ pub struct Plan {
     pub drop_tombstones: bool,
 }
 
-/// A plan whose inputs are merged completely, or `None` if all is well. `horizon`: see `retention`. `range`: the keys of
-/// the tablet; a layer that it shares with others may have more.
-pub fn choose(manifest: &Manifest, options: &ChooseOptions, horizon: Lsn, range: &KeyRange) -> Option<Plan> {
-    merge_level0(manifest, options)
-        .or_else(|| push_down(manifest, options))
-        .or_else(|| drop_deleted(manifest, horizon))
-        .or_else(|| narrow(manifest, range))
+/// What is asked for. One worker is kept for the newest level, which every read and every flush depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    Level0,
+    Deeper,
+}
+
+/// A plan whose inputs are merged completely, or `None` if all is well or has to wait for what is `running` on the same
+/// tablet. `horizon`: see `retention`. `range`: the keys of the tablet; a layer that it shares with others may have more.
+pub fn choose(
+    manifest: &Manifest,
+    options: &ChooseOptions,
+    horizon: Lsn,
+    range: &KeyRange,
+    running: &[Plan],
+    scope: Scope,
+) -> Option<Plan> {
+    match scope {
+        Scope::Level0 => merge_level0(manifest, options).filter(|plan| fits(plan, running)),
+        Scope::Deeper => push_down(manifest, options, running)
+            .or_else(|| drop_deleted(manifest, horizon, running))
+            .or_else(|| narrow(manifest, range, running)),
+    }
+}
+
+/// Whether a plan may run beside others: they do not have an input in common, and what comes out of them lies apart.
+fn fits(plan: &Plan, running: &[Plan]) -> bool {
+    running.iter().all(|other| {
+        let shares = |layer: &LayerMeta| other.inputs.iter().any(|input| input.id() == layer.id());
+        let level0 = |plan: &Plan| plan.inputs.iter().any(|input| input.level == 0);
+        let meets = plan.level == other.level && spans_overlap(plan, other);
+        let clash = plan.inputs.iter().any(shares) || meets || (level0(plan) && level0(other));
+        !clash
+    })
+}
+
+fn spans_overlap(one: &Plan, other: &Plan) -> bool {
+    let first = |plan: &Plan| plan.inputs.iter().map(|input| input.first.clone()).min();
+    let last = |plan: &Plan| plan.inputs.iter().map(|input| input.last.clone()).max();
+    first(one) <= last(other) && first(other) <= last(one)
+}
+
+/// Bytes that compaction has to rewrite until all is well, about: what is too much for a level, with what it meets in the
+/// next one.
+pub fn debt_bytes<'a>(layers: impl Iterator<Item = &'a LayerMeta>, options: &ChooseOptions) -> u64 {
+    let mut levels: Vec<u64> = Vec::new();
+    let mut flushed = 0;
+    for layer in layers {
+        let level = layer.level as usize;
+        if levels.len() <= level {
+            levels.resize(level + 1, 0);
+        }
+        levels[level] += layer.bytes;
+        flushed += usize::from(level == 0);
+    }
+    let of_level = |level: usize| levels.get(level).copied().unwrap_or_default();
+    let (mut debt, mut coming) = (0u64, 0u64);
+    if flushed >= options.level0_layers.max(1) {
+        coming = of_level(0);
+        debt = coming.saturating_add(of_level(1));
+    }
+    let mut level_bytes_max = options.level1_bytes;
+    for level in 1..levels.len() {
+        let excess = (of_level(level) + coming).saturating_sub(level_bytes_max);
+        // Each of its bytes meets so many of the next level.
+        let met = (of_level(level + 1) / of_level(level).max(1)).min(options.level_growth);
+        debt = debt.saturating_add(excess.saturating_mul(1 + met));
+        coming = excess;
+        level_bytes_max = level_bytes_max.saturating_mul(options.level_growth);
+    }
+    debt
 }
 
 /// A layer with keys of other tablets, which goes when all that share it have rewritten it.
-fn narrow(manifest: &Manifest, range: &KeyRange) -> Option<Plan> {
-    let wide = manifest.layers.iter().find(|layer| !layer.is_within(range))?;
-    Some(plan(manifest, vec![wide.clone()], wide.level, false))
+fn narrow(manifest: &Manifest, range: &KeyRange, running: &[Plan]) -> Option<Plan> {
+    let wide = manifest.layers.iter().filter(|layer| !layer.is_within(range));
+    let mut plans = wide.map(|layer| plan(manifest, vec![layer.clone()], layer.level, false));
+    plans.find(|plan| fits(plan, running))
 }
 
 fn merge_level0(manifest: &Manifest, options: &ChooseOptions) -> Option<Plan> {
@@ -97,21 +162,31 @@ fn merge_level0(manifest: &Manifest, options: &ChooseOptions) -> Option<Plan> {
 }
 
 /// From a level that is too large, the layer that costs least to merge into the next one.
-fn push_down(manifest: &Manifest, options: &ChooseOptions) -> Option<Plan> {
+fn push_down(manifest: &Manifest, options: &ChooseOptions, running: &[Plan]) -> Option<Plan> {
     let deepest = manifest.layers.last()?.level;
     let mut level_bytes_max = options.level1_bytes;
     for level in 1..=deepest {
-        if bytes(of_level(manifest, level)) > level_bytes_max {
+        // What is on its way down already.
+        let leaving = running.iter().filter(|plan| plan.level == level + 1).flat_map(|plan| &plan.inputs);
+        let leaving = bytes(leaving.filter(|input| input.level == level));
+        if bytes(of_level(manifest, level)).saturating_sub(leaving) > level_bytes_max {
             let overlapping = |layer: &LayerMeta| -> Vec<LayerMeta> {
                 of_level(manifest, level + 1).filter(|other| other.overlaps(layer)).cloned().collect()
             };
             // In hundredths, so that small differences count.
             let cost = |layer: &&LayerMeta| bytes(overlapping(layer).iter()) * 100 / layer.bytes.max(1);
-            let cheapest = of_level(manifest, level).min_by_key(cost)?;
-            let below = overlapping(cheapest);
-            let move_only = below.is_empty();
-            let inputs = std::iter::once(cheapest.clone()).chain(below).collect();
-            return Some(plan(manifest, inputs, level + 1, move_only));
+            let mut candidates: Vec<&LayerMeta> = of_level(manifest, level).collect();
+            candidates.sort_by_cached_key(cost);
+            let plans = candidates.into_iter().map(|layer| {
+                let below = overlapping(layer);
+                let move_only = below.is_empty();
+                let inputs = std::iter::once(layer.clone()).chain(below).collect();
+                plan(manifest, inputs, level + 1, move_only)
+            });
+            let mut fitting = plans.filter(|plan| fits(plan, running));
+            if let Some(plan) = fitting.next() {
+                return Some(plan);
+            }
         }
         level_bytes_max = level_bytes_max.saturating_mul(options.level_growth);
     }
@@ -119,10 +194,11 @@ fn push_down(manifest: &Manifest, options: &ChooseOptions) -> Option<Plan> {
 }
 
 /// A layer that is mostly tombstones which have outlived their use.
-fn drop_deleted(manifest: &Manifest, horizon: Lsn) -> Option<Plan> {
+fn drop_deleted(manifest: &Manifest, horizon: Lsn, running: &[Plan]) -> Option<Plan> {
     let due = |layer: &&LayerMeta| layer.level > 0 && layer.tombstones * 2 > layer.versions && layer.lsn_max <= horizon;
     let candidates = manifest.layers.iter().filter(due);
-    candidates.map(|layer| plan(manifest, vec![layer.clone()], layer.level, false)).find(|plan| plan.drop_tombstones)
+    let mut plans = candidates.map(|layer| plan(manifest, vec![layer.clone()], layer.level, false));
+    plans.find(|plan| plan.drop_tombstones && fits(plan, running))
 }
 
 fn of_level(manifest: &Manifest, level: u32) -> impl Iterator<Item = &LayerMeta> {
@@ -156,8 +232,14 @@ mod tests {
     #[test]
     fn a_merge_takes_what_lies_between_its_inputs() {
         let lines = ["0 x-z 5-5 30", "0 a-b 4-4 30", "0 a-c 3-3 30", "1 a-a 1-1 10", "1 m-n 2-2 10"];
-        let plan = choose(&manifest(&lines), &OPTIONS, Lsn::ZERO, &KeyRange::all()).unwrap();
+        let plan = any(&lines, Lsn::ZERO, &KeyRange::all()).unwrap();
         assert_eq!((plan.level, plan.inputs.len()), (1, 5));
+    }
+
+    fn any(lines: &[&str], horizon: Lsn, range: &KeyRange) -> Option<Plan> {
+        let manifest = manifest(lines);
+        let with = |scope| choose(&manifest, &OPTIONS, horizon, range, &[], scope);
+        with(Scope::Level0).or_else(|| with(Scope::Deeper))
     }
 
     /// "level first-last lsn-lsn bytes", sequence numbers in order.
@@ -190,15 +272,55 @@ mod tests {
     }
 
     fn chosen(lines: &[&str]) -> String {
-        match choose(&manifest(lines), &OPTIONS, Lsn(50), &KeyRange::all()) {
-            None => "nothing".into(),
-            Some(plan) => {
-                let inputs: Vec<String> = plan.inputs.iter().map(|layer| layer.sequence.to_string()).collect();
-                let how = if plan.move_only { "move" } else { "merge" };
-                let tombstones = if plan.drop_tombstones { ", drop tombstones" } else { "" };
-                format!("{how} {} into {}{tombstones}", inputs.join(" "), plan.level)
-            }
-        }
+        any(lines, Lsn(50), &KeyRange::all()).map_or_else(|| "nothing".into(), |plan| told(&plan))
+    }
+
+    fn told(plan: &Plan) -> String {
+        let inputs: Vec<String> = plan.inputs.iter().map(|layer| layer.sequence.to_string()).collect();
+        let how = if plan.move_only { "move" } else { "merge" };
+        let tombstones = if plan.drop_tombstones { ", drop tombstones" } else { "" };
+        format!("{how} {} into {}{tombstones}", inputs.join(" "), plan.level)
+    }
+
+    #[test]
+    fn plans_beside_each_other_lie_apart() {
+        // Level 1 is too large by far; level 0 is due, and meets the first layer of level 1.
+        let lines = [
+            "0 a-b 30-39 30",
+            "0 a-b 20-29 30",
+            "0 a-b 10-19 30",
+            "1 a-b 1-9 60",
+            "1 d-e 1-9 60",
+            "1 g-h 1-9 60",
+            "1 x-z 1-9 60",
+            "2 a-e 1-2 50",
+            "2 g-h 1-2 50",
+        ];
+        let manifest = manifest(&lines);
+        let mut running: Vec<Plan> = Vec::new();
+        let mut next = |scope| {
+            let plan = choose(&manifest, &OPTIONS, Lsn::ZERO, &KeyRange::all(), &running, scope);
+            let text = plan.as_ref().map_or_else(|| "nothing".into(), told);
+            running.extend(plan);
+            text
+        };
+        assert_eq!(next(Scope::Level0), "merge 1 2 3 4 into 1");
+        assert_eq!(next(Scope::Level0), "nothing");
+        assert_eq!(next(Scope::Deeper), "move 7 into 2, drop tombstones");
+        // 4 and 5 share a layer of level 2 with each other, and 4 is taken.
+        assert_eq!(next(Scope::Deeper), "merge 5 8 into 2");
+        // What is left of level 1 fits, once those are gone.
+        assert_eq!(next(Scope::Deeper), "merge 6 9 into 2, drop tombstones");
+        assert_eq!(next(Scope::Deeper), "nothing");
+    }
+
+    #[test]
+    fn debt_is_what_has_to_be_rewritten() {
+        let debt = |lines: &[&str]| debt_bytes(manifest(lines).layers.iter(), &OPTIONS);
+        assert_eq!(debt(&["0 a-z 20-29 5", "0 a-z 10-19 5", "1 a-z 1-9 90"]), 0);
+        assert_eq!(debt(&["0 a-z 30-39 5", "0 a-z 20-29 5", "0 a-z 10-19 5", "1 a-z 1-9 80"]), 95);
+        // 30 too much for level 1, each byte of which meets three of level 2.
+        assert_eq!(debt(&["1 a-z 1-9 130", "2 a-z 1-9 390"]), 120);
     }
 
     #[test]
@@ -232,11 +354,11 @@ mod tests {
     fn a_layer_that_is_shared_is_narrowed_last() {
         let range = KeyRange { start: "a".into(), end: "n".into() };
         let lines = ["0 a-z 20-29 5", "1 a-c 1-9 10", "1 d-p 1-9 10"];
-        let narrowed = choose(&manifest(&lines), &OPTIONS, Lsn::ZERO, &range).unwrap();
+        let narrowed = any(&lines, Lsn::ZERO, &range).unwrap();
         assert_eq!((narrowed.level, narrowed.inputs[0].sequence), (0, 1));
-        let narrowed = choose(&manifest(&lines[1..]), &OPTIONS, Lsn::ZERO, &range).unwrap();
+        let narrowed = any(&lines[1..], Lsn::ZERO, &range).unwrap();
         assert_eq!((narrowed.level, narrowed.inputs[0].sequence), (1, 2));
-        assert_eq!(choose(&manifest(&lines[1..2]), &OPTIONS, Lsn::ZERO, &range), None);
+        assert_eq!(any(&lines[1..2], Lsn::ZERO, &range), None);
     }
 
     #[test]

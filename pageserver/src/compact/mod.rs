@@ -1,6 +1,7 @@
 //! Compaction: keeps the number of layers that a read has to ask small, and drops what nobody can see any more.
 //!
-//! `choose` decides what to merge, `retention` which versions stay, `run` does the work, `reaper` deletes objects late,
+//! `choose` decides what to merge, `retention` which versions stay, `run` does the work, `workers` says how much of it at a
+//! time, `reaper` deletes objects late,
 //! `leftovers` finds those that nobody came to delete.
 
 pub mod choose;
@@ -8,3 +9,4 @@ pub mod leftovers;
 pub mod reaper;
 pub mod retention;
 pub mod run;
+pub mod workers;

@@ -9,7 +9,7 @@ use crate::rpc::{Deadlines, RpcClient, WalClient};
 use crate::service::WalService;
 use crate::service::wal::{
     AllocateRequest, CommitError, CommitReply, CommitRequest, LockError, LockInfo, LockReply, LockRequest, LockWait,
-    MemberChange, ReadLsn, StreamItem, SubscribeRequest, Undurable, WalError, WalStatus,
+    MemberChange, PressureReport, ReadLsn, StreamItem, SubscribeRequest, Undurable, WalError, WalStatus,
 };
 use async_trait::async_trait;
 use futures::StreamExt;
@@ -248,6 +248,10 @@ impl WalService for WalRouter {
             }
         }
         Err(trimmed.map_or(failed, |first| WalError::Trimmed { first }))
+    }
+
+    async fn report_pressure(&self, report: PressureReport) -> Result<(), WalError> {
+        self.members.ask(|leader| async move { leader.report_pressure(report).await }).await
     }
 
     async fn report_durable(&self, tablet: TabletId, lsn: Lsn) -> Result<(), WalError> {

@@ -124,6 +124,7 @@ async fn trimmed_log_is_the_answer_to_subscribe((wal, _): Services) {
 
 async fn status_and_durable_reports_travel((wal, _): Services) {
     wal.report_durable(TabletId(1), Lsn(7)).await.unwrap();
+    wal.report_pressure(PressureReport { reporter: 7, pressure: 0.5 }).await.unwrap();
     let status = wal.status().await.unwrap();
     assert_eq!((status.first, status.committed), (Lsn(7), Lsn::ZERO));
 }

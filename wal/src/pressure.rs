@@ -1,0 +1,91 @@
+//! Backpressure: page servers say how much, and each commit waits a little at its begin, in proportion and by its size, so
+//! that those who write most wait most. Readers wait for nothing.
+
+use common::service::wal::{CommitRequest, PRESSURE_REPORT_LASTS, PressureReport};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What a commit waits under full pressure, whatever its size.
+const DELAY_BASE: Duration = Duration::from_millis(20);
+/// Under full pressure one session writes about so many bytes a second.
+const BYTES_PER_SECOND: u64 = 2 << 20;
+/// A large transaction holds its locks meanwhile.
+const DELAY_MAX: Duration = Duration::from_secs(2);
+/// Page servers whose reports are kept. Those of old ones go first.
+const REPORTERS_MAX: usize = 1024;
+
+#[derive(Default)]
+pub struct Pressure {
+    /// By page server: the last report, and until when it holds.
+    reports: Mutex<HashMap<u128, (f64, Instant)>>,
+}
+
+impl Pressure {
+    /// Takes a report in; returns the greatest that hold now.
+    pub fn reported(&self, report: PressureReport) -> f64 {
+        self.reported_at(report, Instant::now())
+    }
+
+    fn reported_at(&self, report: PressureReport, now: Instant) -> f64 {
+        let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
+        reports.retain(|_, (_, until)| *until > now);
+        // From another process: whatever it says is made a share.
+        let pressure = if report.pressure.is_finite() { report.pressure.clamp(0.0, 1.0) } else { 0.0 };
+        if pressure == 0.0 {
+            reports.remove(&report.reporter);
+        } else if reports.len() < REPORTERS_MAX || reports.contains_key(&report.reporter) {
+            reports.insert(report.reporter, (pressure, now + PRESSURE_REPORT_LASTS));
+        }
+        greatest(&reports, now)
+    }
+
+    /// How long a commit should wait; `None` where all is well.
+    pub fn delay(&self, request: &CommitRequest) -> Option<Duration> {
+        let pressure = greatest(&self.reports.lock().unwrap_or_else(PoisonError::into_inner), Instant::now());
+        if pressure == 0.0 {
+            return None;
+        }
+        let mutations = request.writes.iter().map(|write| &write.mutation);
+        let bytes: usize =
+            mutations.map(|mutation| mutation.key.len() + mutation.row.as_ref().map_or(0, |row| row.len())).sum();
+        Some(delay_of(pressure, bytes as u64))
+    }
+}
+
+fn greatest(reports: &HashMap<u128, (f64, Instant)>, now: Instant) -> f64 {
+    reports.values().filter(|(_, until)| *until > now).map(|(pressure, _)| *pressure).fold(0.0, f64::max)
+}
+
+fn delay_of(pressure: f64, bytes: u64) -> Duration {
+    let full = DELAY_BASE + Duration::from_micros(bytes.saturating_mul(1_000_000) / BYTES_PER_SECOND);
+    full.min(DELAY_MAX).mul_f64(pressure)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_greatest_report_counts_until_it_is_over() {
+        let (pressure, start) = (Pressure::default(), Instant::now());
+        let report = |reporter, value| PressureReport { reporter, pressure: value };
+        assert_eq!(pressure.reported_at(report(1, 0.25), start), 0.25);
+        assert_eq!(pressure.reported_at(report(2, 0.75), start), 0.75);
+        assert_eq!(pressure.reported_at(report(2, 0.0), start), 0.25);
+        assert_eq!(pressure.reported_at(report(3, f64::NAN), start), 0.25);
+        assert_eq!(pressure.reported_at(report(3, 7.0), start + PRESSURE_REPORT_LASTS / 2), 1.0);
+        assert_eq!(pressure.reported_at(report(4, 0.5), start + 2 * PRESSURE_REPORT_LASTS), 0.5);
+        assert_eq!(pressure.reports.lock().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn delays_are_in_proportion() {
+        for (pressure, bytes, expected_ms) in
+            [(1.0, 0, 20), (0.5, 0, 10), (1.0, 1 << 20, 520), (0.25, 1 << 20, 130), (1.0, u64::MAX, 2000)]
+        {
+            assert_eq!(delay_of(pressure, bytes).as_millis(), expected_ms, "{pressure} {bytes}");
+        }
+    }
+}
