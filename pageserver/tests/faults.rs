@@ -219,9 +219,9 @@ async fn run(seed: u64, time: Option<Duration>) {
     match time {
         Some(_) => store.delay_ms.store(10_000, Ordering::Relaxed),
         None => {
-            // A hundredth of the real times.
-            store.delay_ms.store(100, Ordering::Relaxed);
-            let (attempt, wait_first) = (Duration::from_millis(50), Duration::from_millis(1));
+            // A fraction of the real times, and yet more than a busy machine takes for a request.
+            store.delay_ms.store(500, Ordering::Relaxed);
+            let (attempt, wait_first) = (Duration::from_millis(250), Duration::from_millis(1));
             config.requests = RetryPolicy { attempt, wait_first, ..RetryPolicy::default() };
         }
     }
