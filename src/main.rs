@@ -2,6 +2,7 @@
 
 mod cluster;
 mod demo;
+mod doctor;
 mod failure;
 mod http;
 mod lifecycle;
@@ -47,6 +48,9 @@ enum Command {
     },
     /// Say whether a server, or every node of a cluster on this machine, is ready
     Status(StatusArguments),
+    /// Verify everything on a store and list what nobody needs; changes nothing, also beside a running server
+    #[command(after_help = doctor::AFTER_HELP)]
+    Doctor(doctor::Settings),
     /// Load an example into a running server
     Demo {
         #[command(subcommand)]
@@ -299,6 +303,7 @@ fn main() -> ExitCode {
         Command::Node { command } => runtime.block_on(run_node(command)),
         Command::Cluster { command } => runtime.block_on(run_cluster(command)),
         Command::Status(arguments) => runtime.block_on(run_status(arguments)),
+        Command::Doctor(settings) => runtime.block_on(doctor::run(settings)),
         Command::Demo { example } => runtime.block_on(demo::run(example)),
     };
     // Background threads that still hold a file or a connection have nothing left to lose.
