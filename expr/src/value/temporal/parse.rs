@@ -190,7 +190,7 @@ pub fn parse_time(text: &str) -> Option<ParsedTime> {
         return None;
     }
     if !negative
-        && scanner.rest().len() >= 12
+        && may_be_datetime(scanner.rest())
         && let Some(parsed) = parse_datetime(text, DateRules::LENIENT)
         && !parsed.date_only
     {
@@ -225,6 +225,14 @@ pub fn parse_time(text: &str) -> Option<ParsedTime> {
         truncated: scanner.position < scanner.text.len(),
         out_of_range: time.clamped() != time,
     })
+}
+
+/// Long enough for a date and a time, and with a space or `T` in between if there is anything but digits:
+/// `00:00:00.000001` is a time.
+fn may_be_datetime(text: &[u8]) -> bool {
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    text.len() >= 12
+        && (digits >= 12 || text.trim_ascii().iter().any(|byte| byte.is_ascii_whitespace() || *byte == b'T'))
 }
 
 /// Hours, minutes and seconds from part `part` on, separated by colons.
