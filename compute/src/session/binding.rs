@@ -5,17 +5,20 @@ use super::variables::{self, Scope};
 use crate::catalog::virtual_tables;
 use crate::catalog::{Catalog, TableDef};
 use crate::execute::BindExpressions;
-use crate::sql::bind::{self, BindContext, VirtualColumns};
+use crate::sql::bind::{self, BindContext, TEXT_CHARACTERS, VirtualColumns};
 use crate::sql::parse::ast;
 use crate::sql::plan::rules::Statistics;
 use crate::sql::plan::{Field, Prepared, Statement, VariableScope};
 use expr::collation::CollationId;
 use expr::eval::SqlMode;
-use expr::mysql_type::{MysqlType, TypeKind};
+use expr::mysql_type::{BlobSize, MysqlType, TypeKind};
 use expr::value::Value;
 use expr::{ErrorCode, Expression, SqlError};
 use std::cell::Cell;
 use std::sync::{Arc, PoisonError};
+
+/// Digits of a fraction of a second, at most.
+const FSP_MAX: u8 = 6;
 
 /// A bound statement.
 pub(super) struct Bound {
@@ -26,8 +29,13 @@ pub(super) struct Bound {
 }
 
 impl Session {
-    /// Binds a statement against a catalog.
-    pub(super) fn bind(&self, statement: &ast::Statement, catalog: &Catalog) -> Result<Bound, SqlError> {
+    /// Binds a statement against a catalog. `given`: see [`bind::bind_prepared`].
+    pub(super) fn bind(
+        &self,
+        statement: &ast::Statement,
+        catalog: &Catalog,
+        given: &dyn Fn(usize) -> MysqlType,
+    ) -> Result<Bound, SqlError> {
         let variables = self.user_variables.lock().unwrap_or_else(PoisonError::into_inner);
         let lasting = Cell::new(true);
         let variable = |scope: Option<VariableScope>, name: &str| {
@@ -50,14 +58,14 @@ impl Session {
             virtual_table: &virtual_columns,
             statistics: &*self.engine,
         };
-        let prepared = bind::bind_prepared(statement, &context)?;
+        let prepared = bind::bind_prepared(statement, &context, given)?;
         Ok(Bound { prepared, lasting: lasting.get() })
     }
 
     /// What PREPARE tells a client: types of parameters, columns of the result.
     pub(super) async fn describe(&self, statement: &ast::Statement) -> Result<(Vec<MysqlType>, Vec<Field>), SqlError> {
         let (catalog, _) = self.newest_catalog().await?;
-        let prepared = self.bind(statement, &catalog)?.prepared;
+        let prepared = self.bind(statement, &catalog, &|_| parameter_type(&Value::Null))?.prepared;
         let fields = match &prepared.statement {
             Statement::Query(query) if query.into_variables.is_empty() => query.fields.clone(),
             Statement::Show(show) => super::show::fields(show),
@@ -163,5 +171,20 @@ fn type_of(value: &Value) -> MysqlType {
         Value::Bytes(bytes) => MysqlType::new(TypeKind::VarBinary { length: bytes.len() as u32 }),
         Value::Json(_) => MysqlType::new(TypeKind::Json),
         other => MysqlType::varchar(other.to_text().chars().count() as u32, CollationId::UTF8MB4_0900_AI_CI),
+    }
+}
+
+/// Of a parameter whose surroundings ask for no type, by its value; of NULL, a text.
+pub(super) fn parameter_type(value: &Value) -> MysqlType {
+    match value {
+        Value::Null | Value::Text(_) => MysqlType::varchar(TEXT_CHARACTERS, CollationId::UTF8MB4_0900_AI_CI),
+        Value::Bytes(bytes) if bytes.len() > usize::from(u16::MAX) => {
+            MysqlType::new(TypeKind::Blob { size: BlobSize::Long })
+        }
+        Value::Bytes(_) => MysqlType::new(TypeKind::VarBinary { length: u16::MAX.into() }),
+        Value::Date(_) => MysqlType::new(TypeKind::Date),
+        Value::Time(_) => MysqlType::new(TypeKind::Time { fsp: FSP_MAX }),
+        Value::DateTime(_) => MysqlType::new(TypeKind::DateTime { fsp: FSP_MAX }),
+        other => type_of(other),
     }
 }

@@ -91,7 +91,7 @@ impl Session {
             | Kind::Kill { .. } => (self.engine.services.catalog.newest(), None),
             _ => self.newest_catalog().await?,
         };
-        let plan = self.plan(source, &catalog)?;
+        let plan = self.plan(source, &catalog, &parameters)?;
         self.check_table_locks(&plan)?;
         let context = self.eval_context(parameters);
         match plan {

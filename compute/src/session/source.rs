@@ -5,11 +5,13 @@
 //! the row counts that the rules looked at.
 
 use super::Session;
+use super::binding::parameter_type;
 use super::variables::Values;
 use crate::catalog::Catalog;
 use crate::sql::parse::ast;
-use crate::sql::plan::{Query, Statement};
-use expr::SqlError;
+use crate::sql::plan::{Prepared, Query, Statement};
+use expr::mysql_type::MysqlType;
+use expr::{SqlError, Value};
 use parking_lot::Mutex;
 use std::sync::Arc;
 
@@ -30,6 +32,13 @@ pub(super) enum Plan {
 struct Kept {
     plan: Plan,
     made_from: Surroundings,
+    /// Positions and types of parameters that had their types from values.
+    open: Vec<(usize, MysqlType)>,
+}
+
+/// Whether a plan for a parameter of type `ty` serves this value. NULL is of every type.
+fn fits(value: &Value, ty: &MysqlType) -> bool {
+    matches!(value, Value::Null) || parameter_type(value) == *ty
 }
 
 /// What a plan is made from, beside the text. Held, so that none of it is freed and its address used again.
@@ -59,7 +68,7 @@ impl Source {
 
 impl Session {
     /// The plan of a statement against a catalog.
-    pub(super) fn plan(&self, source: &Source, catalog: &Arc<Catalog>) -> Result<Plan, SqlError> {
+    pub(super) fn plan(&self, source: &Source, catalog: &Arc<Catalog>, values: &[Value]) -> Result<Plan, SqlError> {
         let now = Surroundings {
             catalog: catalog.clone(),
             variables: self.variables.clone(),
@@ -68,10 +77,13 @@ impl Session {
         };
         if let Some(kept) = &*source.kept.lock()
             && kept.made_from.are(&now)
+            && kept.open.iter().all(|(position, ty)| fits(&values[*position], ty))
         {
             return Ok(kept.plan.clone());
         }
-        let bound = self.bind(&source.statement, catalog)?;
+        let bound = self.bind(&source.statement, catalog, &|position| parameter_type(&values[position]))?;
+        let Prepared { parameters, open, .. } = &bound.prepared;
+        let open = open.iter().map(|position| (*position, parameters[*position].clone())).collect();
         let plan = match bound.prepared.statement {
             Statement::Query(query) => Plan::Query(Arc::new(query)),
             change @ (Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_)) => {
@@ -80,7 +92,7 @@ impl Session {
             other => Plan::Other(Box::new(other)),
         };
         if bound.lasting && !matches!(plan, Plan::Other(_)) {
-            *source.kept.lock() = Some(Kept { plan: plan.clone(), made_from: now });
+            *source.kept.lock() = Some(Kept { plan: plan.clone(), made_from: now, open });
         }
         Ok(plan)
     }

@@ -45,6 +45,7 @@ use expr::eval::SqlMode;
 use expr::mysql_type::MysqlType;
 use expr::value::Value;
 use expr::{ErrorCode, SqlError};
+pub use parameter::TEXT_CHARACTERS;
 use scope::{Block, Boundary};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -75,18 +76,27 @@ pub struct BindContext<'a> {
     pub statistics: &'a dyn Statistics,
 }
 
-/// Binds a statement. Parameters get the types that their surroundings ask for; see [`bind_prepared`].
-pub fn bind(statement: &ast::Statement, context: &BindContext<'_>) -> Result<Statement, SqlError> {
-    Ok(bind_prepared(statement, context)?.statement)
-}
-
-/// Binds a statement with its parameters' types.
-pub fn bind_prepared(statement: &ast::Statement, context: &BindContext<'_>) -> Result<Prepared, SqlError> {
+/// Binds a statement with its parameters' types. A parameter gets the type that its surroundings ask for; where they ask
+/// for none, as in `SELECT ?`, that of `given`, by its position. Manual: "PREPARE Statement" (15.5.1).
+pub fn bind_prepared(
+    statement: &ast::Statement,
+    context: &BindContext<'_>,
+    given: &dyn Fn(usize) -> MysqlType,
+) -> Result<Prepared, SqlError> {
     let mut binder = Binder::new(context, statement.source.clone(), statement.parameters);
     let mut bound = binder.statement(&statement.kind)?;
-    let parameters = parameter::finish(&mut bound, &binder);
+    let open = parameter::open(&binder);
+    if !open.is_empty() {
+        // What contains them takes its own type from theirs: all is bound again.
+        binder = Binder::new(context, statement.source.clone(), statement.parameters);
+        for position in &open {
+            binder.parameters[*position] = Some(given(*position));
+        }
+        bound = binder.statement(&statement.kind)?;
+    }
+    let parameters = parameter::types(&binder);
     let statement = crate::sql::plan::rules::optimise(bound, context.statistics);
-    Ok(Prepared { statement, parameters })
+    Ok(Prepared { statement, parameters, open })
 }
 
 /// Binds an expression over the columns of one table: CHECK constraints, generated columns, DEFAULT (expression).

@@ -1,9 +1,11 @@
 //! Parameters (`?`): each takes the type that its surroundings ask for.
 
 use crate::sql::bind::Binder;
-use crate::sql::plan::Statement;
 use expr::mysql_type::{MysqlType, TypeKind};
 use expr::{Expression, SqlError};
+
+/// Of a text parameter, whose value may be longer than what it meets.
+pub const TEXT_CHARACTERS: u32 = 16_383;
 
 impl Binder<'_> {
     pub fn parameter(&mut self, number: &str) -> Result<Expression, SqlError> {
@@ -22,8 +24,7 @@ impl Binder<'_> {
             let ty = match ty.kind {
                 // Members are for columns; the parameter is a text.
                 TypeKind::Enum(_) | TypeKind::Set(_) => MysqlType::varchar(255, ty.collation),
-                // The value may be longer than what it meets.
-                TypeKind::Char { .. } | TypeKind::VarChar { .. } => MysqlType::varchar(16_383, ty.collation),
+                TypeKind::Char { .. } | TypeKind::VarChar { .. } => MysqlType::varchar(TEXT_CHARACTERS, ty.collation),
                 TypeKind::Binary { .. } | TypeKind::VarBinary { .. } => {
                     MysqlType::new(TypeKind::VarBinary { length: 65_535 })
                 }
@@ -50,8 +51,14 @@ impl Binder<'_> {
     }
 }
 
-/// Types of all parameters; those that nothing was learned of are texts.
-pub fn finish(_statement: &mut Statement, binder: &Binder<'_>) -> Vec<MysqlType> {
-    let text = MysqlType::varchar(16_383, binder.context.collation_connection);
+/// Positions of the parameters that nothing was learned of.
+pub fn open(binder: &Binder<'_>) -> Vec<usize> {
+    let unknown = |(position, ty): (usize, &Option<MysqlType>)| ty.is_none().then_some(position);
+    binder.parameters.iter().enumerate().filter_map(unknown).collect()
+}
+
+/// Types of all parameters.
+pub fn types(binder: &Binder<'_>) -> Vec<MysqlType> {
+    let text = MysqlType::varchar(TEXT_CHARACTERS, binder.context.collation_connection);
     binder.parameters.iter().map(|ty| ty.clone().unwrap_or_else(|| text.clone())).collect()
 }

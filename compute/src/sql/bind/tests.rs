@@ -68,7 +68,7 @@ impl World {
             virtual_table: &virtual_table,
             statistics: &NoStatistics,
         };
-        bind_prepared(&statement, &context)
+        bind_prepared(&statement, &context, &|_| MysqlType::varchar(16_383, CollationId::UTF8MB4_0900_AI_CI))
     }
 
     /// Binds, and applies what changes the catalog.

@@ -224,4 +224,6 @@ pub struct Prepared {
     pub statement: Statement,
     /// Of each `?`, as the binder inferred it.
     pub parameters: Vec<MysqlType>,
+    /// Positions of those whose type the surroundings leave open: it was given, and may be another at the next execution.
+    pub open: Vec<usize>,
 }
