@@ -200,6 +200,11 @@ pub fn time_zone(text: &str) -> Result<TimeZone, SqlError> {
 pub fn check_scope(variable: &'static Variable, scope: VariableScope) -> Result<(), SqlError> {
     let name = variable.name;
     match (variable.scope, scope) {
+        // A session's own value is there to be read.
+        (_, VariableScope::Session) if name == "max_allowed_packet" || name == "net_buffer_length" => {
+            let text = format!("SESSION variable '{name}' is read-only. Use SET GLOBAL to assign the value");
+            Err(SqlError::new(ErrorCode::VARIABLE_IS_READONLY, text))
+        }
         (Scope::Both, _)
         | (Scope::Global, VariableScope::Global | VariableScope::Persist)
         | (Scope::Session, VariableScope::Session) => Ok(()),
