@@ -28,8 +28,11 @@ pub struct PreparedInfo {
 impl Session {
     /// COM_STMT_PREPARE. Finds the errors that do not depend on values.
     pub async fn prepare(&mut self, text: &str) -> Result<PreparedInfo, SqlError> {
-        self.warnings.clear();
-        let statement = parse::parse(text, self.sql_mode())?;
+        let statement = parse::parse(text, self.sql_mode()).inspect_err(|_| self.warnings.clear())?;
+        // SHOW WARNINGS shows those of the statement before it, prepared or not.
+        if !matches!(statement.kind, ast::Kind::Show(ast::Show::Warnings { .. })) {
+            self.warnings.clear();
+        }
         if statement.parameters > usize::from(u16::MAX) {
             return Err(SqlError::new(ErrorCode(1390), "Prepared statement contains too many placeholders"));
         }
