@@ -12,6 +12,7 @@ mod authentication;
 mod binary;
 mod column;
 mod command;
+mod compression;
 mod connection;
 mod errors;
 mod handshake;

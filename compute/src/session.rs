@@ -23,6 +23,7 @@ mod transaction;
 pub mod variables;
 
 pub use engine::Engine;
+pub use engine::Wire;
 pub use named_locks::NamedLocks;
 pub use prepared::PreparedInfo;
 
@@ -76,6 +77,7 @@ pub struct Session {
     named_locks: Arc<NamedLocks>,
     /// LOCK TABLES.
     table_locks: Option<TableLocks>,
+    wire: Arc<Wire>,
 }
 
 /// Whom the client is taken for.
@@ -126,6 +128,7 @@ impl Session {
             sending: None,
             named_locks,
             table_locks: None,
+            wire: Arc::default(),
         }
     }
 
@@ -207,6 +210,11 @@ impl Session {
 
     pub fn set_client_found_rows(&mut self, found_rows: bool) {
         self.client_found_rows = found_rows;
+    }
+
+    /// How the connection is protected and compressed, for SHOW STATUS.
+    pub fn set_wire(&mut self, wire: Wire) {
+        self.wire = Arc::new(wire);
     }
 
     /// COM_CHANGE_USER, after authentication.

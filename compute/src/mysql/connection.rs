@@ -3,6 +3,7 @@
 use super::binary;
 use super::column;
 use super::command::{self, Command};
+use super::compression::Algorithm;
 use super::errors;
 use super::handshake::{self, Client, HandshakeError};
 use super::packet::{PacketError, PacketStream};
@@ -10,7 +11,7 @@ use super::parameters::{self, ParameterType};
 use super::server::Front;
 use super::text;
 use crate::session::result::{Done, ResultSet, StatementResult};
-use crate::session::{PreparedInfo, Session};
+use crate::session::{PreparedInfo, Session, Wire};
 use crate::sql::plan::Field;
 use expr::collation::CollationId;
 use expr::{ErrorCode, MysqlType, SqlError, Value};
@@ -20,10 +21,13 @@ use mysql_common::io::BufMutExt;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// Long data and statements that one connection may hold.
 const STATEMENTS_MAX: usize = 16_382;
+/// How long a message that is too large may take to come to its end. MySQL's default of `net_read_timeout`.
+const SKIP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Which row format a result travels in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +71,8 @@ impl Connection {
         let mut session = Session::new(front.engine.clone(), id, client.user.clone(), handshake::host(peer));
         session.set_client_found_rows(client.capabilities.contains(CapabilityFlags::CLIENT_FOUND_ROWS));
         session.set_client_collation(client.collation);
+        let compression = client.compression;
+        session.set_wire(Wire { tls: client.tls, compression: compression.map(Algorithm::name) });
         let mut connection = Connection {
             packets: client.packets,
             capabilities: client.capabilities,
@@ -75,13 +81,18 @@ impl Connection {
             peer,
             front,
         };
-        if let Err(End::Failed(error)) = connection.serve(client.database, stop).await {
+        if let Err(End::Failed(error)) = connection.serve(client.database, compression, stop).await {
             tracing::debug!(%peer, id, %error, "connection ended");
         }
         connection.session.close().await;
     }
 
-    async fn serve(&mut self, database: Option<String>, stop: CancellationToken) -> Result<(), End> {
+    async fn serve(
+        &mut self,
+        database: Option<String>,
+        compression: Option<Algorithm>,
+        stop: CancellationToken,
+    ) -> Result<(), End> {
         if let Some(database) = database
             && let Err(error) = self.session.use_database(&database).await
         {
@@ -89,6 +100,10 @@ impl Connection {
             return Err(End::Quit);
         }
         self.send_done(&Done::default(), false).await?;
+        // The OK that ends authentication is the last that travels plain.
+        if let Some(algorithm) = compression {
+            self.packets.compress(algorithm);
+        }
         loop {
             self.packets.reset_sequence();
             let limit = self.session.max_allowed_packet();
@@ -111,6 +126,8 @@ impl Connection {
                 Ok(Ok(message)) => message,
                 Ok(Err(error)) => {
                     if let PacketError::TooLarge { .. } = error {
+                        // A client that is still sending reads no answer.
+                        let _ = tokio::time::timeout(SKIP_TIMEOUT, self.packets.skip()).await;
                         let text = "Got a packet bigger than 'max_allowed_packet' bytes";
                         self.send_error(&SqlError::new(ErrorCode::NET_PACKET_TOO_LARGE, text)).await?;
                     }

@@ -1,8 +1,10 @@
 //! From an accepted connection to an authenticated one. Manual: MySQL Internals, "Connection Phase".
 
 use super::authentication::{NATIVE_PLUGIN, NONCE_BYTES, Plugin, SHA2_PLUGIN};
+use super::compression::Algorithm;
 use super::packet::{PacketError, PacketStream, Transport};
 use super::server::Front;
+use super::tls;
 use common::env::random::Random;
 use expr::collation::CollationId;
 use expr::{ErrorCode, SqlError};
@@ -17,6 +19,8 @@ use tokio_rustls::TlsAcceptor;
 const MESSAGE_BYTES_MAX: usize = 64 << 10;
 /// Length of the request that asks for TLS: a handshake response cut after its fixed part.
 const TLS_REQUEST_BYTES: usize = 32;
+/// MySQL's default.
+const ZSTD_LEVEL: u8 = 3;
 /// First byte of an authentication answer that continues the exchange; with the next: the fast path succeeded.
 const FAST_AUTHENTICATION_OK: [u8; 2] = [1, 3];
 
@@ -27,6 +31,10 @@ pub struct Client {
     pub user: String,
     pub database: Option<String>,
     pub collation: CollationId,
+    /// From the first command on.
+    pub compression: Option<Algorithm>,
+    /// Version and cipher.
+    pub tls: Option<(&'static str, String)>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +67,8 @@ pub fn server_capabilities() -> CapabilityFlags {
         | CapabilityFlags::CLIENT_CONNECT_ATTRS
         | CapabilityFlags::CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA
         | CapabilityFlags::CLIENT_DEPRECATE_EOF
+        | CapabilityFlags::CLIENT_COMPRESS
+        | CapabilityFlags::CLIENT_ZSTD_COMPRESSION_ALGORITHM
 }
 
 /// Greets, upgrades to TLS if asked, and checks the password. Errors have been sent to the client.
@@ -85,10 +95,12 @@ pub async fn accept(
     packets.write(|out| greeting.serialize(out)).await?;
     packets.flush().await?;
     let mut message = packets.read(MESSAGE_BYTES_MAX).await?;
+    let mut tls = None;
     if message.len() == TLS_REQUEST_BYTES && message[1] & 0x08 != 0 {
         let sequence = packets.sequence();
         let acceptor = TlsAcceptor::from(front.tls.clone());
         let transport = acceptor.accept(packets.into_transport()).await.map_err(HandshakeError::Tls)?;
+        tls = tls::describe(transport.get_ref().1);
         packets = PacketStream::new(Box::new(transport)).with_sequence(sequence);
         message = packets.read(MESSAGE_BYTES_MAX).await?;
     }
@@ -111,11 +123,12 @@ pub async fn accept(
     };
     let collation = CollationId(response.collation().into());
     let answer = response.scramble_buf().to_vec();
+    let compression = compression(capabilities, &message);
     match offered {
         Some(plugin) => check(&mut packets, front, &user, peer, plugin, &nonce, &answer).await?,
         None => switch(&mut packets, front, &user, peer, Plugin::Sha2).await?,
     }
-    Ok(Client { packets, capabilities, user, database, collation })
+    Ok(Client { packets, capabilities, user, database, collation, compression, tls })
 }
 
 /// Asks the client to prove its password anew, with a fresh challenge: COM_CHANGE_USER, and unknown plugins.
@@ -165,6 +178,18 @@ async fn check(
         packets.write(|out| out.extend_from_slice(&FAST_AUTHENTICATION_OK)).await?;
     }
     Ok(())
+}
+
+/// What the client asked for; its zstd level is the last byte of its response.
+fn compression(capabilities: CapabilityFlags, response: &[u8]) -> Option<Algorithm> {
+    if capabilities.contains(CapabilityFlags::CLIENT_COMPRESS) {
+        Some(Algorithm::Zlib)
+    } else if capabilities.contains(CapabilityFlags::CLIENT_ZSTD_COMPRESSION_ALGORITHM) {
+        let level = response.last().copied().filter(|level| (1..=22).contains(level));
+        Some(Algorithm::Zstd(level.unwrap_or(ZSTD_LEVEL).into()))
+    } else {
+        None
+    }
 }
 
 /// How the client's host appears in account names and messages.

@@ -1,6 +1,7 @@
 //! Packets on the wire: framing, sequence numbers, splitting at 16 MiB, bounded buffers.
 //! Manual: MySQL Internals, "MySQL Packets".
 
+use super::compression::{self, Algorithm, Frames};
 use bytes::{Buf, BytesMut};
 use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -20,6 +21,14 @@ pub struct PacketStream {
     read: BytesMut,
     write: Vec<u8>,
     sequence: u8,
+    compressed: Option<Compressed>,
+}
+
+/// What is between packets and the transport once compression is on.
+struct Compressed {
+    frames: Frames,
+    /// Read from the transport, not opened yet.
+    wire: BytesMut,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -32,13 +41,15 @@ pub enum PacketError {
     /// MySQL 1156.
     #[error("packets out of order")]
     OutOfOrder,
+    #[error("a damaged compressed frame")]
+    Compression,
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
 impl PacketStream {
     pub fn new(transport: Box<dyn Transport>) -> PacketStream {
-        PacketStream { transport, read: BytesMut::new(), write: Vec::new(), sequence: 0 }
+        PacketStream { transport, read: BytesMut::new(), write: Vec::new(), sequence: 0, compressed: None }
     }
 
     /// Takes the transport out, for the upgrade to TLS. Bytes that were read already are the beginning of the client's
@@ -64,6 +75,16 @@ impl PacketStream {
     /// A new command: numbers start again.
     pub fn reset_sequence(&mut self) {
         self.sequence = 0;
+        if let Some(compressed) = &mut self.compressed {
+            compressed.frames.reset();
+        }
+    }
+
+    /// From here on both directions are compressed: after authentication.
+    pub fn compress(&mut self, algorithm: Algorithm) {
+        // What has come already is compressed, too.
+        let wire = std::mem::take(&mut self.read);
+        self.compressed = Some(Compressed { frames: Frames::new(algorithm), wire });
     }
 
     /// Reads one message of at most `limit` bytes.
@@ -71,7 +92,7 @@ impl PacketStream {
         let mut message = Vec::new();
         loop {
             self.fill(4).await?;
-            let length = usize::from(self.read[0]) | usize::from(self.read[1]) << 8 | usize::from(self.read[2]) << 16;
+            let length = self.header();
             if self.read[3] != self.sequence {
                 return Err(PacketError::OutOfOrder);
             }
@@ -92,11 +113,42 @@ impl PacketStream {
         }
     }
 
+    /// Reads over a message that [`PacketStream::read`] found too large, so that the client comes to read the error.
+    pub async fn skip(&mut self) -> Result<(), PacketError> {
+        loop {
+            self.fill(4).await?;
+            let length = self.header();
+            self.sequence = self.sequence.wrapping_add(1);
+            self.read.advance(4);
+            let mut rest = length;
+            while rest > 0 {
+                self.fill(1).await?;
+                let part = rest.min(self.read.len());
+                self.read.advance(part);
+                rest -= part;
+            }
+            if length < PACKET_BYTES_MAX {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Length of the packet whose header has come.
+    fn header(&self) -> usize {
+        usize::from(self.read[0]) | usize::from(self.read[1]) << 8 | usize::from(self.read[2]) << 16
+    }
+
     async fn fill(&mut self, bytes: usize) -> Result<(), PacketError> {
         while self.read.len() < bytes {
-            self.read.reserve((bytes - self.read.len()).clamp(4 << 10, 1 << 20));
-            if self.transport.read_buf(&mut self.read).await? == 0 {
-                return Err(PacketError::Closed);
+            let Some(Compressed { frames, wire }) = &mut self.compressed else {
+                receive(&mut self.transport, &mut self.read, bytes).await?;
+                continue;
+            };
+            if compression::is_whole(wire) {
+                frames.open(wire, &mut self.read)?;
+            } else {
+                let needed = Frames::needed(wire);
+                receive(&mut self.transport, wire, needed).await?;
             }
         }
         Ok(())
@@ -141,7 +193,14 @@ impl PacketStream {
 
     /// Sends what has gathered.
     pub async fn flush(&mut self) -> Result<(), PacketError> {
-        self.transport.write_all(&self.write).await?;
+        match &mut self.compressed {
+            Some(compressed) => {
+                let mut wire = Vec::new();
+                compressed.frames.close(&self.write, &mut wire);
+                self.transport.write_all(&wire).await?;
+            }
+            None => self.transport.write_all(&self.write).await?,
+        }
         self.transport.flush().await?;
         self.write.clear();
         if self.write.capacity() > 4 * WRITE_BUFFER_BYTES {
@@ -152,11 +211,24 @@ impl PacketStream {
 
     /// Waits until the client sends something or goes away, without reading it. `true`: gone.
     pub async fn closed(&mut self) -> bool {
-        if !self.read.is_empty() {
+        let next = match &mut self.compressed {
+            Some(compressed) => &mut compressed.wire,
+            None => &mut self.read,
+        };
+        if !next.is_empty() {
             // A pipelined command is waiting: the client is there; nothing more can be told.
             return std::future::pending().await;
         }
-        matches!(self.transport.read_buf(&mut self.read).await, Ok(0) | Err(_)) || std::future::pending().await
+        matches!(self.transport.read_buf(next).await, Ok(0) | Err(_)) || std::future::pending().await
+    }
+}
+
+/// Reads some of what is missing to `bytes`.
+async fn receive(transport: &mut Box<dyn Transport>, into: &mut BytesMut, bytes: usize) -> Result<(), PacketError> {
+    into.reserve(bytes.saturating_sub(into.len()).clamp(4 << 10, 1 << 20));
+    match transport.read_buf(into).await? {
+        0 => Err(PacketError::Closed),
+        _ => Ok(()),
     }
 }
 
@@ -182,12 +254,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn compressed_messages_round_trip_whatever_their_length() {
+        for length in [0, 1, 250, 100_000, PACKET_BYTES_MAX] {
+            let (near, far) = tokio::io::duplex(1 << 20);
+            let mut sender = PacketStream::new(Box::new(near));
+            let mut receiver = PacketStream::new(Box::new(far));
+            sender.compress(Algorithm::Zlib);
+            receiver.compress(Algorithm::Zlib);
+            let sent = tokio::spawn(async move {
+                sender.write(|out| out.resize(out.len() + length, 7)).await.unwrap();
+                sender.flush().await.unwrap();
+            });
+            assert_eq!(receiver.read(usize::MAX).await.unwrap(), vec![7; length]);
+            sent.await.unwrap();
+        }
+    }
+
+    #[tokio::test]
     async fn a_message_over_the_limit_is_refused_before_it_is_read() {
         let (near, far) = tokio::io::duplex(1 << 10);
         let mut receiver = PacketStream::new(Box::new(far));
         let mut near = near;
         near.write_all(&[0, 0, 1, 0]).await.unwrap();
         assert!(matches!(receiver.read(1000).await, Err(PacketError::TooLarge { limit: 1000 })));
+        let rest = tokio::spawn(async move { receiver.skip().await.map(|()| receiver.sequence()) });
+        near.write_all(&[0; 65_536]).await.unwrap();
+        assert_eq!(rest.await.unwrap().unwrap(), 1);
     }
 
     #[tokio::test]

@@ -1,8 +1,8 @@
 //! TLS of client connections: a key and a self-signed certificate made at the first start and kept in the data directory.
 
-use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ProtocolVersion, ServerConfig, ServerConnection};
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -43,6 +43,25 @@ pub fn server_config(directory: &Path) -> Result<Arc<ServerConfig>, TlsError> {
         .with_single_cert(certificates, key)
         .map_err(|error| unusable(&certificate_path, error))?;
     Ok(Arc::new(config))
+}
+
+/// Version and cipher of a connection, by OpenSSL's names, which are those that MySQL shows.
+pub fn describe(connection: &ServerConnection) -> Option<(&'static str, String)> {
+    let version = match connection.protocol_version()? {
+        ProtocolVersion::TLSv1_3 => "TLSv1.3",
+        ProtocolVersion::TLSv1_2 => "TLSv1.2",
+        _ => "unknown",
+    };
+    Some((version, cipher_name(connection.negotiated_cipher_suite()?.suite().as_str()?)))
+}
+
+/// From the name in the standard: `TLS13_AES_256_GCM_SHA384`, `TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256`.
+fn cipher_name(standard: &str) -> String {
+    if let Some(rest) = standard.strip_prefix("TLS13_") {
+        return format!("TLS_{rest}");
+    }
+    let name = standard.trim_start_matches("TLS_").replace("_WITH_", "-").replace('_', "-");
+    name.replace("AES-", "AES").replace("POLY1305-SHA256", "POLY1305")
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {

@@ -178,6 +178,10 @@ impl Statistics for Engine {
 }
 
 impl SessionHandle {
+    fn is_running(&self) -> bool {
+        self.activity.lock().statement.is_some()
+    }
+
     pub(super) fn set_database(&self, database: Option<Arc<str>>) {
         self.activity.lock().database = database;
     }
@@ -187,6 +191,16 @@ impl SessionHandle {
 pub(super) struct View {
     pub engine: Arc<Engine>,
     pub session: Arc<Values>,
+    pub wire: Arc<Wire>,
+}
+
+/// How a connection's bytes travel.
+#[derive(Debug, Default)]
+pub struct Wire {
+    /// Version and cipher.
+    pub tls: Option<(&'static str, String)>,
+    /// Name of the algorithm.
+    pub compression: Option<&'static str>,
 }
 
 impl ServerState for View {
@@ -198,15 +212,21 @@ impl ServerState for View {
     fn status(&self, _global: bool) -> Vec<(String, String)> {
         let uptime = (self.engine.clock.wall_us() - self.engine.started_us) / 1_000_000;
         let threads = self.engine.connection_count().to_string();
+        let running = self.engine.sessions.lock().values().filter(|session| session.is_running()).count();
         let questions = self.engine.questions.load(Ordering::Relaxed).to_string();
+        let (tls_version, cipher) = self.wire.tls.as_ref().map_or(("", ""), |(version, cipher)| (*version, cipher));
+        let compression = self.wire.compression;
         [
+            ("Compression", if compression.is_some() { "ON" } else { "OFF" }.to_string()),
+            ("Compression_algorithm", compression.unwrap_or_default().to_string()),
             ("Connections", threads.clone()),
             ("Max_used_connections", threads.clone()),
             ("Queries", questions.clone()),
             ("Questions", questions),
-            ("Ssl_cipher", String::new()),
-            ("Threads_connected", threads.clone()),
-            ("Threads_running", threads),
+            ("Ssl_cipher", cipher.to_string()),
+            ("Ssl_version", tls_version.to_string()),
+            ("Threads_connected", threads),
+            ("Threads_running", running.to_string()),
             ("Uptime", uptime.to_string()),
         ]
         .map(|(name, value)| (name.to_string(), value))

@@ -20,7 +20,11 @@ impl Session {
     /// The server's state as virtual tables and SHOW see it.
     pub(super) fn virtual_context(&self) -> VirtualContext {
         VirtualContext {
-            server: Arc::new(View { engine: self.engine.clone(), session: self.variables.clone() }),
+            server: Arc::new(View {
+                engine: self.engine.clone(),
+                session: self.variables.clone(),
+                wire: self.wire.clone(),
+            }),
             pages: Some(self.engine.services.remote.pages.clone()),
             wal: Some(self.engine.services.remote.wal.clone()),
             time_zone: self.variables.effective().time_zone,
