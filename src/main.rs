@@ -138,8 +138,8 @@ struct NodeArguments {
     /// Address of /healthz, /readyz and /metrics
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     http: SocketAddr,
-    /// Where the data lives; the same for all page servers
-    #[arg(long, value_name = "URL", default_value = "")]
+    /// Where the data lives; the same for all page servers, which cannot do without
+    #[arg(long, value_name = "URL", default_value = "", hide_default_value = true)]
     store: String,
     /// Address of a wal node that is gone, whose place this one takes
     #[arg(long, value_name = "ADDRESS")]
