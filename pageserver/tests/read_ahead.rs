@@ -173,7 +173,7 @@ async fn compaction_asks_for_much_at_once_and_for_nothing_twice() {
     assert_eq!(server.service().status().await.unwrap().layers, 1);
     let ranges = store.ranges.lock().unwrap();
     let blocks = ROWS as usize / small_config().block_rows_max;
-    assert!(ranges.len() * 20 < blocks, "{} requests for {blocks} blocks", ranges.len());
+    assert!(ranges.len() >= 4 && ranges.len() * 20 < blocks, "{} requests for {blocks} blocks", ranges.len());
     let asked: u64 = ranges.iter().map(|range| range.end - range.start).sum();
-    assert!(asked > stored && asked < stored * 3 / 2, "{asked} bytes, three of the four layers have {stored}");
+    assert!(asked < stored / 3 * 4, "{asked} bytes, three of the four layers have {stored}");
 }
