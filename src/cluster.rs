@@ -172,6 +172,10 @@ fn design(dir: &Path, size: &Size, store: Option<String>, base_port: u16) -> Res
         if role != "compute" {
             start.extend(["--store".to_owned(), store.clone()]);
         }
+        if role == "pageserver" {
+            // Several of them share one disk.
+            start.extend(["--cache-disk", "1G"].map(str::to_owned));
+        }
         let log = dir.join("logs").join(format!("{name}.log"));
         nodes.push(Node { name, role: role.to_owned(), pid: 0, listen, http, start, log });
     }

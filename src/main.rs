@@ -7,6 +7,7 @@ mod failure;
 mod http;
 mod lifecycle;
 mod node;
+mod page_server;
 mod start;
 
 use clap::{Parser, Subcommand};
@@ -137,8 +138,8 @@ struct NodeArguments {
     /// Address of /healthz, /readyz and /metrics
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     http: SocketAddr,
-    /// Where the data lives; the same for all page servers
-    #[arg(long, value_name = "URL", default_value = "")]
+    /// Where the data lives; the same for all page servers, which cannot do without
+    #[arg(long, value_name = "URL", default_value = "", hide_default_value = true)]
     store: String,
     /// Address of a wal node that is gone, whose place this one takes
     #[arg(long, value_name = "ADDRESS")]
@@ -146,6 +147,8 @@ struct NodeArguments {
     /// Accept an empty root password from other hosts too
     #[arg(long)]
     insecure: bool,
+    #[command(flatten)]
+    page_server: page_server::Settings,
 }
 
 #[derive(clap::Args)]
@@ -225,6 +228,7 @@ impl From<NodeArguments> for node::Settings {
             listen: arguments.listen,
             http: arguments.http,
             store: arguments.store,
+            page_server: arguments.page_server,
             insecure: arguments.insecure,
             root_password: root_password(),
         }
@@ -275,15 +279,11 @@ struct StartArguments {
     /// Address of /healthz, /readyz and /metrics (port 0: any free one)
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     http: SocketAddr,
-    /// Memory for blocks read from the store, for example 512M or 8G
-    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = parse_size)]
-    cache_memory: u64,
-    /// Disk space for blocks read from the store; 0 for none
-    #[arg(long, value_name = "SIZE", default_value = "4G", value_parser = parse_size)]
-    cache_disk: u64,
     /// Accept an empty root password from other hosts too
     #[arg(long)]
     insecure: bool,
+    #[command(flatten)]
+    page_server: page_server::Settings,
 }
 
 /// Of worker threads: what the longest chain of operators that the parser lets through takes, in a debug build too. Only
@@ -321,44 +321,17 @@ impl From<StartArguments> for start::Settings {
             listen: arguments.listen,
             store: arguments.store.unwrap_or_default(),
             http: arguments.http,
-            cache_memory_bytes: arguments.cache_memory,
-            cache_disk_bytes: arguments.cache_disk,
+            page_server: arguments.page_server,
             insecure: arguments.insecure,
             root_password: root_password(),
         }
     }
 }
 
-/// Bytes, or a number with K, M, G or T (powers of 1024).
-fn parse_size(text: &str) -> Result<u64, String> {
-    let text = text.trim();
-    let (number, shift) = match text.char_indices().last() {
-        Some((at, 'k' | 'K')) => (&text[..at], 10),
-        Some((at, 'm' | 'M')) => (&text[..at], 20),
-        Some((at, 'g' | 'G')) => (&text[..at], 30),
-        Some((at, 't' | 'T')) => (&text[..at], 40),
-        _ => (text, 0),
-    };
-    let number: u64 = number.parse().map_err(|_| "expected bytes, or a number with K, M, G or T".to_owned())?;
-    number.checked_mul(1 << shift).ok_or_else(|| "too large".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::CommandFactory;
-
-    #[test]
-    fn sizes_have_units() {
-        for (text, expected) in
-            [("0", 0), ("17", 17), ("3k", 3 << 10), ("256M", 256 << 20), ("8G", 8 << 30), ("1T", 1 << 40)]
-        {
-            assert_eq!(parse_size(text), Ok(expected), "{text}");
-        }
-        for text in ["", "G", "1.5G", "-1", "16777217T", "10 GB"] {
-            assert!(parse_size(text).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn command_line_is_consistent() {

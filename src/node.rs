@@ -12,6 +12,7 @@ mod roles;
 
 use crate::failure::Failure;
 use crate::lifecycle;
+use crate::page_server;
 use common::env::{DataDir, Random};
 use common::id::NodeId;
 use common::rpc::routing::WalRouter;
@@ -52,6 +53,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     pub http: SocketAddr,
     pub store: String,
+    /// Of a page server.
+    pub page_server: page_server::Settings,
     pub insecure: bool,
     pub root_password: String,
 }
@@ -80,6 +83,7 @@ fn check(settings: &Settings) -> Result<(), Failure> {
     if settings.role == Role::Compute {
         crate::start::check_password(settings.listen, &settings.root_password, settings.insecure)?;
     }
+    settings.page_server.check()?;
     if settings.join.is_empty() {
         return Err(Failure::settings("--join needs the address of at least one wal node"));
     }

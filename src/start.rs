@@ -6,6 +6,7 @@
 
 use crate::failure::Failure;
 use crate::lifecycle;
+use crate::page_server;
 use anyhow::Context;
 use common::env::{Clock, DataDir, DataDirError, Store, SystemClock};
 use compute::{Compute, ComputeConfig};
@@ -16,18 +17,13 @@ use std::sync::Arc;
 use tracing::{info, warn};
 use wal::{WalConfig, WalEnvironment, WalNode};
 
-/// Below this a disk cache is not worth its files.
-const CACHE_DISK_BYTES_MIN: u64 = 64 << 20;
-const CACHE_MEMORY_BYTES_MIN: u64 = 16 << 20;
-
 pub struct Settings {
     pub data_dir: PathBuf,
     pub listen: SocketAddr,
     /// Empty: `objects` below the data directory.
     pub store: String,
     pub http: SocketAddr,
-    pub cache_memory_bytes: u64,
-    pub cache_disk_bytes: u64,
+    pub page_server: page_server::Settings,
     pub insecure: bool,
     pub root_password: String,
 }
@@ -42,13 +38,7 @@ pub async fn run(settings: Settings) -> Result<(), Failure> {
 /// What the command line parser cannot see.
 fn check(settings: &Settings) -> Result<(), Failure> {
     check_password(settings.listen, &settings.root_password, settings.insecure)?;
-    if settings.cache_memory_bytes < CACHE_MEMORY_BYTES_MIN {
-        return Err(Failure::settings("--cache-memory must be at least 16M"));
-    }
-    if (1..CACHE_DISK_BYTES_MIN).contains(&settings.cache_disk_bytes) {
-        return Err(Failure::settings("--cache-disk must be 0 (none) or at least 64M"));
-    }
-    Ok(())
+    settings.page_server.check()
 }
 
 /// An empty password is for this host alone.
@@ -175,13 +165,7 @@ async fn start_page_server(
     wal: &WalNode,
     store: &Store,
 ) -> Result<PageServer, Failure> {
-    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-    let mut config = pageserver::Config::default();
-    config.cache.memory_bytes = size(settings.cache_memory_bytes);
-    config.cache.disk = (settings.cache_disk_bytes > 0).then(|| pageserver::DiskCacheConfig {
-        directory: data_dir.join("cache"),
-        bytes: size(settings.cache_disk_bytes),
-    });
+    let config = settings.page_server.config(data_dir);
     let page_server =
         pageserver::start(config, wal.service(), store.objects.clone()).await.map_err(page_server_failure)?;
     common::telemetry::add_registry(page_server.metrics());

@@ -66,6 +66,7 @@ fn help_names_every_flag_and_the_exit_codes() {
         "--http",
         "--cache-memory",
         "--cache-disk",
+        "--retention",
         "--insecure",
         "Exit codes:",
         "DRUMLIN_ROOT_PASSWORD",
@@ -73,6 +74,11 @@ fn help_names_every_flag_and_the_exit_codes() {
         "[default: 127.0.0.1:8080]",
         "[default: ./drumlin-data]",
     ] {
+        assert!(help.contains(expected), "{expected} is missing in:\n{help}");
+    }
+    let (code, help, _) = drumlin(&["node", "start", "--help"]);
+    assert_eq!(code, 0);
+    for expected in ["--role", "--store", "--replaces", "--cache-memory", "--cache-disk", "--retention"] {
         assert!(help.contains(expected), "{expected} is missing in:\n{help}");
     }
     let (code, version, _) = drumlin(&["--version"]);
@@ -85,6 +91,7 @@ fn a_wrong_command_line_is_explained() {
         (&["start", "--data-directory", "x"][..], "unexpected argument '--data-directory'"),
         (&["start", "--listen", "nowhere"], "invalid value 'nowhere' for '--listen"),
         (&["start", "--cache-memory", "lots"], "expected bytes, or a number with K, M, G or T"),
+        (&["start", "--retention", "long"], "expected seconds, or a number with s, m, h or d"),
         (&["begin"], "unrecognized subcommand 'begin'"),
     ] {
         let (code, stdout, stderr) = drumlin(arguments);

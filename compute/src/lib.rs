@@ -27,7 +27,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 /// MySQL's version that we follow; clients and ORMs choose their dialect by it.
 const MYSQL_VERSION: &str = "8.4.0";
@@ -60,7 +60,8 @@ pub enum StartError {
 /// A running compute.
 pub struct Compute {
     server: Server,
-    statistics: JoinHandle<()>,
+    /// Ended with it.
+    tasks: JoinSet<()>,
 }
 
 /// Reads the catalog and serves MySQL clients.
@@ -74,18 +75,20 @@ pub async fn start(
         .await
         .map_err(|source| StartError::Listen { address: config.listen, source })?;
     let random = Random::system();
-    let remote = Remote { wal, pages, new_id: Arc::new(move || random.u128()) };
+    let remote = Remote { wal, pages, new_id: Arc::new(move || random.u128()), snapshots: Arc::default() };
     let catalog = CatalogCache::start(remote.clone()).await.map_err(StartError::Catalog)?;
     let services = Services { remote, catalog: Arc::new(catalog), expressions: Arc::new(ExpressionCache::default()) };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let version = format!("{MYSQL_VERSION}-Drumlin-{}", env!("CARGO_PKG_VERSION"));
     let memory = execute::row::context::MEMORY_LIMIT_BYTES_DEFAULT;
     let engine = Arc::new(Engine::new(services, clock, version, memory));
-    let statistics = tokio::spawn(refresh_statistics(engine.clone()));
+    let mut tasks = JoinSet::new();
+    tasks.spawn(refresh_statistics(engine.clone()));
+    tasks.spawn(txn::open_snapshots::report(engine.services.remote.clone()));
     let front = Arc::new(Front::new(engine, tls, &config.root_password, config.insecure));
     let server =
         Server::start(listener, front).map_err(|source| StartError::Listen { address: config.listen, source })?;
-    Ok(Compute { server, statistics })
+    Ok(Compute { server, tasks })
 }
 
 impl Compute {
@@ -94,9 +97,9 @@ impl Compute {
     }
 
     /// Accepts no more connections, lets statements finish, closes what is left.
-    pub async fn shutdown(self) {
+    pub async fn shutdown(mut self) {
         self.server.shutdown().await;
-        self.statistics.abort();
+        self.tasks.shutdown().await;
     }
 }
 

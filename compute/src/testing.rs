@@ -55,7 +55,7 @@ impl FakeCluster {
     pub fn remote(self: &Arc<Self>) -> Remote {
         let next = AtomicU64::new(1);
         let new_id = Arc::new(move || u128::from(next.fetch_add(1, Ordering::Relaxed)));
-        Remote { wal: self.clone(), pages: self.clone(), new_id }
+        Remote { wal: self.clone(), pages: self.clone(), new_id, snapshots: Arc::default() }
     }
 
     /// With a catalog that follows.

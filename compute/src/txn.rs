@@ -2,12 +2,14 @@
 //!
 //! [`Transaction`] decides and does no I/O. Drivers around it await: [`snapshot`] finds the LSNs a statement reads at,
 //! [`locking`] takes locks, [`commit`] commits and finds out about lost answers, [`retry`] runs a statement again.
+//! [`open_snapshots`] has what they read kept.
 //!
 //! Always true: what a statement wrote is in the write buffer or nowhere; nothing is in the log before COMMIT.
 
 pub mod commit;
 pub mod locking;
 pub mod merge;
+pub mod open_snapshots;
 pub mod read_view;
 pub mod retry;
 pub mod service_error;
@@ -16,6 +18,7 @@ pub mod transaction;
 
 pub use commit::{CommitFailure, commit, roll_back};
 pub use locking::{Grant, Interrupt, Locker, OwnTables};
+pub use open_snapshots::OpenSnapshots;
 pub use read_view::{Known, ReadView, ViewScan, WriteBuffer};
 pub use transaction::Transaction;
 
@@ -29,4 +32,6 @@ pub struct Remote {
     pub pages: Arc<dyn PageService>,
     /// Random identifiers of transactions and commits; never the same twice.
     pub new_id: Arc<dyn Fn() -> u128 + Send + Sync>,
+    /// Where this compute's transactions read.
+    pub snapshots: Arc<OpenSnapshots>,
 }

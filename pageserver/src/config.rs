@@ -42,6 +42,9 @@ pub struct Config {
     pub read_wait_max: Duration,
     /// Old versions are kept at least this long, so that transactions and scans of that age can be read. Default: 1 h.
     pub retention: Duration,
+    /// What an open transaction reads is kept longer than that, but at most so long: then its reads are refused.
+    /// Default: 24 h.
+    pub snapshot_age_max: Duration,
     /// An object that no manifest names any more is deleted after this long. Default: 60 s.
     pub delete_after: Duration,
     /// An object that no manifest of any tablet names, and that this process has nothing to do with, is deleted when it
@@ -109,6 +112,7 @@ impl Default for Config {
             scan_threads: std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
             read_wait_max: Duration::from_secs(10),
             retention: Duration::from_secs(3600),
+            snapshot_age_max: Duration::from_secs(24 * 3600),
             delete_after: Duration::from_secs(60),
             orphans_after: Duration::from_secs(3600),
             orphans_interval: Duration::from_secs(1800),

@@ -171,8 +171,10 @@ impl PageServer {
         };
         let service = Arc::new(Service { tablets: tablets.clone(), config, flushes, scans, is_owner });
         let (compactions, requests) = mpsc::channel(FLUSH_REQUESTS_MAX);
-        let compactor = Compactor::new(tablets.clone(), service.config.clone(), requests, compaction_wanted);
-        let pressure = Reporter { tablets: tablets.clone(), wal: wal.clone(), config: service.config.clone() };
+        let compactor =
+            Compactor::new(tablets.clone(), service.config.clone(), wal.clone(), requests, compaction_wanted);
+        let pressure =
+            Reporter { tablets: tablets.clone(), wal: wal.clone(), config: service.config.clone(), is_owner };
         let balancer = Balancer {
             tablets: tablets.clone(),
             wal: wal.clone(),
@@ -180,12 +182,11 @@ impl PageServer {
             interval: service.config.balance_interval,
             read_wait_max: service.config.read_wait_max,
         };
-        let mut tasks = Vec::new();
+        let mut tasks = vec![tokio::spawn(pressure.run(stop.clone()))];
         if is_owner {
             tasks.push(tokio::spawn(flusher.run(stop.clone())));
             tasks.push(tokio::spawn(compactor.run(stop.clone())));
             tasks.push(tokio::spawn(balancer.run(stop.clone())));
-            tasks.push(tokio::spawn(pressure.run(stop.clone())));
         }
         gauges::show(&tablets, &service.config);
         let receiver = Some(tokio::spawn(receiver.run(receiver_stop.clone())));

@@ -18,6 +18,8 @@ pub struct Reporter {
     pub tablets: Arc<Tablets>,
     pub wal: Arc<dyn WalService>,
     pub config: Arc<Config>,
+    /// A standby slows nobody down; it only finds out how far it is behind.
+    pub is_owner: bool,
 }
 
 /// Where pressure begins, and where it is full.
@@ -61,7 +63,7 @@ impl Reporter {
             }
             let report = self.look();
             // Nothing twice in a row is nothing to speak of.
-            let worth_telling = report.pressure > 0.0 || before > 0.0;
+            let worth_telling = self.is_owner && (report.pressure > 0.0 || before > 0.0);
             before = report.pressure;
             let work = async {
                 // One that is lost is made up for by the next.

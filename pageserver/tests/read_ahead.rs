@@ -1,4 +1,4 @@
-//! What scans ask of the store: a long one few large requests, a short one no more than it needs.
+//! What is asked of the store: by a long scan and by compaction few large requests, by a short scan no more than it needs.
 
 mod support;
 
@@ -76,9 +76,16 @@ fn key(number: u32) -> Key {
     key.into()
 }
 
-async fn start(log: &Arc<MemoryLog>, store: &Arc<Watched>) -> PageServer {
+fn config() -> Config {
     let cache = CacheConfig { memory_bytes: 64 << 20, disk: None };
-    let config = Config { memtable_bytes_max: 8 << 20, memtables_bytes_max: 16 << 20, cache, ..small_config() };
+    Config { memtable_bytes_max: 8 << 20, memtables_bytes_max: 16 << 20, cache, ..small_config() }
+}
+
+async fn start(log: &Arc<MemoryLog>, store: &Arc<Watched>) -> PageServer {
+    start_with(config(), log, store).await
+}
+
+async fn start_with(config: Config, log: &Arc<MemoryLog>, store: &Arc<Watched>) -> PageServer {
     let server = pageserver::start(config, Arc::new(LogHandle(log.clone())), store.clone()).await.unwrap();
     store.ranges.lock().unwrap().clear();
     server
@@ -144,4 +151,29 @@ async fn long_scans_ask_for_much_at_once_and_short_ones_for_little() {
         let longest = store.ranges.lock().unwrap().iter().map(|range| range.end - range.start).max();
         assert!(longest.is_some_and(|longest| longest < 4096), "more than a block of six rows: {longest:?}");
     }
+}
+
+#[tokio::test]
+async fn compaction_asks_for_much_at_once_and_for_nothing_twice() {
+    let (log, store) = (MemoryLog::new(1_000), Arc::new(Watched::default()));
+    // One merge, of four layers into one.
+    let config = Config { level0_layers_max: 4, layer_bytes_max: 1 << 30, level1_bytes: 1 << 30, ..config() };
+    let server = start_with(config, &log, &store).await;
+    let mut stored = 0;
+    for part in 0..4 {
+        if part == 3 {
+            stored = server.service().status().await.unwrap().layer_bytes;
+        }
+        let numbers = (0..ROWS).filter(|number| number % 4 == part);
+        let lsn = log.commit(numbers.map(|number| (key(number), Some(row(number)))).collect(), vec![]);
+        server.service().get(GetRequest { lsn, keys: vec![] }).await.unwrap();
+        server.flush().await.unwrap();
+    }
+    server.compact().await.unwrap();
+    assert_eq!(server.service().status().await.unwrap().layers, 1);
+    let ranges = store.ranges.lock().unwrap();
+    let blocks = ROWS as usize / small_config().block_rows_max;
+    assert!(ranges.len() >= 4 && ranges.len() * 20 < blocks, "{} requests for {blocks} blocks", ranges.len());
+    let asked: u64 = ranges.iter().map(|range| range.end - range.start).sum();
+    assert!(asked < stored / 3 * 4, "{asked} bytes, three of the four layers have {stored}");
 }

@@ -191,9 +191,7 @@ fn probe(client: &RpcClient) -> Probe {
 async fn start_page_server(around: &Surroundings) -> Result<RunningRole, Failure> {
     let store = lifecycle::open_store(&around.settings.store, around.data_dir.path()).await?;
     let address = around.settings.listen;
-    let mut config = pageserver::Config::default();
-    config.cache.disk =
-        Some(pageserver::DiskCacheConfig { directory: around.data_dir.path().join("cache"), bytes: 1 << 30 });
+    let config = around.settings.page_server.config(around.data_dir.path());
     let member = pageserver::start_member(config, address, around.wal.clone(), store.objects, probe(&around.client))
         .await
         .map_err(crate::start::page_server_failure)?;

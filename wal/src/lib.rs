@@ -28,6 +28,7 @@ mod rpc_peers;
 pub mod segment;
 pub mod sequencer;
 mod service;
+mod snapshots;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -46,6 +47,7 @@ use pressure::Pressure;
 use raft::{Applied, RaftNode};
 use segment::{Disk, RealDisk, RecoveryError, SegmentLog, SegmentOptions};
 use service::Service;
+use snapshots::Snapshots;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
@@ -169,6 +171,7 @@ pub async fn start_on(
         next_request: AtomicU64::new(1),
         page_servers: Default::default(),
         pressure: Pressure::default(),
+        snapshots: Snapshots::default(),
     });
     let node = WalNode {
         service,

@@ -5,6 +5,7 @@ use crate::lock_table::RequestId;
 use crate::metrics::WalMetrics;
 use crate::pressure::Pressure;
 use crate::raft::{Leadership, ProposeError, RaftNode};
+use crate::snapshots::Snapshots;
 use crate::stream::{self, StreamSource};
 use async_trait::async_trait;
 use common::id::{CommitId, LogPos, Lsn, NodeId, TabletId, TxnId};
@@ -12,7 +13,8 @@ use common::key::Key;
 use common::service::WalService;
 use common::service::wal::{
     AllocateRequest, CommitError, CommitReply, CommitRequest, LockError, LockInfo, LockReply, LockRequest,
-    MemberChange, PressureReport, ReadLsn, StreamItem, SubscribeRequest, Undurable, WalError, WalStatus,
+    MemberChange, OldestSnapshot, PressureReport, ReadLsn, SnapshotReport, StreamItem, SubscribeRequest, Undurable,
+    WalError, WalStatus,
 };
 use futures::stream::BoxStream;
 use std::collections::HashMap;
@@ -41,6 +43,7 @@ pub struct Service {
     /// Page servers that announced themselves, and when they did last.
     pub(crate) page_servers: Mutex<HashMap<SocketAddr, Instant>>,
     pub(crate) pressure: Pressure,
+    pub(crate) snapshots: Snapshots,
 }
 
 impl Service {
@@ -183,6 +186,18 @@ impl WalService for Service {
         self.check_serving()?;
         self.metrics.pressure.set(self.pressure.reported(report));
         Ok(())
+    }
+
+    async fn report_snapshots(&self, report: SnapshotReport) -> Result<(), WalError> {
+        let term = self.check_serving()?;
+        match self.snapshots.reported(report, term, Instant::now()) {
+            true => Ok(()),
+            false => Err(WalError::Unavailable("too many computes report their snapshots".to_string())),
+        }
+    }
+
+    async fn oldest_snapshot(&self) -> Result<OldestSnapshot, WalError> {
+        Ok(self.snapshots.oldest(self.check_serving()?, Instant::now()))
     }
 
     async fn status(&self) -> Result<WalStatus, WalError> {

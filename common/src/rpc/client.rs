@@ -13,7 +13,8 @@ use crate::service::page::{
 };
 use crate::service::wal::{
     AllocateRequest, CommitError, CommitReply, CommitRequest, LockError, LockInfo, LockReply, LockRequest, LockWait,
-    MemberChange, PressureReport, ReadLsn, StreamItem, SubscribeRequest, Undurable, WalError, WalService, WalStatus,
+    MemberChange, OldestSnapshot, PressureReport, ReadLsn, SnapshotReport, StreamItem, SubscribeRequest, Undurable,
+    WalError, WalService, WalStatus,
 };
 use async_trait::async_trait;
 use bytes::{Buf, Bytes};
@@ -135,6 +136,14 @@ impl WalService for WalClient {
 
     async fn report_pressure(&self, report: PressureReport) -> Result<(), WalError> {
         self.call(Request::ReportPressure(report)).await
+    }
+
+    async fn report_snapshots(&self, report: SnapshotReport) -> Result<(), WalError> {
+        self.call(Request::ReportSnapshots(report)).await
+    }
+
+    async fn oldest_snapshot(&self) -> Result<OldestSnapshot, WalError> {
+        self.call(Request::OldestSnapshot).await
     }
 
     async fn status(&self) -> Result<WalStatus, WalError> {

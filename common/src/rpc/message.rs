@@ -4,7 +4,8 @@ use crate::id::{CommitId, Lsn, TabletId, TxnId};
 use crate::key::{Key, KeyRange};
 use crate::service::page::{GetRequest, ScanRequest};
 use crate::service::wal::{
-    AllocateRequest, CommitRequest, LockRequest, MemberChange, PressureReport, SubscribeRequest, Undurable,
+    AllocateRequest, CommitRequest, LockRequest, MemberChange, PressureReport, SnapshotReport, SubscribeRequest,
+    Undurable,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,8 @@ pub(super) enum Request {
     Announce(SocketAddr),
     PageServers,
     ReportPressure(PressureReport),
+    ReportSnapshots(SnapshotReport),
+    OldestSnapshot,
 }
 
 /// A call answered by a stream of items.

@@ -281,6 +281,8 @@ async fn answer(id: u64, request: &[u8], caller: &Caller) -> Result<Bytes, Frame
         | Request::Announce(_)
         | Request::PageServers
         | Request::ReportPressure(_)
+        | Request::ReportSnapshots(_)
+        | Request::OldestSnapshot
         | Request::WalStatus => {
             let Some(wal) = &services.wal else { return refusal(id, Status::NoSuchService) };
             match request {
@@ -317,6 +319,8 @@ async fn answer(id: u64, request: &[u8], caller: &Caller) -> Result<Bytes, Frame
                 Request::PageServers => done(id, wal.page_servers().await),
                 Request::ReportDurable { tablet, lsn } => done(id, wal.report_durable(tablet, lsn).await),
                 Request::ReportPressure(report) => done(id, wal.report_pressure(report).await),
+                Request::ReportSnapshots(report) => done(id, wal.report_snapshots(report).await),
+                Request::OldestSnapshot => done(id, wal.oldest_snapshot().await),
                 _ => done(id, wal.status().await),
             }
         }

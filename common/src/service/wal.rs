@@ -57,6 +57,16 @@ pub trait WalService: Send + Sync {
         Ok(())
     }
 
+    /// A compute says which snapshots are open there. Holds for [`SNAPSHOT_REPORT_LASTS`].
+    async fn report_snapshots(&self, _report: SnapshotReport) -> Result<(), WalError> {
+        Ok(())
+    }
+
+    /// The oldest snapshot that is open anywhere, as far as was reported.
+    async fn oldest_snapshot(&self) -> Result<OldestSnapshot, WalError> {
+        Ok(OldestSnapshot::Nothing)
+    }
+
     async fn status(&self) -> Result<WalStatus, WalError>;
 
     /// Changes who belongs to the log. The leader does it; asking again is fine, and needed after
@@ -104,6 +114,28 @@ pub struct PressureReport {
     pub reporter: u128,
     /// 0: none. 1: memtables are full, or layers pile up as far as is bearable.
     pub pressure: f64,
+}
+
+/// How often a compute says which snapshots are open.
+pub const SNAPSHOT_REPORT_EVERY: Duration = Duration::from_secs(5);
+/// Several reports may be lost. Whoever says nothing for so long is gone, and its transactions with it.
+pub const SNAPSHOT_REPORT_LASTS: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotReport {
+    /// The compute, by a number that it drew at its start.
+    pub reporter: u128,
+    /// Where its oldest open transaction or statement reads.
+    pub oldest: Option<Lsn>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OldestSnapshot {
+    /// Not known: the leader is new, and not everybody may have reported to it.
+    Unknown,
+    /// None is open.
+    Nothing,
+    At(Lsn),
 }
 
 /// A new version of a key: a row, or `None` for a tombstone.

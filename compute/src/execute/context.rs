@@ -119,7 +119,7 @@ impl StatementContext<'_> {
             locker.defer(keys);
         }
         let lsn = newest_lsn_after(&self.transaction.locks(), &self.services.remote).await?;
-        self.transaction.settle_snapshot(lsn);
+        self.transaction.settle_snapshot(lsn, &self.services.remote.snapshots);
         let newest = self.services.catalog.newest();
         for table in tables {
             let current = newest.table(&table.database, &table.name);

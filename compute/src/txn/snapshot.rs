@@ -45,7 +45,7 @@ pub async fn plain_view(
                 None => newest_lsn(remote).await?,
             };
             let lsn = after_locks(newest, &transaction.locks());
-            transaction.settle_snapshot(lsn);
+            transaction.settle_snapshot(lsn, &remote.snapshots);
             lsn
         }
     };
@@ -56,6 +56,6 @@ pub async fn plain_view(
 /// transaction that has none, so that an autocommit statement reads at one LSN throughout.
 pub async fn newest_view(transaction: &mut Transaction, remote: &Remote) -> Result<ReadView, SqlError> {
     let lsn = newest_lsn_after(&transaction.locks(), remote).await?;
-    transaction.settle_snapshot(lsn);
+    transaction.settle_snapshot(lsn, &remote.snapshots);
     Ok(transaction.view(&remote.pages, lsn))
 }

@@ -10,6 +10,7 @@
 
 use crate::sql::plan::Isolation;
 use crate::txn::locking::LockSet;
+use crate::txn::open_snapshots::{OpenSnapshot, OpenSnapshots};
 use crate::txn::read_view::{ReadView, WriteBuffer};
 use bytes::Bytes;
 use common::id::{CommitId, CounterId, Lsn, TxnId};
@@ -35,7 +36,7 @@ pub struct Transaction {
     /// Begun by BEGIN or autocommit=0; else it is one statement long.
     explicit: bool,
     /// Where plain reads read, from the first one on (REPEATABLE READ, SERIALIZABLE).
-    snapshot: Option<Lsn>,
+    snapshot: Option<OpenSnapshot>,
     buffer: Arc<WriteBuffer>,
     bytes: usize,
     bytes_max: usize,
@@ -122,14 +123,14 @@ impl Transaction {
 
     /// Where plain reads read once that is settled.
     pub fn snapshot(&self) -> Option<Lsn> {
-        self.snapshot
+        self.snapshot.as_ref().map(OpenSnapshot::lsn)
     }
 
     /// Settles where plain reads read: for the whole transaction, but for READ COMMITTED, which asks at each statement.
-    pub fn settle_snapshot(&mut self, lsn: Lsn) {
+    pub fn settle_snapshot(&mut self, lsn: Lsn, open: &Arc<OpenSnapshots>) {
         let per_statement = matches!(self.isolation, Isolation::ReadCommitted | Isolation::ReadUncommitted);
         if self.snapshot.is_none() || per_statement {
-            self.snapshot = Some(lsn);
+            self.snapshot = Some(open.open(lsn));
         }
     }
 

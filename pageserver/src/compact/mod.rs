@@ -1,10 +1,10 @@
 //! Compaction: keeps the number of layers that a read has to ask small, and drops what nobody can see any more.
 //!
-//! `choose` decides what to merge, `retention` which versions stay, `run` does the work, `workers` says how much of it at a
-//! time, `reaper` deletes objects late,
-//! `leftovers` finds those that nobody came to delete.
+//! `choose` decides what to merge, `in_use` and `retention` which versions stay, `run` does the work, `workers` says how
+//! much of it at a time, `reaper` deletes objects late, `leftovers` finds those that nobody came to delete.
 
 pub mod choose;
+pub mod in_use;
 pub mod leftovers;
 pub mod reaper;
 pub mod retention;

@@ -2,6 +2,7 @@
 //! for the newest level. Owns the tasks they run in.
 
 use super::choose::{ChooseOptions, Plan, Scope, choose};
+use super::in_use::SnapshotsInUse;
 use super::leftovers;
 use super::reaper::Reaper;
 use super::run::{CompactError, compact};
@@ -10,6 +11,7 @@ use crate::layer::Layer;
 use crate::tablet::{Tablet, Tablets};
 use common::id::{Lsn, TabletId};
 use common::key::KeyRange;
+use common::service::WalService;
 use std::sync::Arc;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
@@ -23,6 +25,7 @@ pub struct Compactor {
     config: Arc<Config>,
     requests: mpsc::Receiver<CompactRequest>,
     compaction_wanted: Arc<Notify>,
+    snapshots: SnapshotsInUse,
     reaper: Reaper,
     tasks: JoinSet<Finished>,
     running: Vec<Running>,
@@ -62,10 +65,12 @@ impl Compactor {
     pub fn new(
         tablets: Arc<Tablets>,
         config: Arc<Config>,
+        wal: Arc<dyn WalService>,
         requests: mpsc::Receiver<CompactRequest>,
         compaction_wanted: Arc<Notify>,
     ) -> Compactor {
         Compactor {
+            snapshots: SnapshotsInUse::new(wal),
             tablets,
             config,
             requests,
@@ -169,6 +174,10 @@ impl Compactor {
 
     /// Starts what is most worth doing, as long as there are workers for it.
     async fn begin(&mut self) {
+        if !self.has_worker(Scope::Level0) {
+            return;
+        }
+        self.snapshots.refresh(self.tablets.applied()).await;
         for scope in [Scope::Level0, Scope::Deeper] {
             for tablet in &self.tablets.set().tablets {
                 while self.has_worker(scope)
@@ -207,7 +216,11 @@ impl Compactor {
         let running = self.running.iter().filter(|running| running.tablet == tablet.id);
         let running: Vec<Plan> = running.map(|running| running.plan.clone()).collect();
         let options = ChooseOptions::of(&self.config);
-        let horizon = self.tablets.retention_horizon(self.config.retention).max(snapshot.horizon);
+        let horizon = self.snapshots.bound(
+            self.tablets.retention_horizon(self.config.retention),
+            self.tablets.retention_horizon(self.config.snapshot_age_max.max(self.config.retention)),
+        );
+        let horizon = horizon.max(snapshot.horizon);
         let plan = choose(&manifest, &options, horizon, &snapshot.range, &running, scope)?;
         Some(Work { tablet: tablet.clone(), plan, horizon, range: snapshot.range.clone() })
     }

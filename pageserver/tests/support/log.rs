@@ -17,6 +17,8 @@ pub struct MemoryLog {
     batches: Mutex<Vec<Arc<Batch>>>,
     newest: watch::Sender<Lsn>,
     reported: Mutex<HashMap<TabletId, Lsn>>,
+    /// The oldest snapshot in use; an error where that is not known.
+    pub snapshot: Mutex<Result<OldestSnapshot, WalError>>,
     /// The map, and the LSN of its transaction.
     map: Mutex<(ClusterMap, Lsn)>,
     /// What one transaction takes by the clock of the batches.
@@ -34,6 +36,7 @@ impl MemoryLog {
             batches: Mutex::new(Vec::new()),
             newest: watch::Sender::new(base),
             reported: Mutex::default(),
+            snapshot: Mutex::new(Ok(OldestSnapshot::Nothing)),
             map: Mutex::new((map, Lsn::ZERO)),
             time_step_us,
         })
@@ -175,6 +178,10 @@ impl WalService for LogHandle {
     async fn report_durable(&self, tablet: TabletId, lsn: Lsn) -> Result<(), WalError> {
         self.reported.lock().unwrap().insert(tablet, lsn);
         Ok(())
+    }
+
+    async fn oldest_snapshot(&self) -> Result<OldestSnapshot, WalError> {
+        self.snapshot.lock().unwrap().clone()
     }
 
     async fn status(&self) -> Result<WalStatus, WalError> {

@@ -9,7 +9,8 @@ use crate::rpc::{Deadlines, RpcClient, WalClient};
 use crate::service::WalService;
 use crate::service::wal::{
     AllocateRequest, CommitError, CommitReply, CommitRequest, LockError, LockInfo, LockReply, LockRequest, LockWait,
-    MemberChange, PressureReport, ReadLsn, StreamItem, SubscribeRequest, Undurable, WalError, WalStatus,
+    MemberChange, OldestSnapshot, PressureReport, ReadLsn, SnapshotReport, StreamItem, SubscribeRequest, Undurable,
+    WalError, WalStatus,
 };
 use async_trait::async_trait;
 use futures::StreamExt;
@@ -252,6 +253,14 @@ impl WalService for WalRouter {
 
     async fn report_pressure(&self, report: PressureReport) -> Result<(), WalError> {
         self.members.ask(|leader| async move { leader.report_pressure(report).await }).await
+    }
+
+    async fn report_snapshots(&self, report: SnapshotReport) -> Result<(), WalError> {
+        self.members.ask(|leader| async move { leader.report_snapshots(report).await }).await
+    }
+
+    async fn oldest_snapshot(&self) -> Result<OldestSnapshot, WalError> {
+        self.members.ask(|leader| async move { leader.oldest_snapshot().await }).await
     }
 
     async fn report_durable(&self, tablet: TabletId, lsn: Lsn) -> Result<(), WalError> {

@@ -58,6 +58,7 @@ struct WalState {
     counters: HashMap<CounterId, u64>,
     locks: HashMap<Key, TxnId>,
     durable: BTreeMap<TabletId, Lsn>,
+    snapshots: HashMap<u128, Lsn>,
 }
 
 impl FakeWal {
@@ -191,6 +192,19 @@ impl WalService for FakeWal {
     async fn report_durable(&self, tablet: TabletId, lsn: Lsn) -> Result<(), WalError> {
         self.state.lock().durable.insert(tablet, lsn);
         Ok(())
+    }
+
+    async fn report_snapshots(&self, report: SnapshotReport) -> Result<(), WalError> {
+        let mut state = self.state.lock();
+        match report.oldest {
+            Some(oldest) => state.snapshots.insert(report.reporter, oldest),
+            None => state.snapshots.remove(&report.reporter),
+        };
+        Ok(())
+    }
+
+    async fn oldest_snapshot(&self) -> Result<OldestSnapshot, WalError> {
+        Ok(self.state.lock().snapshots.values().min().map_or(OldestSnapshot::Nothing, |lsn| OldestSnapshot::At(*lsn)))
     }
 
     async fn status(&self) -> Result<WalStatus, WalError> {

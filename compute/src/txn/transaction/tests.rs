@@ -103,9 +103,10 @@ fn a_write_set_over_the_limit_is_refused_and_not_kept() {
 fn read_committed_takes_a_snapshot_at_each_statement() {
     let mut repeatable = transaction();
     let mut committed = Transaction::new(TxnId(2), Isolation::ReadCommitted, false, true);
+    let open = Arc::new(OpenSnapshots::default());
     for lsn in [Lsn(4), Lsn(6)] {
-        repeatable.settle_snapshot(lsn);
-        committed.settle_snapshot(lsn);
+        repeatable.settle_snapshot(lsn, &open);
+        committed.settle_snapshot(lsn, &open);
     }
     assert_eq!((repeatable.snapshot(), committed.snapshot()), (Some(Lsn(4)), Some(Lsn(6))));
 }
