@@ -27,7 +27,9 @@ use common::env::Random;
 use common::env::objects::Objects;
 use common::id::{CommitId, Lsn, TxnId};
 use common::key::{Key, KeyRange};
-use common::service::page::{GetRequest, PageError, PageStatus, RangeEstimate, RowVersion, ScanBatch, ScanRequest};
+use common::service::page::{
+    GetRequest, IndexFigures, PageError, PageStatus, RangeEstimate, RowVersion, ScanBatch, ScanRequest,
+};
 use common::service::wal::{CommitError, CommitRequest, Mutation, Write};
 use common::service::{PageService, WalService};
 use futures::future::BoxFuture;
@@ -327,6 +329,10 @@ impl PageService for Current {
 
     async fn estimate(&self, range: KeyRange) -> Result<RangeEstimate, PageError> {
         self.service().estimate(range).await
+    }
+
+    async fn figures(&self, range: KeyRange) -> Result<IndexFigures, PageError> {
+        self.service().figures(range).await
     }
 
     async fn flush(&self) -> Result<Lsn, PageError> {

@@ -12,7 +12,7 @@ use common::id::Lsn;
 use common::key::{Key, KeyRange};
 use common::service::PageService;
 use common::service::page::{
-    GetRequest, PageError, PageStatus, RangeEstimate, RowVersion, ScanBatch, ScanOutput, ScanRequest,
+    GetRequest, IndexFigures, PageError, PageStatus, RangeEstimate, RowVersion, ScanBatch, ScanOutput, ScanRequest,
 };
 use futures::stream::BoxStream;
 use std::collections::HashMap;
@@ -120,6 +120,12 @@ impl PageService for Service {
             }
         }
         Ok(sum)
+    }
+
+    async fn figures(&self, range: KeyRange) -> Result<IndexFigures, PageError> {
+        self.tablets.check_owned()?;
+        let parts = self.tablets.snapshots_of_ranges(std::slice::from_ref(&range));
+        Ok(read::statistics::figures(&parts, &range))
     }
 
     async fn flush(&self) -> Result<Lsn, PageError> {

@@ -9,7 +9,7 @@ use super::server::{ITEM_END, ITEM_ERROR};
 use crate::id::{CommitId, Lsn, TabletId, TxnId};
 use crate::key::{Key, KeyRange};
 use crate::service::page::{
-    GetRequest, PageError, PageService, PageStatus, RangeEstimate, RowVersion, ScanBatch, ScanRequest,
+    GetRequest, IndexFigures, PageError, PageService, PageStatus, RangeEstimate, RowVersion, ScanBatch, ScanRequest,
 };
 use crate::service::wal::{
     AllocateRequest, CommitError, CommitReply, CommitRequest, LockError, LockInfo, LockReply, LockRequest, LockWait,
@@ -206,6 +206,10 @@ impl PageService for PageClient {
 
     async fn estimate(&self, range: KeyRange) -> Result<RangeEstimate, PageError> {
         self.call(Request::Estimate(range), self.deadlines.call).await
+    }
+
+    async fn figures(&self, range: KeyRange) -> Result<IndexFigures, PageError> {
+        self.call(Request::Figures(range), self.deadlines.call).await
     }
 
     async fn flush(&self) -> Result<Lsn, PageError> {

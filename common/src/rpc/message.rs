@@ -47,6 +47,7 @@ pub(super) enum Request {
     ReportPressure(PressureReport),
     ReportSnapshots(SnapshotReport),
     OldestSnapshot,
+    Figures(KeyRange),
 }
 
 /// A call answered by a stream of items.

@@ -327,6 +327,7 @@ async fn answer(id: u64, request: &[u8], caller: &Caller) -> Result<Bytes, Frame
         Request::Get(_)
         | Request::NewestVersions { .. }
         | Request::Estimate(_)
+        | Request::Figures(_)
         | Request::Flush
         | Request::PageStatus => {
             let Some(page) = &services.page else { return refusal(id, Status::NoSuchService) };
@@ -334,6 +335,7 @@ async fn answer(id: u64, request: &[u8], caller: &Caller) -> Result<Bytes, Frame
                 Request::Get(request) => done(id, page.get(request).await),
                 Request::NewestVersions { keys, applied } => done(id, page.newest_versions(keys, applied).await),
                 Request::Estimate(range) => done(id, page.estimate(range).await),
+                Request::Figures(range) => done(id, page.figures(range).await),
                 Request::Flush => done(id, page.flush().await),
                 _ => done(id, page.status().await),
             }

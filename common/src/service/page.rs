@@ -26,6 +26,13 @@ pub trait PageService: Send + Sync {
     /// Rough figures for the planner.
     async fn estimate(&self, range: KeyRange) -> Result<RangeEstimate, PageError>;
 
+    /// Rough figures for the planner, of the index that `range` is in: the number of rows is the range's, the rest is the
+    /// whole index's.
+    async fn figures(&self, range: KeyRange) -> Result<IndexFigures, PageError> {
+        let RangeEstimate { rows, bytes } = self.estimate(range).await?;
+        Ok(IndexFigures { rows, bytes, columns: Vec::new() })
+    }
+
     /// Writes everything applied up to now to object storage and returns the durable LSN after that. FLUSH TABLES.
     async fn flush(&self) -> Result<Lsn, PageError>;
 
@@ -161,6 +168,30 @@ pub enum ScanBatch {
 pub struct RangeEstimate {
     pub rows: u64,
     pub bytes: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct IndexFigures {
+    pub rows: u64,
+    pub bytes: u64,
+    /// By column id. What is not known is not there: nothing is before the first flush.
+    pub columns: Vec<ColumnFigures>,
+}
+
+/// What is known of the stored values of a column, about. Rows older than the column count for nothing here.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ColumnFigures {
+    pub column: ColumnId,
+    /// Different values, without NULL.
+    pub distinct: u64,
+    /// Rows with NULL.
+    pub nulls: u64,
+    /// No value is beyond; long strings are cut.
+    pub min: Option<PhysicalValue>,
+    pub max: Option<PhysicalValue>,
+    /// Values that divide the others into parts of equally many rows, from the least to the greatest of a sample; none
+    /// where too few are known. Long strings are cut.
+    pub quantiles: Vec<PhysicalValue>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -13,6 +13,7 @@ use super::column::wide::WideColumn;
 use super::column::{Cursor, FormatError, bytes as byte_column, integer, keys, wide};
 use super::row;
 use super::row_plan::RowPlan;
+use super::sketch::{DistinctBuilder, SketchBuilder};
 use super::statistics::ColumnStatistics;
 use bytes::Bytes;
 use common::id::{ColumnId, Lsn};
@@ -62,6 +63,11 @@ pub struct EncodedBlock {
 
 /// Encodes versions, which are sorted by key, then by descending LSN.
 pub fn encode(versions: &[Version], compression: Compression) -> EncodedBlock {
+    encode_sketched(versions, compression, &mut SketchBuilder::default())
+}
+
+/// As [`encode`]; the values are added to the sketches of the layer.
+pub fn encode_sketched(versions: &[Version], compression: Compression, sketches: &mut SketchBuilder) -> EncodedBlock {
     let rows = versions.len();
     assert!(rows > 0 && rows <= BLOCK_ROWS_MAX, "rows of a block");
     let mut sections = Sections::default();
@@ -98,7 +104,9 @@ pub fn encode(versions: &[Version], compression: Compression) -> EncodedBlock {
     let width = fields.iter().map(Vec::len).max().unwrap_or(0);
     let mut statistics = Vec::new();
     for column in 0..width {
-        statistics.extend(encode_column(column as u16, &fields, rows - tombstones, compression, &mut sections));
+        let column = column as u16;
+        let distinct = sketches.column(column);
+        statistics.extend(encode_column(column, &fields, rows - tombstones, compression, distinct, &mut sections));
     }
     let (bytes, crc) = sections.finish(rows);
     EncodedBlock { bytes, crc, statistics, tombstones: tombstones as u32 }
@@ -116,6 +124,7 @@ fn encode_column(
     rows: &[Vec<Option<PhysicalValue>>],
     row_count: usize,
     compression: Compression,
+    distinct: &mut DistinctBuilder,
     sections: &mut Sections,
 ) -> Vec<ColumnStatistics> {
     let field = |row: &'_ Vec<Option<PhysicalValue>>| -> u64 { tag_of(row.get(column as usize)) };
@@ -127,7 +136,7 @@ fn encode_column(
             continue;
         }
         let values = rows.iter().map(|row| row.get(column as usize).and_then(Option::as_ref));
-        encode_values(column, physical, values, compression, sections);
+        encode_values(column, physical, values, compression, distinct, sections);
         let present = rows.iter().filter_map(|row| row.get(column as usize)?.as_ref());
         statistics.push(ColumnStatistics::of(ColumnId(column), physical, present, row_count));
     }
@@ -140,53 +149,63 @@ fn encode_values<'a>(
     physical: PhysicalType,
     values: impl Iterator<Item = Option<&'a PhysicalValue>>,
     compression: Compression,
+    distinct: &mut DistinctBuilder,
     sections: &mut Sections,
 ) {
+    // With the number of rows before the first value.
     macro_rules! filled {
         ($pattern:pat => $value:expr, $empty:expr) => {{
-            let mut last = $empty;
-            values
+            let mut last = None;
+            let mut before = 0;
+            let filled = values
                 .map(|value| {
                     if let Some($pattern) = value {
-                        last = $value;
+                        last = Some($value);
                     }
-                    last
+                    before += usize::from(last.is_none());
+                    last.unwrap_or($empty)
                 })
-                .collect::<Vec<_>>()
+                .collect::<Vec<_>>();
+            (filled, before)
         }};
     }
     let tag = physical as u8;
     match physical {
         PhysicalType::Int64 => {
-            let values = filled!(PhysicalValue::Int64(value) => *value as u64, 0);
+            let (values, before) = filled!(PhysicalValue::Int64(value) => *value as u64, 0);
+            distinct.add_words(&values[before..]);
             sections.add(SECTION_VALUES, tag, column, |out| {
                 integer::encode(&values, true, out);
                 0
             });
         }
         PhysicalType::UInt64 => {
-            let values = filled!(PhysicalValue::UInt64(value) => *value, 0);
+            let (values, before) = filled!(PhysicalValue::UInt64(value) => *value, 0);
+            distinct.add_words(&values[before..]);
             sections.add(SECTION_VALUES, tag, column, |out| {
                 integer::encode(&values, false, out);
                 0
             });
         }
         PhysicalType::Float64 => {
-            let values = filled!(PhysicalValue::Float64(value) => value.to_bits(), 0);
+            let (values, before) = filled!(PhysicalValue::Float64(value) => value.to_bits(), 0);
+            distinct.add_words(&values[before..]);
             sections.add(SECTION_VALUES, tag, column, |out| {
                 integer::encode(&values, false, out);
                 0
             });
         }
         PhysicalType::Int128 => {
-            let values = filled!(PhysicalValue::Int128(value) => value.to_le_bytes(), [0; 16]);
+            let (values, before) = filled!(PhysicalValue::Int128(value) => value.to_le_bytes(), [0; 16]);
+            values[before..].iter().for_each(|value| distinct.add_bytes(value));
             sections.add(SECTION_VALUES, tag, column, |out| {
                 wide::encode(&values, out);
                 0
             });
         }
         PhysicalType::Int256 => {
-            let values = filled!(PhysicalValue::Int256(value) => *value, [0; 32]);
+            let (values, before) = filled!(PhysicalValue::Int256(value) => *value, [0; 32]);
+            values[before..].iter().for_each(|value| distinct.add_bytes(value));
             sections.add(SECTION_VALUES, tag, column, |out| {
                 wide::encode(&values, out);
                 0
@@ -195,7 +214,10 @@ fn encode_values<'a>(
         PhysicalType::Bytes => {
             let values = values
                 .map(|value| match value {
-                    Some(PhysicalValue::Bytes(bytes)) => &bytes[..],
+                    Some(PhysicalValue::Bytes(bytes)) => {
+                        distinct.add_bytes(bytes);
+                        &bytes[..]
+                    }
                     _ => &[][..],
                 })
                 .collect::<Vec<_>>();

@@ -3,16 +3,18 @@
 use super::block::crc32c;
 use super::column::{Cursor, FormatError};
 use super::filter::Filter;
+use super::sketch::{self, IndexSketch};
 use super::statistics::ColumnStatistics;
 use common::id::Lsn;
 use common::key::Key;
 use serde::{Deserialize, Serialize};
 
-pub const HEADER: &[u8; 8] = b"DRUMLYR\x02";
+pub const HEADER: &[u8; 8] = b"DRUMLYR\x03";
 const FOOTER_MAGIC: &[u8; 8] = b"DRUMLYRF";
 pub const FOOTER_BYTES: usize = 32;
-/// Version 2 brought keys of which only the differing bytes are kept.
-const FORMAT_VERSION: u32 = 2;
+/// Version 2 brought keys of which only the differing bytes are kept, version 3 sketches.
+const FORMAT_VERSION: u32 = 3;
+const FORMAT_VERSION_SKETCHES: u32 = 3;
 const FORMAT_VERSION_OLDEST: u32 = 1;
 
 /// What is kept of a layer in memory: its blocks, and the filter over its keys.
@@ -20,6 +22,15 @@ const FORMAT_VERSION_OLDEST: u32 = 1;
 pub struct Index {
     pub blocks: Vec<BlockEntry>,
     pub filter: Filter,
+    /// By prefix.
+    pub sketches: Vec<IndexSketch>,
+}
+
+/// As it was before version 3.
+#[derive(Deserialize)]
+struct IndexWithoutSketches {
+    blocks: Vec<BlockEntry>,
+    filter: Filter,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -76,13 +87,20 @@ pub fn decode_tail(tail: &[u8], file_bytes: u64) -> Result<Index, FormatError> {
     if crc32c(index) != index_crc {
         return Err(FormatError("index checksum mismatch"));
     }
-    let index: Index = postcard::from_bytes(index).map_err(|_| FormatError("the index does not decode"))?;
+    let malformed = |_| FormatError("the index does not decode");
+    let index = if version >= FORMAT_VERSION_SKETCHES {
+        postcard::from_bytes(index).map_err(malformed)?
+    } else {
+        let IndexWithoutSketches { blocks, filter } = postcard::from_bytes(index).map_err(malformed)?;
+        Index { blocks, filter, sketches: Vec::new() }
+    };
     check_index(&index, offset)?;
     Ok(index)
 }
 
 fn check_index(index: &Index, blocks_end: u64) -> Result<(), FormatError> {
     index.filter.check()?;
+    sketch::check(&index.sketches)?;
     let mut end = HEADER.len() as u64;
     let mut previous: Option<&BlockEntry> = None;
     for block in &index.blocks {

@@ -22,6 +22,7 @@ pub mod row;
 mod row_plan;
 mod search;
 pub mod sequential;
+pub mod sketch;
 pub mod statistics;
 pub mod writer;
 

@@ -4,6 +4,7 @@ use super::block::{self, Version};
 use super::column::bytes::Compression;
 use super::filter::{self, Filter};
 use super::format::{self, BlockEntry, HEADER, Index};
+use super::sketch::SketchBuilder;
 use common::id::Lsn;
 use common::key::{KEY_PREFIX_BYTES, Key};
 
@@ -37,6 +38,7 @@ pub struct LayerWriter {
     pending_bytes: usize,
     blocks: Vec<BlockEntry>,
     hashes: Vec<u64>,
+    sketches: SketchBuilder,
 }
 
 impl LayerWriter {
@@ -48,6 +50,7 @@ impl LayerWriter {
             pending_bytes: 0,
             blocks: Vec::new(),
             hashes: Vec::new(),
+            sketches: SketchBuilder::default(),
         }
     }
 
@@ -63,7 +66,9 @@ impl LayerWriter {
             }
         }
         if self.pending.last().is_none_or(|last| last.key != version.key) {
-            self.hashes.push(filter::hash(&version.key));
+            let hash = filter::hash(&version.key);
+            self.hashes.push(hash);
+            self.sketches.add_key(&version.key, hash, version.lsn, &version.row);
         }
         self.pending_bytes += version.key.len() + 8 + version.row.as_ref().map_or(0, |row| row.len());
         self.pending.push(version);
@@ -82,7 +87,7 @@ impl LayerWriter {
         let versions = std::mem::take(&mut self.pending);
         self.pending_bytes = 0;
         let (Some(first), Some(last)) = (versions.first(), versions.last()) else { return };
-        let encoded = block::encode(&versions, self.options.compression);
+        let encoded = block::encode_sketched(&versions, self.options.compression, &mut self.sketches);
         let lsns = || versions.iter().map(|version| version.lsn);
         self.blocks.push(BlockEntry {
             offset: self.out.len() as u64,
@@ -105,7 +110,8 @@ impl LayerWriter {
     pub fn finish(mut self) -> Option<EncodedLayer> {
         self.cut_block();
         let (first, last) = (self.blocks.first()?.first.clone(), self.blocks.last()?.last.clone());
-        let index = Index { blocks: self.blocks, filter: Filter::build(&self.hashes) };
+        let (filter, sketches) = (Filter::build(&self.hashes), self.sketches.finish());
+        let index = Index { blocks: self.blocks, filter, sketches };
         let index_offset = self.out.len() as u64;
         self.out.extend(format::encode_tail(&index, index_offset));
         let blocks = &index.blocks;

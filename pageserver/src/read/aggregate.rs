@@ -9,7 +9,9 @@
 //! could not decide them (values of another type, rows older than a column), they are judged again on the columns.
 
 use super::batch::BatchBuilder;
-use super::term;
+use super::term::{self, StoredColumn};
+use crate::layer::Block;
+use crate::layer::block::Values;
 use crate::layer::format::BlockEntry;
 use crate::layer::statistics::ColumnStatistics;
 use arrow::array::{Array, ArrayRef, AsArray};
@@ -27,6 +29,8 @@ pub struct Aggregator {
     /// Columns that calls read, and of those and the ones that bounds read.
     of_calls: Vec<usize>,
     all: Vec<usize>,
+    /// There are only sums of integers, and counts of rows.
+    sums_only: bool,
 }
 
 /// Arrays by the place of their column; those that are not needed are not there.
@@ -44,12 +48,17 @@ impl Aggregator {
         all.sort_unstable();
         all.dedup();
         let states = wanted.calls.iter().map(PartialState::new).collect();
-        Aggregator { wanted: wanted.clone(), bounds, states, of_calls, all }
+        let sums_only = wanted.calls.iter().all(|call| matches!(call, PartialCall::Rows | PartialCall::Sum(_)));
+        Aggregator { wanted: wanted.clone(), bounds, states, of_calls, all, sums_only }
     }
 
     /// Takes in what a batch has gathered.
     pub fn add(&mut self, batch: &mut BatchBuilder) -> Result<(), PageError> {
         let exact = batch.is_exact();
+        if exact && self.sums_only && self.add_stored(batch)? {
+            batch.clear();
+            return Ok(());
+        }
         let places = if exact { &self.of_calls } else { &self.all };
         let wanted: Vec<ScanColumn> = places.iter().map(|place| self.wanted.columns[*place].clone()).collect();
         let (rows, arrays) = batch.finish_columns(&wanted)?;
@@ -62,6 +71,47 @@ impl Aggregator {
             add_call(state, call, &columns, met.as_ref(), rows).map_err(refused)?;
         }
         Ok(())
+    }
+
+    /// Sums of integers that every row has: from their encoding, without arrays between. False if it is not so; then nothing
+    /// was added.
+    fn add_stored(&mut self, batch: &BatchBuilder) -> Result<bool, PageError> {
+        let mut parts: Vec<PartialState> = self.wanted.calls.iter().map(PartialState::new).collect();
+        for piece in batch.pieces() {
+            let added = piece.unit.in_block(&piece.entries, |block, rows| -> Result<bool, PageError> {
+                let Some(columns) = self.stored_columns(block)? else { return Ok(false) };
+                for (state, call) in parts.iter_mut().zip(&self.wanted.calls) {
+                    let added = match call {
+                        PartialCall::Sum(steps) => term::add_stored(state, steps, &columns, rows),
+                        _ => state.count(rows.len() as u64),
+                    };
+                    added.map_err(refused)?;
+                }
+                Ok(true)
+            });
+            if !added.unwrap_or(Ok(false))? {
+                return Ok(false);
+            }
+        }
+        for (state, part) in self.states.iter_mut().zip(parts) {
+            state.merge(&part.finish()).map_err(refused)?;
+        }
+        Ok(true)
+    }
+
+    fn stored_columns<'b>(&self, block: &'b Block) -> Result<Option<Vec<Option<StoredColumn<'b>>>>, PageError> {
+        let mut columns: Vec<Option<StoredColumn>> = self.wanted.columns.iter().map(|_| None).collect();
+        for place in &self.of_calls {
+            let wanted = &self.wanted.columns[*place];
+            let column = block.column(wanted.column);
+            let Some(column) = column.filter(|column| column.tags.constant() == Some(wanted.physical as u64)) else {
+                return Ok(None);
+            };
+            let values = column.values(wanted.physical).map_err(|what| PageError::Corrupt(what.to_string()))?;
+            let Some(Values::Integer(values)) = values else { return Ok(None) };
+            columns[*place] = Some(StoredColumn { values, signed: wanted.physical == PhysicalType::Int64 });
+        }
+        Ok(Some(columns))
     }
 
     /// Which rows meet all bounds; `None`: all.

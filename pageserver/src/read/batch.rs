@@ -27,9 +27,9 @@ pub struct BatchBuilder {
 }
 
 /// Entries of a unit, ascending; a backward scan hands them on in reverse.
-struct Piece {
-    unit: Arc<Unit>,
-    entries: Entries,
+pub struct Piece {
+    pub unit: Arc<Unit>,
+    pub entries: Entries,
 }
 
 impl BatchBuilder {
@@ -87,6 +87,16 @@ impl BatchBuilder {
     /// Whether every row that was collected meets the bounds: else some only may.
     pub fn is_exact(&self) -> bool {
         self.pieces.iter().all(|piece| piece.unit.is_exact())
+    }
+
+    /// What was collected.
+    pub fn pieces(&self) -> &[Piece] {
+        &self.pieces
+    }
+
+    /// Forgets what was collected.
+    pub fn clear(&mut self) {
+        self.take();
     }
 
     /// How many rows were collected, and these columns of them; the builder is empty afterwards.

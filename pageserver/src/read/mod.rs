@@ -10,6 +10,7 @@ pub mod get;
 pub mod pool;
 pub mod scan;
 mod source;
+pub mod statistics;
 pub mod tablets;
 mod term;
 mod unit;

@@ -1,6 +1,8 @@
 //! Sums of terms over integer columns: a chunk of rows at a time, in 64 bits where the values of the chunk are so small
 //! that nothing can overflow, else row by row as `expr::partial` has it.
 
+use super::column::Rows;
+use crate::layer::column::integer::IntegerColumn;
 use arrow::array::{ArrayRef, AsArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{Decimal128Type, Int64Type, UInt64Type};
@@ -18,6 +20,18 @@ enum Column<'a> {
     Signed(&'a [i64]),
     Unsigned(&'a [u64]),
     Wide(&'a [i128]),
+    /// Values of either sign by their bits; of their magnitudes, how many bits there are.
+    Bits {
+        words: &'a [u64],
+        signed: bool,
+        magnitude_bits: u32,
+    },
+}
+
+/// A column as it lies in a block, where every row has a value.
+pub struct StoredColumn<'a> {
+    pub values: &'a IntegerColumn,
+    pub signed: bool,
 }
 
 /// A part of a term for the rows of a chunk.
@@ -43,6 +57,56 @@ pub fn add(
         match narrow(steps, &columns, start, end, &mut scratch) {
             Some(values) => add_narrow(state, &values, valid, start, end)?,
             None => add_wide(state, steps, &columns, valid, start, end)?,
+        }
+    }
+    Ok(())
+}
+
+/// Adds the term's sum over some rows of a block.
+pub fn add_stored(
+    state: &mut PartialState,
+    steps: &[TermStep],
+    columns: &[Option<StoredColumn>],
+    rows: &Rows,
+) -> Result<(), PartialError> {
+    let known: Vec<Option<u32>> = columns
+        .iter()
+        .map(|column| column.as_ref().and_then(|column| column.values.magnitude_bits(column.signed)))
+        .collect();
+    let read: Vec<bool> = (0..columns.len())
+        .map(|place| steps.iter().any(|step| matches!(step, TermStep::Column(column) if usize::from(*column) == place)))
+        .collect();
+    let mut words: Vec<Vec<u64>> = vec![Vec::new(); columns.len()];
+    let mut scratch: Vec<Vec<i64>> = Vec::new();
+    for start in (0..rows.len()).step_by(CHUNK_ROWS) {
+        let end = (start + CHUNK_ROWS).min(rows.len());
+        for ((words, column), _) in words.iter_mut().zip(columns).zip(&read).filter(|(_, read)| **read) {
+            let Some(column) = column else { continue };
+            words.clear();
+            match rows {
+                Rows::Run(run) => column.values.decode_words(run.start + start..run.start + end, words),
+                Rows::List(list) => column.values.gather(&list[start..end], words, |word| word),
+            }
+        }
+        let of_chunk = |((words, column), known): ((&'_ Vec<u64>, &Option<StoredColumn>), &Option<u32>)| {
+            let signed = column.as_ref()?.signed;
+            let magnitude = |word: &u64| if signed { magnitude(*word as i64) } else { *word };
+            Some((signed, known.unwrap_or_else(|| bits(words.iter().map(magnitude)))))
+        };
+        let facts: Vec<Option<(bool, u32)>> = words.iter().zip(columns).zip(&known).map(of_chunk).collect();
+        let chunk: Vec<Option<Column>> = words
+            .iter()
+            .zip(facts)
+            .map(|(words, facts)| facts.map(|(signed, magnitude_bits)| Column::Bits { words, signed, magnitude_bits }))
+            .collect();
+        match narrow(steps, &chunk, 0, end - start, &mut scratch) {
+            Some(values) => {
+                add_narrow(state, &values, None, 0, end - start)?;
+                if let Operand::Computed(values) = values {
+                    scratch.push(values);
+                }
+            }
+            None => add_wide(state, steps, &chunk, None, 0, end - start)?,
         }
     }
     Ok(())
@@ -92,6 +156,9 @@ fn narrow<'a>(
                 Column::Unsigned(values) => {
                     let values = &values[start..end];
                     (Operand::Unsigned(values), bits(values.iter().copied()))
+                }
+                Column::Bits { words, signed, magnitude_bits } => {
+                    (Operand::Unsigned(&words[start..end]), magnitude_bits + u32::from(*signed))
                 }
                 Column::Wide(_) => return None,
             },
@@ -189,6 +256,9 @@ fn add_narrow(
         Operand::Signed(values) if valid.is_none() => {
             values.iter().fold(0i64, |sum, value| sum.wrapping_add(*value)).into()
         }
+        Operand::Unsigned(values) if valid.is_none() => {
+            values.iter().fold(0i64, |sum, value| sum.wrapping_add(*value as i64)).into()
+        }
         Operand::Computed(values) if valid.is_none() => {
             values.iter().fold(0i64, |sum, value| sum.wrapping_add(*value)).into()
         }
@@ -211,6 +281,8 @@ fn add_wide(
         let value = |place: usize| match columns.get(place) {
             Some(Some(Column::Signed(values))) => Ok(Some(i128::from(values[row]))),
             Some(Some(Column::Unsigned(values))) => Ok(Some(i128::from(values[row]))),
+            Some(Some(Column::Bits { words, signed: true, .. })) => Ok(Some(i128::from(words[row] as i64))),
+            Some(Some(Column::Bits { words, signed: false, .. })) => Ok(Some(i128::from(words[row]))),
             Some(Some(Column::Wide(values))) => Ok(Some(values[row])),
             _ => Err(PartialError::Mismatch),
         };

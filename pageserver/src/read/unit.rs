@@ -293,12 +293,17 @@ impl Unit {
 
     /// Appends the wanted columns of some entries.
     pub fn append(&self, entries: &Entries, columns: &mut [ColumnBuilder]) -> Result<(), FormatError> {
-        let block = match &self.content {
-            Content::Rows(versions) => {
-                return column::append_rows(columns, entries.iter().map(|entry| &versions[entry]));
-            }
-            Content::Block { block, .. } => block,
-        };
+        if let Content::Rows(versions) = &self.content {
+            return column::append_rows(columns, entries.iter().map(|entry| &versions[entry]));
+        }
+        let append =
+            |block: &Block, rows: &Rows| columns.iter_mut().try_for_each(|column| column.append_block(block, rows));
+        self.in_block(entries, append).unwrap_or(Ok(()))
+    }
+
+    /// Calls `take` with the block and the rows that some entries are in it; `None` if there is no block.
+    pub fn in_block<T>(&self, entries: &Entries, take: impl FnOnce(&Block, &Rows) -> T) -> Option<T> {
+        let Content::Block { block, .. } = &self.content else { return None };
         let listed: Vec<u32>;
         let rows = match (entries, &self.selection) {
             (Entries::Run(run), None) => Rows::Run(self.window.start + run.start..self.window.start + run.end),
@@ -309,7 +314,7 @@ impl Unit {
                 Rows::List(&listed)
             }
         };
-        columns.iter_mut().try_for_each(|column| column.append_block(block, &rows))
+        Some(take(block, &rows))
     }
 
     /// A column of a run of entries, where it can be handed on as it lies in the block.

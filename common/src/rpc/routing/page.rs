@@ -7,7 +7,8 @@ use crate::id::Lsn;
 use crate::key::{Key, KeyRange};
 use crate::rpc::{PageClient, RpcClient};
 use crate::service::page::{
-    Direction, GetRequest, PageError, PageStatus, RangeEstimate, RowVersion, ScanBatch, ScanOutput, ScanRequest,
+    Direction, GetRequest, IndexFigures, PageError, PageStatus, RangeEstimate, RowVersion, ScanBatch, ScanOutput,
+    ScanRequest,
 };
 use crate::service::{PageService, WalService};
 use async_trait::async_trait;
@@ -159,6 +160,11 @@ impl PageService for PageRouter {
     async fn estimate(&self, range: KeyRange) -> Result<RangeEstimate, PageError> {
         let range = &range;
         self.ask(|server| async move { server.estimate(range.clone()).await }).await
+    }
+
+    async fn figures(&self, range: KeyRange) -> Result<IndexFigures, PageError> {
+        let range = &range;
+        self.ask(|server| async move { server.figures(range.clone()).await }).await
     }
 
     async fn flush(&self) -> Result<Lsn, PageError> {

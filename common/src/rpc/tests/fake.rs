@@ -1,6 +1,6 @@
 //! The least that keeps the promises of both services, in memory.
 
-use crate::id::{CommitId, CounterId, LogPos, Lsn, NodeId, TabletId, Term, TxnId};
+use crate::id::{ColumnId, CommitId, CounterId, LogPos, Lsn, NodeId, TabletId, Term, TxnId};
 use crate::key::{Key, KeyRange};
 use crate::physical::PhysicalValue;
 use crate::service::page::*;
@@ -321,6 +321,20 @@ impl PageService for FakePages {
     async fn estimate(&self, range: KeyRange) -> Result<RangeEstimate, PageError> {
         let rows = (1..=ROWS).filter(|key| range.contains(&[*key])).count() as u64;
         Ok(RangeEstimate { rows, bytes: 4 * rows })
+    }
+
+    async fn figures(&self, range: KeyRange) -> Result<IndexFigures, PageError> {
+        let RangeEstimate { rows, bytes } = self.estimate(range).await?;
+        let value = |number: i64| PhysicalValue::Int64(number);
+        let column = ColumnFigures {
+            column: ColumnId(3),
+            distinct: rows,
+            nulls: 1,
+            min: Some(value(-1)),
+            max: None,
+            quantiles: vec![value(0), value(1)],
+        };
+        Ok(IndexFigures { rows, bytes, columns: vec![column] })
     }
 
     async fn flush(&self) -> Result<Lsn, PageError> {

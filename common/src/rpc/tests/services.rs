@@ -202,6 +202,9 @@ async fn scan_errors_come_after_the_batches_before_them((_, pages): Services) {
 async fn page_figures_travel((_, pages): Services) {
     let estimate = pages.estimate(KeyRange { start: vec![101].into(), end: Key::new() }).await.unwrap();
     assert_eq!(estimate, RangeEstimate { rows: 100, bytes: 400 });
+    let figures = pages.figures(KeyRange { start: vec![101].into(), end: Key::new() }).await.unwrap();
+    assert_eq!((figures.rows, figures.bytes), (100, 400));
+    assert_eq!((figures.columns[0].distinct, figures.columns[0].quantiles.len()), (100, 2));
     assert_eq!(pages.flush().await.unwrap(), Lsn(u64::from(ROWS)));
     assert_eq!(pages.status().await.unwrap().tablets, [TabletId(1), TabletId(2)]);
 }

@@ -145,6 +145,26 @@ impl IntegerColumn {
         }
     }
 
+    /// Bits that the magnitudes of all values fit in, if the encoding knows; `signed`: as they are meant.
+    pub fn magnitude_bits(&self, signed: bool) -> Option<u32> {
+        let magnitude = |value: u64| if signed { value ^ ((value as i64) >> 63) as u64 } else { value };
+        let bits = |value: u64| 64 - magnitude(value).leading_zeros();
+        match &self.kind {
+            Kind::Constant(value) => Some(bits(*value)),
+            Kind::Packed { base, width, .. } => {
+                let most = bits::mask(*width);
+                let last = match signed {
+                    true => (*base as i64).checked_add_unsigned(most)? as u64,
+                    false => base.checked_add(most)?,
+                };
+                Some(bits(*base).max(bits(last)))
+            }
+            Kind::Runs { values, .. } => values.iter().map(|value| bits(*value)).max(),
+            Kind::Dictionary { values, .. } => values.iter().map(|value| bits(*value)).max(),
+            Kind::Plain(_) | Kind::Delta { .. } => None,
+        }
+    }
+
     /// The column for reads of single values, where its encoding allows fast ones. Indexes must be below the row count.
     pub fn seek(&self) -> Option<IntegerSeek> {
         Some(match &self.kind {
