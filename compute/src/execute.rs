@@ -4,6 +4,7 @@
 //! whatever they change is in the transaction afterwards, or nothing is if they give an error. The session commits.
 
 pub mod analytic;
+pub mod bounds;
 pub mod choose;
 pub mod codec;
 pub mod context;

@@ -5,7 +5,6 @@
 //! for the last digits of floating-point sums.
 
 mod aggregate;
-mod bounds;
 mod error;
 mod expression;
 mod lateral;
@@ -18,7 +17,6 @@ mod types;
 use crate::execute::choose::{Executor, run as run_any};
 use crate::execute::row::{QueryContext, shape, walk};
 use crate::sql::plan::{Query, SubqueryKind};
-pub use bounds::clustered_range;
 use common::key::KeyRange;
 use datafusion::physical_plan::execute_stream;
 use error::unwrapped;

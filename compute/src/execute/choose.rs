@@ -1,7 +1,7 @@
 //! Which executor runs a query: rows for few, columns for many.
 
 use crate::execute::row::{QueryContext, walk};
-use crate::execute::{analytic, row};
+use crate::execute::{analytic, bounds, row};
 use crate::sql::plan::{Access, Node, Query};
 use common::key::KeyRange;
 use expr::function::Volatility;
@@ -40,6 +40,10 @@ pub fn run(
         return row::run(query, context);
     }
     let chosen = async move {
+        // Then the page servers do the work, and there is one row to plan for.
+        if context.view.buffer.is_empty() && row::partial::is_whole_query(&query, &context.eval).unwrap_or(false) {
+            return row::run(query, context);
+        }
         match is_large(&query, &context).await {
             true => analytic::run(query, context),
             false => row::run(query, context),
@@ -98,7 +102,7 @@ async fn is_large(query: &Query, context: &QueryContext) -> bool {
     walk::visit_scans(&query.root, &mut |scan| match &scan.access {
         Access::Full => ranges.push(KeyRange::index(scan.table.id, scan.table.clustered().id)),
         Access::Range { index: 0, .. } => {
-            if let Ok(Some(range)) = analytic::clustered_range(scan, &context.eval) {
+            if let Ok(Some(range)) = bounds::clustered_range(scan, &context.eval) {
                 ranges.push(range);
             }
         }

@@ -7,8 +7,9 @@ use crate::execute::row::Cancel;
 use crate::session::variables::{self, Values};
 use crate::sql::plan::rules::Statistics;
 use common::env::Clock;
-use common::id::TableId;
+use common::id::{ColumnId, TableId};
 use common::key::KeyRange;
+use common::service::page::ColumnFigures;
 use expr::{ErrorCode, SqlError};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap};
@@ -28,9 +29,16 @@ pub struct Engine {
     questions: AtomicU64,
     started_us: u64,
     /// Rough, and as old as the last refresh.
-    row_counts: Mutex<HashMap<TableId, u64>>,
-    /// Rises when the row counts have changed.
+    figures: Mutex<HashMap<TableId, TableFigures>>,
+    /// Rises when the figures have changed.
     statistics_version: AtomicU64,
+}
+
+/// What is known of a table without reading it.
+#[derive(Clone, PartialEq)]
+struct TableFigures {
+    rows: u64,
+    columns: HashMap<ColumnId, Arc<ColumnFigures>>,
 }
 
 /// What others see of a session, and how they reach it.
@@ -73,7 +81,7 @@ impl Engine {
             sessions: Mutex::default(),
             questions: AtomicU64::new(0),
             started_us,
-            row_counts: Mutex::default(),
+            figures: Mutex::default(),
             statistics_version: AtomicU64::new(0),
         }
     }
@@ -91,19 +99,21 @@ impl Engine {
         Arc::make_mut(&mut self.globals.write()).set(variable, text);
     }
 
-    /// Asks the page servers for the rows of every table. What they do not answer stays as it was.
+    /// Asks the page servers for the figures of every table. What they do not answer stays as it was.
     pub async fn refresh_statistics(&self) {
         let catalog = self.services.catalog.newest();
         for table in catalog.tables_by_id.values() {
             let range = KeyRange::index(table.id, table.clustered().id);
-            if let Ok(estimate) = self.services.remote.pages.estimate(range).await {
-                let before = self.row_counts.lock().insert(table.id, estimate.rows);
-                if before != Some(estimate.rows) {
+            if let Ok(figures) = self.services.remote.pages.figures(range).await {
+                let columns = figures.columns.into_iter().map(|column| (column.column, Arc::new(column))).collect();
+                let figures = TableFigures { rows: figures.rows, columns };
+                let before = self.figures.lock().insert(table.id, figures.clone());
+                if before != Some(figures) {
                     self.statistics_version.fetch_add(1, Ordering::Relaxed);
                 }
             }
         }
-        self.row_counts.lock().retain(|id, _| catalog.tables_by_id.contains_key(id));
+        self.figures.lock().retain(|id, _| catalog.tables_by_id.contains_key(id));
     }
 
     /// Plans made under another version may not be the best any more.
@@ -173,7 +183,11 @@ impl Engine {
 
 impl Statistics for Engine {
     fn rows(&self, table: &TableDef) -> u64 {
-        self.row_counts.lock().get(&table.id).copied().unwrap_or(ROWS_UNKNOWN)
+        self.figures.lock().get(&table.id).map_or(ROWS_UNKNOWN, |figures| figures.rows)
+    }
+
+    fn column(&self, table: &TableDef, column: ColumnId) -> Option<Arc<ColumnFigures>> {
+        self.figures.lock().get(&table.id)?.columns.get(&column).cloned()
     }
 }
 

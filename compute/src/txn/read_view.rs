@@ -171,6 +171,11 @@ impl ReadView {
         .boxed()
     }
 
+    /// Whether the transaction itself has written there: then aggregates cannot be asked for.
+    pub fn has_own_writes(&self, ranges: &[KeyRange]) -> bool {
+        !self.own_writes(ranges, Direction::Forward).is_empty()
+    }
+
     /// Own writes in these ranges, in the order of the scan.
     fn own_writes(&self, ranges: &[KeyRange], direction: Direction) -> Vec<(Key, Option<Bytes>)> {
         let mut own = Vec::new();

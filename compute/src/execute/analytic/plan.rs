@@ -6,9 +6,10 @@
 use crate::execute::analytic::aggregate::{self, Finish};
 use crate::execute::analytic::error::{unwrapped, wrapped};
 use crate::execute::analytic::expression::{Translator, is_plain};
+use crate::execute::analytic::lateral;
 use crate::execute::analytic::scan::{Provider, QueryTable, Source, StoredSource};
 use crate::execute::analytic::types::arrow_type;
-use crate::execute::analytic::{bounds, lateral};
+use crate::execute::bounds;
 use crate::execute::row::{self, QueryContext, shape};
 use crate::sql::plan::{Access, AggregateCall, Field, Join, JoinKind, Node, Query, Scan, SetKind, SortKey, Subquery};
 use common::key::KeyRange;

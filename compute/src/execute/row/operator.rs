@@ -2,7 +2,7 @@
 
 use crate::execute::row::context::Execution;
 use crate::execute::row::{
-    aggregate, derived, distinct, filter, join, limit, recursive, scan, set_operation, sort, window,
+    aggregate, derived, distinct, filter, join, limit, partial, recursive, scan, set_operation, sort, window,
 };
 use crate::sql::plan::{Node, Subquery};
 use async_trait::async_trait;
@@ -72,6 +72,9 @@ pub fn open<'q>(node: &'q Node, scope: &Scope<'q>, goal: Option<u64>) -> Result<
         }
         Node::Join(join) => join::open(join, scope)?,
         Node::Aggregate { input, group_by, rollup, aggregates } => {
+            if let Some(pushed) = partial::PartialAggregate::open(input, group_by, aggregates, scope)? {
+                return Ok(Box::new(pushed));
+            }
             Box::new(aggregate::Aggregate::new(open(input, scope, None)?, group_by, *rollup, aggregates, scope))
         }
         Node::Window { input, calls } => Box::new(window::Window::new(open(input, scope, None)?, calls, scope)),

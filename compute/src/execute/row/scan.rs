@@ -1,6 +1,6 @@
 //! Reading tables: the clustered index, a secondary index with the rows it points to, exact keys, made-up tables.
 
-mod access;
+pub mod access;
 mod locking;
 pub mod lookup;
 

@@ -21,14 +21,23 @@ mod order;
 mod outer_join;
 mod prune;
 mod push_down;
+mod selectivity;
 
 use crate::catalog::TableDef;
 use crate::sql::plan::{Ddl, InsertSource, Node, Query, Show, Statement, Subquery};
+use common::id::ColumnId;
+use common::service::page::ColumnFigures;
+use std::sync::Arc;
 
 /// What is known about tables without reading them.
 pub trait Statistics: Send + Sync {
     /// How many rows a table has, about.
     fn rows(&self, table: &TableDef) -> u64;
+
+    /// What is known of a column's values.
+    fn column(&self, _table: &TableDef, _column: ColumnId) -> Option<Arc<ColumnFigures>> {
+        None
+    }
 }
 
 /// A block's subqueries, with what the rules need to know of the world.

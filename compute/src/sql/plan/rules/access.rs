@@ -6,7 +6,8 @@ mod terms;
 
 pub use terms::Terms;
 
-use super::Block;
+use super::selectivity::{self, Column};
+use super::{Block, Statistics};
 use crate::catalog::schema::{IndexDef, IndexKind};
 use crate::execute::codec;
 use crate::sql::plan::{Access, IndexHintKind, Node, Scan, walk};
@@ -14,10 +15,6 @@ use expr::Expression;
 
 /// Keys of one access, at most; IN lists multiply.
 const KEYS_MAX: usize = 1024;
-/// Part of the rows that an equality with one part of an index leaves.
-pub const EQUAL_SELECTIVITY: f64 = 0.05;
-const BETWEEN_SELECTIVITY: f64 = 0.1;
-pub const BOUND_SELECTIVITY: f64 = 0.33;
 /// What fetching the row costs beside an entry of a secondary index.
 const FETCH_COST: f64 = 3.0;
 
@@ -34,26 +31,26 @@ pub fn choose_all(node: &mut Node, block: &Block) {
     walk::each_input_mut(node, &mut |input| choose_all(input, block));
     if let Node::Scan(scan) = node
         && matches!(scan.access, Access::Full)
-        && let Some(choice) = choose(scan, block.statistics.rows(&scan.table) as f64)
+        && let Some(choice) = choose(scan, block.statistics)
     {
         scan.access = choice.access;
     }
 }
 
-/// The best access of a scan of a table of so many rows; `None` if reading everything is no worse.
-pub fn choose(scan: &Scan, table_rows: f64) -> Option<Choice> {
+/// The best access of a scan; `None` if reading everything is no worse.
+pub fn choose(scan: &Scan, statistics: &dyn Statistics) -> Option<Choice> {
     let terms = Terms::of(scan);
     if terms.is_empty() {
         return None;
     }
-    let table_rows = table_rows.max(1.0);
+    let table_rows = (statistics.rows(&scan.table) as f64).max(1.0);
     let forced = scan.hints.iter().any(|hint| hint.kind == IndexHintKind::Force);
     let mut best: Option<Choice> = None;
     for (position, index) in scan.table.indexes.iter().enumerate() {
         if !is_readable(index) || !is_allowed(scan, index) {
             continue;
         }
-        if let Some(choice) = on_index(scan, position, index, &terms, table_rows)
+        if let Some(choice) = on_index(scan, position, index, &terms, table_rows, statistics)
             && best.as_ref().is_none_or(|best| choice.cost < best.cost)
         {
             best = Some(choice);
@@ -76,7 +73,14 @@ pub fn is_allowed(scan: &Scan, index: &IndexDef) -> bool {
     is_wanted && !is_ignored
 }
 
-fn on_index(scan: &Scan, position: usize, index: &IndexDef, terms: &Terms, table_rows: f64) -> Option<Choice> {
+fn on_index(
+    scan: &Scan,
+    position: usize,
+    index: &IndexDef,
+    terms: &Terms,
+    table_rows: f64,
+    statistics: &dyn Statistics,
+) -> Option<Choice> {
     // An entry costs its row besides, unless it has all that is wanted.
     let row_cost = match position {
         0 => 1.0,
@@ -92,9 +96,15 @@ fn on_index(scan: &Scan, position: usize, index: &IndexDef, terms: &Terms, table
         scan.table.column_by_id(part.column).map(|(column, _)| column)
     };
     let mut prefix = Vec::new();
+    let mut selectivity = 1.0;
     while let Some(column) = column_of(prefix.len())
         && let Some(value) = terms.equal_or_null(column)
     {
+        selectivity *= match Column::of(scan, column, statistics) {
+            Some(of) if terms.equal(column).is_some() => of.equal(),
+            Some(of) => of.is_null(),
+            None => selectivity::EQUAL,
+        };
         prefix.push(value.clone());
     }
     let next = column_of(prefix.len());
@@ -104,9 +114,10 @@ fn on_index(scan: &Scan, position: usize, index: &IndexDef, terms: &Terms, table
     if prefix.is_empty() && bounds == 0 {
         return None;
     }
-    let range_selectivity = [1.0, BOUND_SELECTIVITY, BETWEEN_SELECTIVITY][bounds];
-    let equal_selectivity = EQUAL_SELECTIVITY.powi(i32::try_from(prefix.len()).unwrap_or(i32::MAX));
-    let rows = (table_rows * equal_selectivity * range_selectivity).max(1.0);
+    if let Some(column) = next.and_then(|next| Column::of(scan, next, statistics)) {
+        selectivity *= column.within(low.as_ref(), high.as_ref());
+    }
+    let rows = (table_rows * selectivity).max(1.0);
     let cost = rows * row_cost;
     let access = Access::Range { index: position, prefix, low, high, descending: false };
     Some(Choice { access, rows, cost })

@@ -1,8 +1,9 @@
 //! How many rows a node gives, about. Only for choosing between plans that give the same rows.
 
 use super::Block;
-use super::access::{self, BOUND_SELECTIVITY, EQUAL_SELECTIVITY};
+use super::access;
 use super::expressions::{conjuncts, literal_count};
+use super::selectivity::{BETWEEN, BOUND, Column, EQUAL};
 use crate::sql::plan::{JoinKind, Node, Scan};
 use expr::Expression;
 
@@ -15,7 +16,7 @@ pub fn rows(node: &Node, block: &Block) -> f64 {
         Node::Scan(scan) => scan_rows(scan, block),
         Node::Virtual(_) | Node::WorkingTable { .. } => VIRTUAL_ROWS,
         Node::Values { rows } => rows.len() as f64,
-        Node::Filter { input, predicate } => (rows(input, block) * selectivity(predicate)).max(1.0),
+        Node::Filter { input, predicate } => (rows(input, block) * selectivity(predicate, None)).max(1.0),
         Node::Project { input, .. } | Node::Window { input, .. } | Node::Sort { input, .. } => rows(input, block),
         Node::Distinct { input } => rows(input, block),
         Node::Aggregate { input, group_by, .. } => match group_by.is_empty() {
@@ -47,23 +48,48 @@ pub fn rows(node: &Node, block: &Block) -> f64 {
 /// Rows of a scan after its filter, whether or not its access has been chosen.
 fn scan_rows(scan: &Scan, block: &Block) -> f64 {
     let table_rows = (block.statistics.rows(&scan.table) as f64).max(1.0);
-    let filtered = table_rows * scan.filter.as_ref().map_or(1.0, selectivity);
-    let found = access::choose(scan, table_rows).map_or(table_rows, |choice| choice.rows);
+    let filtered = table_rows * scan.filter.as_ref().map_or(1.0, |filter| selectivity(filter, Some((scan, block))));
+    let found = access::choose(scan, block.statistics).map_or(table_rows, |choice| choice.rows);
     filtered.min(found).max(1.0)
 }
 
-/// Part of the rows that a predicate keeps.
-fn selectivity(predicate: &Expression) -> f64 {
-    let one = |part: &Expression| match part {
-        Expression::Call { function, arguments, .. } => match function.name {
-            "=" | "<=>" | "IS NULL" => EQUAL_SELECTIVITY,
-            "IN" => (EQUAL_SELECTIVITY * (arguments.len().max(2) - 1) as f64).min(0.5),
-            "BETWEEN" | "LIKE" => 0.1,
-            "<>" | "IS NOT NULL" | "NOT" => 0.9,
-            _ => BOUND_SELECTIVITY,
-        },
-        Expression::Or(operands) => (EQUAL_SELECTIVITY * operands.len() as f64).min(1.0),
-        _ => BOUND_SELECTIVITY,
+/// Part of the rows that a predicate keeps; of a scan's rows where it is on them.
+fn selectivity(predicate: &Expression, of: Option<(&Scan, &Block)>) -> f64 {
+    conjuncts(Some(predicate.clone())).iter().map(|part| part_kept(part, of)).product()
+}
+
+fn part_kept(part: &Expression, of: Option<(&Scan, &Block)>) -> f64 {
+    let column = |expression: Option<&Expression>| match (expression, of) {
+        (Some(Expression::Column { index, .. }), Some((scan, block))) => {
+            Column::of(scan, *scan.columns.get(*index)?, block.statistics)
+        }
+        _ => None,
     };
-    conjuncts(Some(predicate.clone())).iter().map(one).product()
+    let Expression::Call { function, arguments, .. } = part else {
+        return match part {
+            Expression::Or(operands) => operands.iter().map(|operand| selectivity(operand, of)).sum::<f64>().min(1.0),
+            _ => BOUND,
+        };
+    };
+    let (first, second) = (column(arguments.first()), column(arguments.get(1)));
+    match (function.name, first, second) {
+        ("=" | "<=>", Some(one), Some(other)) => one.equal().min(other.equal()),
+        ("=" | "<=>", Some(column), None) | ("=" | "<=>", None, Some(column)) => column.equal(),
+        ("=" | "<=>", ..) => EQUAL,
+        ("IS NULL", Some(column), _) => column.is_null(),
+        ("IS NULL", ..) => EQUAL,
+        ("IS NOT NULL", Some(column), _) => 1.0 - column.is_null(),
+        ("IN", column, _) => {
+            let equal = column.map_or(EQUAL, |column| column.equal());
+            (equal * (arguments.len().max(2) - 1) as f64).min(0.5)
+        }
+        ("<" | "<=", Some(column), None) => column.between(None, arguments.get(1)),
+        (">" | ">=", None, Some(column)) => column.between(None, arguments.first()),
+        (">" | ">=", Some(column), None) => column.between(arguments.get(1), None),
+        ("<" | "<=", None, Some(column)) => column.between(arguments.first(), None),
+        ("BETWEEN", Some(column), _) => column.between(arguments.get(1), arguments.get(2)),
+        ("BETWEEN" | "LIKE", ..) => BETWEEN,
+        ("<>" | "IS NOT NULL" | "NOT", ..) => 0.9,
+        _ => BOUND,
+    }
 }

@@ -2,8 +2,9 @@
 
 use super::Block;
 use super::expressions::{Columns, columns_of, conjunction, conjuncts, is_pinned, map_inputs, move_columns};
+use super::selectivity::Column;
 use super::{estimate, join_keys, lookup};
-use crate::sql::plan::{Join, JoinKind, Node, walk};
+use crate::sql::plan::{Join, JoinKind, Node, Scan, walk};
 use expr::Expression;
 use expr::mysql_type::MysqlType;
 
@@ -168,9 +169,15 @@ impl Chain {
             Node::Scan(scan) => lookup::candidate(scan, &keys, joined.rows, block).is_some(),
             _ => false,
         };
-        let rows = match (ready.is_empty(), is_lookup) {
+        // Each row finds those of one of the leaf's keys.
+        let distinct = match &node {
+            Node::Scan(scan) => distinct_keys(scan, &keys, block),
+            _ => None,
+        };
+        let rows = match (ready.is_empty(), distinct) {
             (true, _) => joined.rows * leaf_rows,
-            (false, _) => joined.rows.max(leaf_rows.min(joined.rows * 10.0)),
+            (false, Some(distinct)) => (joined.rows * leaf_rows / distinct).max(1.0),
+            (false, None) => joined.rows.max(leaf_rows.min(joined.rows * 10.0)),
         };
         let width = joined.width + leaf_width;
         let (mut left, mut right) = (joined.node, node);
@@ -194,4 +201,14 @@ impl Chain {
         };
         Joined { node: Node::Join(Box::new(join)), layout, width, rows }
     }
+}
+
+/// How many different keys a scan has where it is joined by `keys`, if that is known: at least as many as the one of its
+/// columns that has the most.
+fn distinct_keys(scan: &Scan, keys: &[(Expression, Expression)], block: &Block) -> Option<f64> {
+    let of_key = |(_, right): &(Expression, Expression)| {
+        let Expression::Column { index, .. } = right else { return None };
+        Column::of(scan, *scan.columns.get(*index)?, block.statistics)?.distinct()
+    };
+    keys.iter().filter_map(of_key).max_by(f64::total_cmp)
 }

@@ -34,7 +34,7 @@ pub fn candidate(scan: &Scan, equal: &[(Expression, Expression)], left_rows: f64
         return None;
     }
     let table_rows = block.statistics.rows(&scan.table) as f64;
-    let read_once = access::choose(scan, table_rows).map_or(table_rows, |choice| choice.rows);
+    let read_once = access::choose(scan, block.statistics).map_or(table_rows, |choice| choice.rows);
     let mut lookup = scan.clone();
     lookup.access = Access::Full;
     let mut parts = conjuncts(lookup.filter.take());
@@ -45,7 +45,7 @@ pub fn candidate(scan: &Scan, equal: &[(Expression, Expression)], left_rows: f64
         parts.push(equals(right.clone(), left)?);
     }
     lookup.filter = conjunction(parts);
-    let Choice { access, rows, .. } = access::choose(&lookup, table_rows)?;
+    let Choice { access, rows, .. } = access::choose(&lookup, block.statistics)?;
     if !access::reads_outer_row(&access) || left_rows * ROWS_PER_LOOKUP * rows.sqrt() >= read_once {
         return None;
     }
