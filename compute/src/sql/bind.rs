@@ -34,6 +34,8 @@ mod update;
 mod window;
 
 #[cfg(test)]
+mod statistics_tests;
+#[cfg(test)]
 mod tests;
 
 use crate::catalog::{Catalog, TableDef};

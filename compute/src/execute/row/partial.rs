@@ -243,7 +243,12 @@ impl<'q> PartialAggregate<'q> {
             bounds: pushed.bounds.clone(),
             batch_rows: 1,
         });
-        match batches.next().await.transpose()? {
+        // One answer for all rows may take long.
+        let batch = tokio::select! {
+            batch = batches.next() => batch,
+            error = self.scope.execution.context.cancel.cancelled() => return Err(error),
+        };
+        match batch.transpose()? {
             Some(ScanBatch::Aggregates(values)) if values.len() == pushed.wanted.calls.len() => Ok(values),
             _ => Err(SqlError::internal("asked for aggregates, got something else; report the page server's version")),
         }

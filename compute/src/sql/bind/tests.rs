@@ -2,6 +2,7 @@ use crate::catalog::schema::{ColumnDef, ColumnDefault, IndexDef, IndexKind, Inde
 use crate::catalog::{Catalog, Database, DatabaseDef, TableDef, ViewDef};
 use crate::sql::bind::{BindContext, VirtualColumns, bind_prepared};
 use crate::sql::parse::parse;
+use crate::sql::plan::rules::Statistics;
 use crate::sql::plan::{AlterAction, CreateTable, Ddl, IndexSpec, Prepared, Statement, VariableScope};
 use common::id::{ColumnId, CounterId, IndexId, Lsn, TableId};
 use expr::collation::CollationId;
@@ -55,6 +56,10 @@ impl World {
     }
 
     pub fn bind(&self, text: &str) -> Result<Prepared, SqlError> {
+        self.bind_with(text, &NoStatistics)
+    }
+
+    pub fn bind_with(&self, text: &str, statistics: &dyn Statistics) -> Result<Prepared, SqlError> {
         let statement = parse(text, self.sql_mode)?;
         let context = BindContext {
             catalog: &self.catalog,
@@ -66,7 +71,7 @@ impl World {
             variable: &variable,
             user_variable: &|_| None,
             virtual_table: &virtual_table,
-            statistics: &NoStatistics,
+            statistics,
         };
         bind_prepared(&statement, &context, &|_| MysqlType::varchar(16_383, CollationId::UTF8MB4_0900_AI_CI))
     }
@@ -324,7 +329,7 @@ fn statements_bind_or_give_mysqls_error() {
 /// No table has rows.
 struct NoStatistics;
 
-impl crate::sql::plan::rules::Statistics for NoStatistics {
+impl Statistics for NoStatistics {
     fn rows(&self, _table: &crate::catalog::TableDef) -> u64 {
         0
     }
