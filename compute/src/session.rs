@@ -10,6 +10,7 @@
 mod binding;
 mod control;
 mod engine;
+mod explain;
 mod identity;
 mod named_locks;
 mod prepared;

@@ -173,6 +173,7 @@ impl StatementContext<'_> {
             recursion_depth_max,
             found_rows,
             waiting,
+            profile: None,
         }
     }
 

@@ -18,6 +18,7 @@ mod join;
 pub mod keys;
 mod limit;
 pub mod operator;
+pub mod profile;
 mod recursive;
 mod scan;
 mod set_operation;

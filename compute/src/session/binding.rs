@@ -64,6 +64,7 @@ impl Session {
         let fields = match &prepared.statement {
             Statement::Query(query) if query.into_variables.is_empty() => query.fields.clone(),
             Statement::Show(show) => super::show::fields(show),
+            Statement::Explain { format, .. } => super::explain::fields(*format),
             _ => Vec::new(),
         };
         let mut parameters = prepared.parameters;

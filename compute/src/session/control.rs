@@ -137,7 +137,9 @@ impl Session {
                 }
             }
             Statement::Maintenance { verb, tables } => return self.maintain(&verb, &tables, &catalog).await,
-            Statement::Explain { .. } => return Err(SqlError::not_supported("EXPLAIN")),
+            Statement::Explain { statement, format, analyze } => {
+                return self.explain(&statement, format, analyze, catalog, context).await;
+            }
             Statement::Query(_)
             | Statement::Insert(_)
             | Statement::Update(_)

@@ -276,7 +276,7 @@ impl Session {
         Ok(StatementResult::Done(Done { affected_rows: count, ..Done::default() }))
     }
 
-    async fn query_context(
+    pub(super) async fn query_context(
         &mut self,
         query: &Query,
         catalog: Arc<Catalog>,
@@ -332,6 +332,7 @@ impl Session {
             recursion_depth_max: settings.recursion_depth_max,
             found_rows: settings.found_rows,
             waiting: settings.waiting,
+            profile: None,
         })
     }
 

@@ -6,6 +6,7 @@
 pub mod account;
 pub mod ddl;
 pub mod display;
+pub mod explain;
 pub mod query;
 pub mod rules;
 pub mod statement;
