@@ -3,6 +3,7 @@
 //! The session makes a [`StatementContext`] for each statement and calls [`write::execute`] or [`ddl::execute`] with it;
 //! whatever they change is in the transaction afterwards, or nothing is if they give an error. The session commits.
 
+pub mod account;
 pub mod analytic;
 pub mod bounds;
 pub mod choose;

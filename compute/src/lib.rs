@@ -3,6 +3,7 @@
 //! A statement travels `mysql → session → sql → execute → txn → remote`; imports point the same way and never back.
 //! `catalog` serves `sql` and `execute` and reads through `txn`.
 
+pub mod account;
 pub mod catalog;
 pub mod execute;
 mod mysql;

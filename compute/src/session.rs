@@ -10,8 +10,11 @@
 mod binding;
 mod control;
 mod engine;
+mod explain;
+mod identity;
 mod named_locks;
 mod prepared;
+mod redact;
 pub mod result;
 mod run;
 mod set;
@@ -20,16 +23,19 @@ mod source;
 mod sql_mode;
 mod table_locks;
 mod transaction;
+mod usage;
 pub mod variables;
 
 pub use engine::Engine;
 pub use engine::Wire;
+pub use identity::Login;
 pub use named_locks::NamedLocks;
 pub use prepared::PreparedInfo;
 
 use crate::execute::Settings;
 use crate::execute::row::Cancel;
 use crate::session::engine::SessionHandle;
+use crate::session::identity::Identity;
 use crate::session::prepared::PreparedStatement;
 use crate::session::source::Source;
 use crate::session::table_locks::TableLocks;
@@ -53,7 +59,7 @@ use tokio_util::sync::CancellationToken;
 pub struct Session {
     engine: Arc<Engine>,
     handle: Arc<SessionHandle>,
-    account: Account,
+    identity: Identity,
     database: Option<Arc<str>>,
     variables: Arc<Values>,
     /// Names in lower case. Shared with the statement that runs.
@@ -80,20 +86,6 @@ pub struct Session {
     wire: Arc<Wire>,
 }
 
-/// Whom the client is taken for.
-struct Account {
-    /// As USER() gives it.
-    user: Arc<str>,
-    /// As CURRENT_USER() gives it.
-    current_user: Arc<str>,
-}
-
-impl Account {
-    fn new(name: &str, host: &str) -> Account {
-        Account { user: format!("{name}@{host}").into(), current_user: format!("{name}@%").into() }
-    }
-}
-
 /// What is left to do when the last row has been sent.
 struct Sending {
     effects: Arc<Effects>,
@@ -102,15 +94,15 @@ struct Sending {
 }
 
 impl Session {
-    pub fn new(engine: Arc<Engine>, id: u64, user: String, host: String) -> Session {
-        let account = Account::new(&user, &host);
-        let handle = engine.register(id, user, host);
+    pub fn new(engine: Arc<Engine>, id: u64, login: Login) -> Session {
+        let handle = engine.register(id, login.user.clone(), login.host.clone());
+        let identity = Identity::new(login);
         let variables = engine.globals();
         let named_locks = Arc::new(NamedLocks::new(engine.services.remote.clone(), id));
         Session {
             engine,
             handle,
-            account,
+            identity,
             database: None,
             variables,
             user_variables: UserVariables::default(),
@@ -144,6 +136,7 @@ impl Session {
         self.roll_back().await;
         self.release_session_locks().await;
         self.variables = self.engine.globals();
+        self.identity.forget_roles();
         self.user_variables = UserVariables::default();
         self.next_isolation = None;
         self.next_read_only = None;
@@ -186,6 +179,10 @@ impl Session {
     /// COM_INIT_DB and USE.
     pub async fn use_database(&mut self, name: &str) -> Result<(), SqlError> {
         let (catalog, _) = self.newest_catalog().await?;
+        let rights = self.rights(&catalog);
+        if !rights.sees_database(name) {
+            return Err(rights.database_denied(name));
+        }
         let collation = match catalog.database(name) {
             Some(database) => database.definition.collation,
             None if crate::catalog::virtual_tables::is_virtual_database(name) => CollationId::UTF8MB4_0900_AI_CI,
@@ -218,14 +215,17 @@ impl Session {
     }
 
     /// COM_CHANGE_USER, after authentication.
-    pub fn set_user(&mut self, user: String) {
-        self.account = Account::new(&user, &self.handle.host);
+    pub fn set_user(&mut self, login: Login) {
+        self.handle.set_user(login.user.clone());
+        self.identity = Identity::new(login);
         self.database = None;
         self.handle.set_database(None);
     }
 
+    /// KILL of one's own sessions, or with CONNECTION_ADMIN of any. 1095.
     pub fn kill(&self, connection: u64, query_only: bool) -> Result<(), SqlError> {
-        self.engine.kill(connection, query_only)
+        let own_only = !self.newest_rights().dynamic("CONNECTION_ADMIN");
+        self.engine.kill(connection, query_only, own_only.then_some(self.identity.login.user.as_str()))
     }
 
     /// How the running statement is told to end.
@@ -319,8 +319,12 @@ impl Session {
         let variables = self.variables.effective();
         SessionInfo {
             database: self.database.clone(),
-            user: self.account.user.clone(),
-            current_user: self.account.current_user.clone(),
+            user: self.identity.user.clone(),
+            current_user: self.identity.current_user.clone(),
+            current_role: self
+                .identity
+                .look_up(&self.engine.services.catalog.newest().accounts, &self.engine.globals())
+                .1,
             connection_id: self.handle.id,
             version: self.engine.version(),
             last_insert_id: self.last_insert_id,

@@ -64,6 +64,8 @@ pub struct SessionInfo {
     pub user: Arc<str>,
     /// The account that was matched: CURRENT_USER().
     pub current_user: Arc<str>,
+    /// The active roles: CURRENT_ROLE(). Empty stands for none.
+    pub current_role: Arc<str>,
     pub connection_id: u64,
     pub version: Arc<str>,
     pub last_insert_id: u64,

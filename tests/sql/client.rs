@@ -39,13 +39,17 @@ pub enum Outcome {
 
 impl Client {
     pub async fn connect(target: &Target, user: &str, password: &str, database: &str) -> Result<Client, String> {
+        Client::log_in(target, user, password, database).await.map_err(|error| error.to_string())
+    }
+
+    pub async fn log_in(target: &Target, user: &str, password: &str, database: &str) -> Result<Client, Error> {
         let options = target
             .options()
             .user(Some(user))
             .pass((!password.is_empty()).then_some(password))
             .db_name((!database.is_empty()).then_some(database));
         let options = Opts::from(options);
-        let connection = Conn::new(options.clone()).await.map_err(|error| error.to_string())?;
+        let connection = Conn::new(options.clone()).await?;
         Ok(Client { connection: Some(connection), options })
     }
 

@@ -20,6 +20,7 @@ mod hostile;
 mod known;
 mod mysqltest;
 mod report;
+mod sessions;
 mod slt;
 mod target;
 
@@ -96,5 +97,13 @@ async fn own_cases_give_the_same_answers_on_both_executors() {
     let target = Target::start().await;
     let mut report = Report::new("cases", "");
     cases::run(&target, &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sql"), &mut report).await;
+    report.finish(target).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_and_accounts_get_the_recorded_answers() {
+    let target = Target::start().await;
+    let mut report = Report::new("sessions", "");
+    sessions::run(&target, &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sql/sessions"), &mut report).await;
     report.finish(target).await;
 }

@@ -1,5 +1,6 @@
 //! The catalog as of one LSN: immutable, shared, replaced as a whole when something changes.
 
+use crate::account::Accounts;
 use crate::catalog::{DatabaseDef, TableDef, ViewDef};
 use common::id::{Lsn, TableId};
 use std::collections::{BTreeMap, HashMap};
@@ -12,6 +13,8 @@ pub struct Catalog {
     pub lsn: Lsn,
     pub databases: BTreeMap<String, Database>,
     pub tables_by_id: HashMap<TableId, Arc<TableDef>>,
+    /// Another one only where an account has changed.
+    pub accounts: Arc<Accounts>,
 }
 
 #[derive(Debug, Clone)]

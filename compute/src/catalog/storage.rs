@@ -1,8 +1,9 @@
 //! Definitions as rows: keys by name, one column with the definition in postcard behind a format number.
 //!
-//! Databases, tables and views are three indexes of [`CATALOG_TABLE`]. A key is the name, for tables and views the
-//! database's name, a zero byte, the object's name; no name has a zero byte in it.
+//! Databases, tables, views and accounts are four indexes of [`CATALOG_TABLE`]. A key is the name, for tables and views
+//! the database's name, a zero byte, the object's name, for accounts user, zero byte, host; no name has a zero byte in it.
 
+use crate::account::{AccountDef, AccountName};
 use crate::catalog::{Catalog, Database, DatabaseDef, TableDef, ViewDef};
 use crate::execute::codec;
 use bytes::Bytes;
@@ -19,6 +20,7 @@ pub use common::id::CATALOG_TABLE;
 const DATABASES: IndexId = IndexId(0);
 const TABLES: IndexId = IndexId(1);
 const VIEWS: IndexId = IndexId(2);
+const ACCOUNTS: IndexId = IndexId(3);
 
 /// Gives out table ids; a table's own counter has the number of its id.
 pub const TABLE_ID_COUNTER: CounterId = CounterId(1);
@@ -38,9 +40,18 @@ pub fn view_key(database: &str, name: &str) -> Key {
     key(VIEWS, &[database, name])
 }
 
+pub fn account_key(name: &AccountName) -> Key {
+    key(ACCOUNTS, &[&name.user, &name.host])
+}
+
+/// Locked by whoever changes accounts; nothing is stored under it.
+pub fn accounts_key() -> Key {
+    key(ACCOUNTS, &[])
+}
+
 /// Everything the catalog stores.
 pub fn whole() -> Vec<KeyRange> {
-    [DATABASES, TABLES, VIEWS].map(|index| KeyRange::index(CATALOG_TABLE, index)).to_vec()
+    [DATABASES, TABLES, VIEWS, ACCOUNTS].map(|index| KeyRange::index(CATALOG_TABLE, index)).to_vec()
 }
 
 fn key(index: IndexId, names: &[&str]) -> Key {
@@ -75,6 +86,10 @@ pub fn apply(catalog: &mut Catalog, key: &Key, row: Option<&Bytes>, lsn: Lsn) ->
         DATABASES => apply_database(catalog, database, row)?,
         TABLES => apply_table(catalog, database, name, row, lsn)?,
         VIEWS => apply_view(catalog, database, name, row, lsn)?,
+        ACCOUNTS => {
+            let account: Option<AccountDef> = row.map(|row| definition_of(row, database)).transpose()?;
+            Arc::make_mut(&mut catalog.accounts).put(AccountName::new(database, name), account);
+        }
         _ => return Ok(false),
     }
     Ok(true)

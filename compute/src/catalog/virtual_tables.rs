@@ -3,6 +3,7 @@
 //! Columns are named and ordered as in MySQL 8. Tables about things that do not exist here (triggers, routines, files)
 //! are there and empty, so that tools that look find nothing.
 
+mod account_tables;
 mod constraints;
 mod definitions;
 mod keywords;
@@ -10,6 +11,7 @@ mod locks;
 mod schema_tables;
 mod server_tables;
 
+use crate::account::{Privileges, Rights};
 use crate::catalog::{Catalog, TableDef};
 use common::id::CounterId;
 use common::key::KeyRange;
@@ -69,6 +71,8 @@ pub struct VirtualContext {
     /// For next AUTO_INCREMENT values; without it they are NULL.
     pub wal: Option<Arc<dyn WalService>>,
     pub time_zone: TimeZone,
+    /// Whose rights decide what is shown.
+    pub viewer: Arc<Rights>,
 }
 
 /// What the session layer knows of the server.
@@ -80,9 +84,6 @@ pub trait ServerState: Send + Sync {
     fn status(&self, global: bool) -> Vec<(String, String)>;
 
     fn processes(&self) -> Vec<Process>;
-
-    /// Accounts as (user, host).
-    fn accounts(&self) -> Vec<(String, String)>;
 }
 
 /// A row of SHOW PROCESSLIST.
@@ -115,21 +116,59 @@ impl VirtualContext {
             ));
         };
         let rows = match (definition.database, definition.name) {
-            ("information_schema", name) => match schema_tables::rows(name, wanted, catalog, self).await? {
-                Some(rows) => rows,
-                None => match constraints::rows(name, catalog) {
-                    Some(rows) => rows,
-                    None => server_tables::information_schema(name, catalog, self),
-                },
-            },
+            ("information_schema", name) => {
+                let visible = self.viewer.visible(catalog);
+                let catalog = visible.as_deref().unwrap_or(catalog);
+                match schema_tables::rows(name, wanted, catalog, self).await? {
+                    Some(rows) => self.seen(name, rows),
+                    None => constraints::rows(name, catalog)
+                        .or_else(|| account_tables::information_schema(name, catalog, self))
+                        .unwrap_or_else(|| server_tables::information_schema(name, self)),
+                }
+            }
             ("performance_schema", "data_locks") => locks::data_locks(catalog, self).await?,
             ("performance_schema", "data_lock_waits") => locks::data_lock_waits(self).await?,
             ("performance_schema", name) => server_tables::performance_schema(name, self),
-            ("mysql", name) => server_tables::mysql(name, self),
+            ("mysql", name) => account_tables::mysql(name, catalog, self).unwrap_or_default(),
             _ => Vec::new(),
         };
         debug_assert!(rows.iter().all(|row| row.len() == definition.columns.len()), "{database}.{table}");
         Ok(rows)
+    }
+
+    /// Of rows about the schema, what the viewer may see: the catalog was cut down before, the system's own tables and
+    /// single columns were not.
+    fn seen(&self, name: &str, mut rows: Vec<Row>) -> Vec<Row> {
+        let viewer = &self.viewer;
+        if viewer.is_unlimited() {
+            return rows;
+        }
+        match name {
+            "SCHEMATA" => rows.retain(|row| {
+                viewer.global().has(Privileges::SHOW_DATABASES) || viewer.sees_database(&row[1].to_text())
+            }),
+            "TABLES" | "COLUMNS" => rows.retain(|row| viewer.sees_table(&row[1].to_text(), &row[2].to_text())),
+            "VIEWS" => {
+                for row in &mut rows {
+                    if !viewer.table(&row[1].to_text(), &row[2].to_text()).has(Privileges::SHOW_VIEW) {
+                        row[3] = text("");
+                    }
+                }
+            }
+            _ => {}
+        }
+        if name == "COLUMNS" {
+            rows.retain_mut(|row| {
+                if row[1].to_text() == "information_schema" || row[1].to_text() == "performance_schema" {
+                    return true;
+                }
+                let held = viewer.column(&row[1].to_text(), &row[2].to_text(), &row[3].to_text());
+                let named = (held & Privileges::OF_COLUMN).iter().map(|named| named.sql.to_ascii_lowercase());
+                row[18] = text(named.collect::<Vec<_>>().join(","));
+                (held & Privileges::OF_COLUMN) != Privileges::NONE
+            });
+        }
+        rows
     }
 
     async fn estimate(&self, table: &TableDef) -> RangeEstimate {

@@ -24,6 +24,15 @@ pub enum Executor {
 /// Below this many rows in all scans, planning for columns costs more than it saves.
 const ANALYTIC_ROWS_MIN: u64 = 5_000;
 
+/// Whether [`run`] would take the analytic executor.
+pub async fn is_analytic(query: &Query, context: &QueryContext, executor: Executor) -> bool {
+    match executor {
+        Executor::Row => false,
+        Executor::Analytic => can_be_analytic(query),
+        Executor::Auto => can_be_analytic(query) && has_work(&query.root) && is_large(query, context).await,
+    }
+}
+
 /// The rows of a query, by whichever executor suits it.
 pub fn run(
     query: Arc<Query>,

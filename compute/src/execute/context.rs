@@ -2,6 +2,7 @@
 
 use crate::catalog::virtual_tables::VirtualContext;
 use crate::catalog::{Catalog, CatalogCache, TableDef, storage};
+use crate::execute::account::Actor;
 use crate::execute::expressions::{ExpressionCache, TableExpressions};
 use crate::execute::row::waiting::WaitingFunctions;
 use crate::execute::row::{Cancel, Locked, QueryContext};
@@ -81,6 +82,8 @@ pub struct StatementContext<'a> {
     pub settings: Settings,
     pub queries: QuerySettings,
     pub binder: Arc<dyn BindExpressions>,
+    /// Who runs it.
+    pub actor: Actor,
     /// What the session has locked by LOCK TABLES.
     pub own_tables: Arc<OwnTables>,
 }
@@ -170,6 +173,7 @@ impl StatementContext<'_> {
             recursion_depth_max,
             found_rows,
             waiting,
+            profile: None,
         }
     }
 

@@ -56,16 +56,17 @@ async fn dispatch(ddl: &Ddl, context: &mut StatementContext<'_>) -> Result<Done,
             create_table::create_like(name, like, *if_not_exists, context).await
         }
         Ddl::DropTables { names, if_exists } => drop::drop_tables(names, *if_exists, context).await,
-        Ddl::AlterTable { name, actions } => alter::alter(name, actions, context).await,
+        Ddl::AlterTable { name, actions, .. } => alter::alter(name, actions, context).await,
         Ddl::RenameTables(pairs) => rename::rename(pairs, context).await,
         Ddl::Truncate(name) => drop::truncate(name, context).await,
         Ddl::CreateView(create) => view::create(create, context).await,
         Ddl::DropViews { names, if_exists } => view::drop(names, *if_exists, context).await,
+        Ddl::Account(statement) => crate::execute::account::execute(statement, context).await,
     }
 }
 
 /// Locks definitions for a change and answers with a catalog that has their newest versions.
-async fn lock_names(keys: Vec<Key>, context: &mut StatementContext<'_>) -> Result<Arc<Catalog>, SqlError> {
+pub(super) async fn lock_names(keys: Vec<Key>, context: &mut StatementContext<'_>) -> Result<Arc<Catalog>, SqlError> {
     let keys = keys.into_iter().map(|key| (key, LockMode::Exclusive)).collect();
     let grant = context.locker().lock_all(keys, Vec::new(), None).await?;
     // A definition that was committed a moment ago is not durable yet; the catalog shows it when it is.

@@ -19,6 +19,7 @@ pub mod keys;
 mod limit;
 pub mod operator;
 pub mod partial;
+pub mod profile;
 mod recursive;
 mod scan;
 mod set_operation;

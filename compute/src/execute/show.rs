@@ -2,6 +2,7 @@
 //!
 //! SHOW WARNINGS is the session's own, and SHOW of a query runs as a query.
 
+use crate::account::Privileges;
 use crate::catalog::describe::{current_timestamp, literal, quoted};
 use crate::catalog::schema::{CheckDef, ColumnDefault, ForeignKeyDef, IndexDef, IndexKind, ReferentialAction, ViewDef};
 use crate::catalog::virtual_tables::VirtualContext;
@@ -90,9 +91,13 @@ pub fn process_list(context: &VirtualContext, full: bool) -> ShowTable {
             process.info.map(shorten),
         ]
     };
+    let viewer = &context.viewer;
+    let seen = |process: &crate::catalog::virtual_tables::Process| {
+        viewer.global().has(Privileges::PROCESS) || process.user == viewer.account.user
+    };
     ShowTable {
         columns: vec!["Id", "User", "Host", "db", "Command", "Time", "State", "Info"],
-        rows: context.server.processes().into_iter().map(row).collect(),
+        rows: context.server.processes().into_iter().filter(seen).map(row).collect(),
     }
 }
 

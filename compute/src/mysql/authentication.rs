@@ -1,8 +1,7 @@
-//! Passwords: what is kept of them, and how a client proves that it knows one.
-//!
-//! Kept are the double hashes from which neither plugin's client can be impersonated. Manual: "Pluggable
-//! Authentication" (8.4.1), mysql_native_password and caching_sha2_password.
+//! How a client proves in one answer that it knows a password, and the password that the server was started with.
+//! Manual: "Pluggable Authentication" (8.4.1), mysql_native_password and caching_sha2_password.
 
+use crate::account::password::{NATIVE_PLUGIN, SHA2_PLUGIN, equal_in_constant_time};
 #[cfg(test)]
 use mysql_common::scramble;
 use sha1::{Digest, Sha1};
@@ -10,12 +9,10 @@ use sha2::Sha256;
 
 /// Length of the random challenge.
 pub const NONCE_BYTES: usize = 20;
-pub const NATIVE_PLUGIN: &str = "mysql_native_password";
-pub const SHA2_PLUGIN: &str = "caching_sha2_password";
 
-/// What is kept of an account's password.
+/// What is kept of the password that the server was started with, in memory only.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Credential {
+pub struct ServerPassword {
     /// SHA1(SHA1(password)) and SHA256(SHA256(password)); none for an empty password.
     hashes: Option<([u8; 20], [u8; 32])>,
 }
@@ -28,23 +25,22 @@ pub enum Plugin {
 }
 
 impl Plugin {
-    pub fn by_name(name: &[u8]) -> Option<Plugin> {
-        match name {
-            b"mysql_native_password" => Some(Plugin::Native),
-            b"caching_sha2_password" => Some(Plugin::Sha2),
-            _ => None,
+    pub fn name(self) -> &'static str {
+        match self {
+            Plugin::Native => NATIVE_PLUGIN,
+            Plugin::Sha2 => SHA2_PLUGIN,
         }
     }
 }
 
-impl Credential {
-    pub fn new(password: &str) -> Credential {
+impl ServerPassword {
+    pub fn new(password: &str) -> ServerPassword {
         if password.is_empty() {
-            return Credential { hashes: None };
+            return ServerPassword { hashes: None };
         }
         let native = Sha1::digest(Sha1::digest(password.as_bytes())).into();
         let sha2 = Sha256::digest(Sha256::digest(password.as_bytes())).into();
-        Credential { hashes: Some((native, sha2)) }
+        ServerPassword { hashes: Some((native, sha2)) }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -58,30 +54,28 @@ impl Credential {
             return answer.is_empty() || answer == [0];
         };
         match plugin {
-            Plugin::Native => {
-                let mut challenge = Sha1::new();
-                challenge.update(nonce);
-                challenge.update(native);
-                let Some(single) = unmask(answer, &challenge.finalize()) else { return false };
-                equal_in_constant_time(&Sha1::digest(single), native)
-            }
-            Plugin::Sha2 => {
-                let mut challenge = Sha256::new();
-                challenge.update(sha2);
-                challenge.update(nonce);
-                let Some(single) = unmask(answer, &challenge.finalize()) else { return false };
-                equal_in_constant_time(&Sha256::digest(single), sha2)
-            }
+            Plugin::Native => native_fits(native, nonce, answer),
+            Plugin::Sha2 => sha2_fits(sha2, nonce, answer),
         }
     }
 }
 
-fn unmask(answer: &[u8], mask: &[u8]) -> Option<Vec<u8>> {
-    (answer.len() == mask.len()).then(|| answer.iter().zip(mask).map(|(left, right)| left ^ right).collect())
+/// Whether an answer is made from the password with this SHA1(SHA1(password)).
+pub fn native_fits(digest: &[u8; 20], nonce: &[u8; NONCE_BYTES], answer: &[u8]) -> bool {
+    let challenge = Sha1::new().chain_update(nonce).chain_update(digest).finalize();
+    let Some(single) = unmask(answer, &challenge) else { return false };
+    equal_in_constant_time(&Sha1::digest(single), digest)
 }
 
-fn equal_in_constant_time(left: &[u8], right: &[u8]) -> bool {
-    left.len() == right.len() && left.iter().zip(right).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+/// Whether an answer is made from the password with this SHA256(SHA256(password)).
+pub fn sha2_fits(digest: &[u8; 32], nonce: &[u8; NONCE_BYTES], answer: &[u8]) -> bool {
+    let challenge = Sha256::new().chain_update(digest).chain_update(nonce).finalize();
+    let Some(single) = unmask(answer, &challenge) else { return false };
+    equal_in_constant_time(&Sha256::digest(single), digest)
+}
+
+fn unmask(answer: &[u8], mask: &[u8]) -> Option<Vec<u8>> {
+    (answer.len() == mask.len()).then(|| answer.iter().zip(mask).map(|(left, right)| left ^ right).collect())
 }
 
 /// What a client answers to a challenge.
@@ -102,14 +96,14 @@ mod tests {
     fn only_the_right_password_is_accepted() {
         let nonce = [7; NONCE_BYTES];
         for plugin in [Plugin::Native, Plugin::Sha2] {
-            let credential = Credential::new("geheim");
+            let credential = ServerPassword::new("geheim");
             assert!(credential.verify(plugin, &nonce, &answer(plugin, &nonce, "geheim")));
             assert!(!credential.verify(plugin, &nonce, &answer(plugin, &nonce, "falsch")));
             assert!(!credential.verify(plugin, &[8; NONCE_BYTES], &answer(plugin, &nonce, "geheim")));
             assert!(!credential.verify(plugin, &nonce, b""));
             assert!(!credential.verify(plugin, &nonce, &[0; 300]));
-            assert!(Credential::new("").verify(plugin, &nonce, b""));
-            assert!(!Credential::new("").verify(plugin, &nonce, &answer(plugin, &nonce, "x")));
+            assert!(ServerPassword::new("").verify(plugin, &nonce, b""));
+            assert!(!ServerPassword::new("").verify(plugin, &nonce, &answer(plugin, &nonce, "x")));
         }
     }
 }

@@ -1,6 +1,5 @@
 //! Commands of the protocol, decoded from hostile bytes. Manual: MySQL Internals, "Command Phase".
 
-use super::authentication::Plugin;
 use crate::sql::text_bytes;
 use expr::collation::CollationId;
 use expr::{ErrorCode, SqlError};
@@ -51,7 +50,6 @@ pub struct ChangeUser {
     pub user: String,
     pub database: Option<String>,
     pub collation: Option<CollationId>,
-    pub plugin: Plugin,
 }
 
 impl Command<'_> {
@@ -99,9 +97,7 @@ fn change_user(buffer: &mut ParseBuf<'_>) -> Result<ChangeUser, SqlError> {
     buffer.checked_eat(answer_length.into()).ok_or_else(malformed)?;
     let database = Some(null_terminated(buffer)?).filter(|name| !name.is_empty());
     let collation = buffer.checked_eat_u16_le().map(CollationId);
-    let name = buffer.0.split(|byte| *byte == 0).next().unwrap_or_default();
-    let plugin = Plugin::by_name(name).unwrap_or(Plugin::Sha2);
-    Ok(ChangeUser { user, database, collation, plugin })
+    Ok(ChangeUser { user, database, collation })
 }
 
 fn null_terminated(buffer: &mut ParseBuf<'_>) -> Result<String, SqlError> {

@@ -8,8 +8,9 @@ use super::errors;
 use super::handshake::{self, Client, HandshakeError};
 use super::packet::{PacketError, PacketStream};
 use super::parameters::{self, ParameterType};
-use super::server::Front;
+use super::server::{CONNECT_TIMEOUT, Front};
 use super::text;
+use crate::account::AccountName;
 use crate::session::result::{Done, ResultSet, StatementResult};
 use crate::session::{PreparedInfo, Session, Wire};
 use crate::sql::plan::Field;
@@ -51,6 +52,9 @@ pub struct Connection {
     statements: HashMap<u32, Statement>,
     peer: SocketAddr,
     front: Arc<Front>,
+    over_tls: bool,
+    /// Whose connection this counts as.
+    account: AccountName,
 }
 
 /// Why a connection ends.
@@ -68,7 +72,7 @@ impl From<PacketError> for End {
 impl Connection {
     /// Serves an authenticated client until it goes, or `stop`.
     pub async fn run(client: Client, peer: SocketAddr, id: u64, front: Arc<Front>, stop: CancellationToken) {
-        let mut session = Session::new(front.engine.clone(), id, client.user.clone(), handshake::host(peer));
+        let mut session = Session::new(front.engine.clone(), id, client.login.clone());
         session.set_client_found_rows(client.capabilities.contains(CapabilityFlags::CLIENT_FOUND_ROWS));
         session.set_client_collation(client.collation);
         let compression = client.compression;
@@ -80,11 +84,14 @@ impl Connection {
             statements: HashMap::new(),
             peer,
             front,
+            over_tls: client.over_tls,
+            account: client.login.account,
         };
         if let Err(End::Failed(error)) = connection.serve(client.database, compression, stop).await {
             tracing::debug!(%peer, id, %error, "connection ended");
         }
         connection.session.close().await;
+        connection.front.engine.usage.disconnect(&connection.account);
     }
 
     async fn serve(
@@ -464,13 +471,18 @@ impl Connection {
     }
 
     async fn change_user(&mut self, request: command::ChangeUser) -> Result<(), End> {
-        match handshake::switch(&mut self.packets, &self.front, &request.user, self.peer, request.plugin).await {
-            Ok(()) => {}
-            Err(HandshakeError::Packet(error)) => return Err(error.into()),
-            Err(_) => return Err(End::Quit),
-        }
+        let (over_tls, capabilities) = (self.over_tls, self.capabilities);
+        let changed =
+            handshake::change_user(&mut self.packets, &self.front, &request.user, self.peer, over_tls, capabilities);
+        let login = match tokio::time::timeout(CONNECT_TIMEOUT, changed).await {
+            Ok(Ok(login)) => login,
+            Ok(Err(HandshakeError::Packet(error))) => return Err(error.into()),
+            Ok(Err(_)) | Err(_) => return Err(End::Quit),
+        };
+        self.front.engine.usage.disconnect(&self.account);
+        self.account = login.account.clone();
         self.session.reset().await;
-        self.session.set_user(request.user);
+        self.session.set_user(login);
         self.statements.clear();
         if let Some(collation) = request.collation {
             self.session.set_client_collation(collation);

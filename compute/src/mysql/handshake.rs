@@ -1,10 +1,13 @@
 //! From an accepted connection to an authenticated one. Manual: MySQL Internals, "Connection Phase".
 
-use super::authentication::{NATIVE_PLUGIN, NONCE_BYTES, Plugin, SHA2_PLUGIN};
+use super::authentication::{NONCE_BYTES, Plugin};
 use super::compression::Algorithm;
+use super::login::{self, Attempt};
 use super::packet::{PacketError, PacketStream, Transport};
 use super::server::Front;
 use super::tls;
+use crate::account::password::SHA2_PLUGIN;
+use crate::session::Login;
 use common::env::random::Random;
 use expr::collation::CollationId;
 use expr::{ErrorCode, SqlError};
@@ -16,19 +19,18 @@ use std::net::SocketAddr;
 use tokio_rustls::TlsAcceptor;
 
 /// Longest message before a client is known: user, database, attributes.
-const MESSAGE_BYTES_MAX: usize = 64 << 10;
+pub const MESSAGE_BYTES_MAX: usize = 64 << 10;
 /// Length of the request that asks for TLS: a handshake response cut after its fixed part.
 const TLS_REQUEST_BYTES: usize = 32;
 /// MySQL's default.
 const ZSTD_LEVEL: u8 = 3;
-/// First byte of an authentication answer that continues the exchange; with the next: the fast path succeeded.
-const FAST_AUTHENTICATION_OK: [u8; 2] = [1, 3];
 
 /// Who is connected, after authentication.
 pub struct Client {
     pub packets: PacketStream,
     pub capabilities: CapabilityFlags,
-    pub user: String,
+    pub login: Login,
+    pub over_tls: bool,
     pub database: Option<String>,
     pub collation: CollationId,
     /// From the first command on.
@@ -66,6 +68,7 @@ pub fn server_capabilities() -> CapabilityFlags {
         | CapabilityFlags::CLIENT_PLUGIN_AUTH
         | CapabilityFlags::CLIENT_CONNECT_ATTRS
         | CapabilityFlags::CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA
+        | CapabilityFlags::CLIENT_CAN_HANDLE_EXPIRED_PASSWORDS
         | CapabilityFlags::CLIENT_DEPRECATE_EOF
         | CapabilityFlags::CLIENT_COMPRESS
         | CapabilityFlags::CLIENT_ZSTD_COMPRESSION_ALGORITHM
@@ -96,7 +99,8 @@ pub async fn accept(
     packets.flush().await?;
     let mut message = packets.read(MESSAGE_BYTES_MAX).await?;
     let mut tls = None;
-    if message.len() == TLS_REQUEST_BYTES && message[1] & 0x08 != 0 {
+    let over_tls = message.len() == TLS_REQUEST_BYTES && message[1] & 0x08 != 0;
+    if over_tls {
         let sequence = packets.sequence();
         let acceptor = TlsAcceptor::from(front.tls.clone());
         let transport = acceptor.accept(packets.into_transport()).await.map_err(HandshakeError::Tls)?;
@@ -124,60 +128,35 @@ pub async fn accept(
     let collation = CollationId(response.collation().into());
     let answer = response.scramble_buf().to_vec();
     let compression = compression(capabilities, &message);
-    match offered {
-        Some(plugin) => check(&mut packets, front, &user, peer, plugin, &nonce, &answer).await?,
-        None => switch(&mut packets, front, &user, peer, Plugin::Sha2).await?,
+    if !over_tls && front.engine.globals().boolean("require_secure_transport") {
+        let text = "Connections using insecure transport are prohibited while --require_secure_transport=ON.";
+        return refuse(&mut packets, SqlError::new(ErrorCode(3159), text)).await;
     }
-    Ok(Client { packets, capabilities, user, database, collation, compression, tls })
+    let can_handle_expired = capabilities.contains(CapabilityFlags::CLIENT_CAN_HANDLE_EXPIRED_PASSWORDS);
+    let attempt = Attempt { user: &user, peer, over_tls, can_handle_expired, plugin: offered, nonce, answer };
+    let login = login::log_in(&mut packets, front, attempt).await?;
+    Ok(Client { packets, capabilities, login, over_tls, database, collation, compression, tls })
 }
 
-/// Asks the client to prove its password anew, with a fresh challenge: COM_CHANGE_USER, and unknown plugins.
-pub async fn switch(
+/// COM_CHANGE_USER: the client proves its password anew, with a fresh challenge.
+pub async fn change_user(
     packets: &mut PacketStream,
     front: &Front,
     user: &str,
     peer: SocketAddr,
-    plugin: Plugin,
-) -> Result<(), HandshakeError> {
-    let nonce = make_nonce(&front.random);
-    let name = match plugin {
-        Plugin::Native => NATIVE_PLUGIN,
-        Plugin::Sha2 => SHA2_PLUGIN,
+    over_tls: bool,
+    capabilities: CapabilityFlags,
+) -> Result<Login, HandshakeError> {
+    let attempt = Attempt {
+        user,
+        peer,
+        over_tls,
+        can_handle_expired: capabilities.contains(CapabilityFlags::CLIENT_CAN_HANDLE_EXPIRED_PASSWORDS),
+        plugin: None,
+        nonce: [0; NONCE_BYTES],
+        answer: vec![0],
     };
-    packets
-        .write(|out| {
-            out.push(0xfe);
-            out.extend_from_slice(name.as_bytes());
-            out.push(0);
-            out.extend_from_slice(&nonce);
-            out.push(0);
-        })
-        .await?;
-    packets.flush().await?;
-    let answer = packets.read(MESSAGE_BYTES_MAX).await?;
-    check(packets, front, user, peer, plugin, &nonce, &answer).await
-}
-
-async fn check(
-    packets: &mut PacketStream,
-    front: &Front,
-    user: &str,
-    peer: SocketAddr,
-    plugin: Plugin,
-    nonce: &[u8; NONCE_BYTES],
-    answer: &[u8],
-) -> Result<(), HandshakeError> {
-    let known = user == "root";
-    let allowed = !front.root.is_empty() || peer.ip().is_loopback() || front.insecure;
-    if !known || !allowed || !front.root.verify(plugin, nonce, answer) {
-        let used = if answer.len() > 1 { "YES" } else { "NO" };
-        let text = format!("Access denied for user '{user}'@'{}' (using password: {used})", host(peer));
-        return refuse(packets, SqlError::new(ErrorCode::ACCESS_DENIED, text)).await;
-    }
-    if plugin == Plugin::Sha2 && !front.root.is_empty() {
-        packets.write(|out| out.extend_from_slice(&FAST_AUTHENTICATION_OK)).await?;
-    }
-    Ok(())
+    login::log_in(packets, front, attempt).await
 }
 
 /// What the client asked for; its zstd level is the last byte of its response.
@@ -197,14 +176,14 @@ pub fn host(peer: SocketAddr) -> String {
     if peer.ip().is_loopback() { "localhost".to_string() } else { peer.ip().to_string() }
 }
 
-async fn refuse<T>(packets: &mut PacketStream, error: SqlError) -> Result<T, HandshakeError> {
+pub async fn refuse<T>(packets: &mut PacketStream, error: SqlError) -> Result<T, HandshakeError> {
     packets.write(|out| super::errors::encode(&error, out)).await?;
     packets.flush().await?;
     Err(HandshakeError::Refused(error))
 }
 
 /// Random, without zero bytes (clients read the challenge as a C string) and `$`.
-fn make_nonce(random: &Random) -> [u8; NONCE_BYTES] {
+pub fn make_nonce(random: &Random) -> [u8; NONCE_BYTES] {
     let mut nonce = [0; NONCE_BYTES];
     random.fill(&mut nonce);
     for byte in &mut nonce {

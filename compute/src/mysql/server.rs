@@ -1,9 +1,10 @@
 //! The listening socket: accepts connections, one task each, and ends them at shutdown.
 
-use super::authentication::Credential;
+use super::authentication::ServerPassword;
 use super::connection::Connection;
 use super::errors;
 use super::handshake::{self, HandshakeError};
+use super::login::Logins;
 use super::packet::PacketStream;
 use crate::session::Engine;
 use common::env::random::Random;
@@ -18,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// How long a client may take from connecting to being authenticated. MySQL's `connect_timeout`.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long shutdown waits for running statements.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -26,27 +27,30 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Front {
     pub engine: Arc<Engine>,
     pub tls: Arc<ServerConfig>,
-    /// Of the account `root`.
-    pub root: Credential,
+    /// Of the first account `root`.
+    pub root: ServerPassword,
     /// Accept an empty password from other hosts.
     pub insecure: bool,
     pub version: Arc<str>,
     pub connections_max: u64,
     pub random: Random,
+    pub logins: Logins,
     next_connection: AtomicU64,
 }
 
 impl Front {
     pub fn new(engine: Arc<Engine>, tls: Arc<ServerConfig>, root_password: &str, insecure: bool) -> Front {
         let version = engine.version();
+        engine.set_server_password(root_password);
         Front {
             engine,
             tls,
-            root: Credential::new(root_password),
+            root: ServerPassword::new(root_password),
             insecure,
             version,
             connections_max: 10_000,
             random: Random::system(),
+            logins: Logins::default(),
             next_connection: AtomicU64::new(1),
         }
     }

@@ -2,6 +2,7 @@
 
 use super::Session;
 use super::variables::{self, Scope};
+use crate::account::Rights;
 use crate::catalog::virtual_tables;
 use crate::catalog::{Catalog, TableDef};
 use crate::execute::BindExpressions;
@@ -36,6 +37,7 @@ impl Session {
         catalog: &Catalog,
         given: &dyn Fn(usize) -> MysqlType,
     ) -> Result<Bound, SqlError> {
+        let rights = self.rights(catalog);
         let variables = self.user_variables.lock().unwrap_or_else(PoisonError::into_inner);
         let lasting = Cell::new(true);
         let variable = |scope: Option<VariableScope>, name: &str| {
@@ -52,7 +54,8 @@ impl Session {
             sql_mode: self.sql_mode(),
             collation_connection: self.connection_collation(),
             select_limit: self.variables.effective().select_limit,
-            definer: &self.account.current_user,
+            definer: &self.identity.current_user,
+            rights: &rights,
             variable: &variable,
             user_variable: &user_variable,
             virtual_table: &virtual_columns,
@@ -69,6 +72,7 @@ impl Session {
         let fields = match &prepared.statement {
             Statement::Query(query) if query.into_variables.is_empty() => query.fields.clone(),
             Statement::Show(show) => super::show::fields(show),
+            Statement::Explain { format, .. } => super::explain::fields(*format),
             _ => Vec::new(),
         };
         let mut parameters = prepared.parameters;
@@ -112,7 +116,8 @@ impl Session {
 
     /// Binds the expressions that definitions hold.
     pub(super) fn definition_binder(&self, catalog: Arc<Catalog>) -> Arc<dyn BindExpressions> {
-        Arc::new(DefinitionBinder { catalog, collation: self.connection_collation() })
+        let rights = Rights::of_server();
+        Arc::new(DefinitionBinder { catalog, collation: self.connection_collation(), rights })
     }
 }
 
@@ -128,6 +133,7 @@ impl Statistics for NoStatistics {
 struct DefinitionBinder {
     catalog: Arc<Catalog>,
     collation: CollationId,
+    rights: Arc<Rights>,
 }
 
 impl BindExpressions for DefinitionBinder {
@@ -143,6 +149,7 @@ impl BindExpressions for DefinitionBinder {
             collation_connection: self.collation,
             select_limit: u64::MAX,
             definer: "",
+            rights: &self.rights,
             variable: &no_variables,
             user_variable: &|_| None,
             virtual_table: &virtual_columns,

@@ -3,6 +3,7 @@
 use super::Session;
 use super::result::{Done, StatementResult};
 use super::source::Source;
+use crate::account::Privileges;
 use crate::catalog::Catalog;
 use crate::sql::plan::{Isolation, Query, SetItem, Statement};
 use expr::eval::{EvalContext, eval};
@@ -101,6 +102,11 @@ impl Session {
                 self.unlock_tables().await;
             }
             Statement::Flush { tables } => {
+                let rights = self.rights(&catalog);
+                let flushes = ["FLUSH_PRIVILEGES", "FLUSH_TABLES", "FLUSH_STATUS", "FLUSH_USER_RESOURCES"];
+                if !flushes.iter().any(|name| rights.has_dynamic(name)) {
+                    rights.require_any(Privileges::RELOAD)?;
+                }
                 self.commit().await?;
                 if tables {
                     let flushed = self.engine.services.remote.pages.flush().await;
@@ -122,6 +128,7 @@ impl Session {
                 return Box::pin(self.run(&source, parameters)).await;
             }
             Statement::Deallocate(name) => self.deallocate(&name)?,
+            Statement::SetRole(choice) => self.set_role(&choice, &catalog)?,
             Statement::Do(query) => {
                 if let StatementResult::Rows(rows) = self.select(Arc::new(query), catalog, context, None).await? {
                     let outcome: Result<Vec<Vec<Row>>, SqlError> = rows.rows.try_collect().await;
@@ -130,7 +137,9 @@ impl Session {
                 }
             }
             Statement::Maintenance { verb, tables } => return self.maintain(&verb, &tables, &catalog).await,
-            Statement::Explain { .. } => return Err(SqlError::not_supported("EXPLAIN")),
+            Statement::Explain { statement, format, analyze } => {
+                return self.explain(&statement, format, analyze, catalog, context).await;
+            }
             Statement::Query(_)
             | Statement::Insert(_)
             | Statement::Update(_)

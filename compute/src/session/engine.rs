@@ -1,11 +1,15 @@
 //! What all sessions of a compute share: services, global variables, the list of sessions.
 
+use crate::account::Accounts;
 use crate::catalog::TableDef;
 use crate::catalog::virtual_tables::{Process, ServerState};
 use crate::execute::Services;
 use crate::execute::row::Cancel;
+use crate::session::redact::redacted;
+use crate::session::usage::UsageTable;
 use crate::session::variables::{self, Values};
 use crate::sql::plan::rules::Statistics;
+use crate::txn::snapshot;
 use common::env::Clock;
 use common::id::{ColumnId, TableId};
 use common::key::KeyRange;
@@ -13,8 +17,9 @@ use common::service::page::ColumnFigures;
 use expr::{ErrorCode, SqlError};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 pub struct Engine {
@@ -32,6 +37,10 @@ pub struct Engine {
     figures: Mutex<HashMap<TableId, TableFigures>>,
     /// Rises when the figures have changed.
     statistics_version: AtomicU64,
+    /// What accounts with limits have used.
+    pub usage: UsageTable,
+    /// Of the password that the server was started with.
+    server_digest: OnceLock<[u8; 32]>,
 }
 
 /// What is known of a table without reading it.
@@ -44,7 +53,6 @@ struct TableFigures {
 /// What others see of a session, and how they reach it.
 pub struct SessionHandle {
     pub id: u64,
-    pub user: String,
     pub host: String,
     pub cancel: Arc<Cancel>,
     /// KILL CONNECTION.
@@ -53,6 +61,7 @@ pub struct SessionHandle {
 }
 
 struct Activity {
+    user: String,
     database: Option<Arc<str>>,
     /// The statement that runs.
     statement: Option<String>,
@@ -61,6 +70,8 @@ struct Activity {
 
 /// Of a table that was not counted yet: not small, so that nobody scans it for each row of another.
 const ROWS_UNKNOWN: u64 = 1000;
+/// How long a login waits to learn which accounts there are now.
+const ACCOUNTS_WAIT_MAX: Duration = Duration::from_secs(2);
 /// Characters of a running statement that SHOW PROCESSLIST can give.
 const STATEMENT_CHARACTERS_MAX: usize = 4096;
 
@@ -83,6 +94,31 @@ impl Engine {
             started_us,
             figures: Mutex::default(),
             statistics_version: AtomicU64::new(0),
+            usage: UsageTable::default(),
+            server_digest: OnceLock::new(),
+        }
+    }
+
+    /// The password of the first root, as long as nobody has given it another. Once, at the start.
+    pub fn set_server_password(&self, password: &str) {
+        if !password.is_empty() {
+            let _ = self.server_digest.set(crate::account::password::fast_digest(password.as_bytes()));
+        }
+    }
+
+    pub fn server_digest(&self) -> Option<[u8; 32]> {
+        self.server_digest.get().copied()
+    }
+
+    /// Accounts as of now; those known here, if the log does not answer in time: such a session cannot do anything.
+    pub async fn newest_accounts(&self) -> Arc<Accounts> {
+        let fresh = async {
+            let now = snapshot::read_lsn(&self.services.remote).await?;
+            self.services.catalog.snapshot_at_least(now.definitions).await
+        };
+        match tokio::time::timeout(ACCOUNTS_WAIT_MAX, fresh).await {
+            Ok(Ok(catalog)) => catalog.accounts.clone(),
+            _ => self.services.catalog.newest().accounts.clone(),
         }
     }
 
@@ -137,10 +173,9 @@ impl Engine {
     }
 
     pub(super) fn register(&self, id: u64, user: String, host: String) -> Arc<SessionHandle> {
-        let activity = Activity { database: None, statement: None, since_us: self.clock.wall_us() };
+        let activity = Activity { user, database: None, statement: None, since_us: self.clock.wall_us() };
         let handle = Arc::new(SessionHandle {
             id,
-            user,
             host,
             cancel: Arc::default(),
             killed: CancellationToken::new(),
@@ -155,9 +190,14 @@ impl Engine {
     }
 
     /// KILL and KILL QUERY. 1094 for an unknown connection.
-    pub fn kill(&self, id: u64, query_only: bool) -> Result<(), SqlError> {
+    ///
+    /// `of_user`: 1095 for those of others.
+    pub fn kill(&self, id: u64, query_only: bool, of_user: Option<&str>) -> Result<(), SqlError> {
         let unknown = || SqlError::new(ErrorCode::NO_SUCH_THREAD, format!("Unknown thread id: {id}"));
         let handle = self.sessions.lock().get(&id).cloned().ok_or_else(unknown)?;
+        if of_user.is_some_and(|user| handle.activity.lock().user != user) {
+            return Err(SqlError::new(ErrorCode(1095), format!("You are not owner of thread {id}")));
+        }
         handle.cancel.kill();
         if !query_only {
             handle.killed.cancel();
@@ -167,6 +207,8 @@ impl Engine {
 
     pub(super) fn began(&self, handle: &SessionHandle, statement: &str) {
         self.questions.fetch_add(1, Ordering::Relaxed);
+        let statement = redacted(statement);
+        let statement = &*statement;
         let shown =
             statement.char_indices().nth(STATEMENT_CHARACTERS_MAX).map_or(statement, |(end, _)| &statement[..end]);
         let mut activity = handle.activity.lock();
@@ -196,6 +238,10 @@ impl SessionHandle {
         self.activity.lock().statement.is_some()
     }
 
+    pub(super) fn set_user(&self, user: String) {
+        self.activity.lock().user = user;
+    }
+
     pub(super) fn set_database(&self, database: Option<Arc<str>>) {
         self.activity.lock().database = database;
     }
@@ -219,8 +265,17 @@ pub struct Wire {
 
 impl ServerState for View {
     fn variables(&self, global: bool) -> Vec<(String, String)> {
-        let values = if global { self.engine.globals() } else { self.session.clone() };
-        values.all(global).into_iter().map(|(name, value)| (name.to_string(), value)).collect()
+        let globals = self.engine.globals();
+        let mut all = if global { globals.all(true) } else { self.session.all(false) };
+        // A session has no values of its own for the server's variables, only those from when it began.
+        for (name, value) in &mut all {
+            if let Some(variable) = variables::lookup(name)
+                && matches!(variable.scope, variables::Scope::Global | variables::Scope::ReadOnly)
+            {
+                *value = globals.text(variable).unwrap_or_default().to_string();
+            }
+        }
+        all.into_iter().map(|(name, value)| (name.to_string(), value)).collect()
     }
 
     fn status(&self, _global: bool) -> Vec<(String, String)> {
@@ -257,7 +312,7 @@ impl ServerState for View {
                 let running = activity.statement.is_some();
                 Process {
                     id: session.id,
-                    user: session.user.clone(),
+                    user: activity.user.clone(),
                     host: session.host.clone(),
                     database: activity.database.as_deref().map(str::to_string),
                     command: if running { "Query" } else { "Sleep" }.to_string(),
@@ -267,9 +322,5 @@ impl ServerState for View {
                 }
             })
             .collect()
-    }
-
-    fn accounts(&self) -> Vec<(String, String)> {
-        vec![("root".to_string(), "%".to_string())]
     }
 }

@@ -56,6 +56,7 @@ impl Session {
         if !matches!(statement.kind, Kind::Show(ast::Show::Warnings { .. })) {
             self.warnings.clear();
         }
+        self.check_account(statement)?;
         let mut runs = 1;
         loop {
             let explicit = self.in_transaction() || !self.autocommit();
@@ -75,6 +76,34 @@ impl Session {
             runs += 1;
             self.warnings.clear();
         }
+    }
+
+    /// 1226 for an account that has used up what it has; 1820 for one whose password has expired.
+    fn check_account(&mut self, statement: &ast::Statement) -> Result<(), SqlError> {
+        use crate::sql::plan::account::AccountStatement;
+        let accounts = &self.engine.services.catalog.newest().accounts;
+        let Some(account) = self.identity.look_up(accounts, &self.engine.globals()).2 else { return Ok(()) };
+        let changes = matches!(
+            statement.kind,
+            Kind::Insert(_) | Kind::Update(_) | Kind::Delete(_) | Kind::CreateTable(_) | Kind::AlterTable { .. }
+        );
+        let now_us = self.engine.clock.wall_us();
+        self.engine.usage.statement(&account.name, account.limits, changes, now_us)?;
+        if !self.identity.login.expired {
+            return Ok(());
+        }
+        let own_password = match &statement.kind {
+            Kind::Account(statement) => {
+                matches!(&**statement, AccountStatement::AlterUsers { .. } | AccountStatement::SetPassword { .. })
+            }
+            Kind::Set(_) | Kind::Show(ast::Show::Warnings { .. }) => true,
+            _ => false,
+        };
+        if !own_password {
+            let text = "You must reset your password using ALTER USER statement before executing this statement.";
+            return Err(SqlError::new(ErrorCode(1820), text));
+        }
+        Ok(())
     }
 
     async fn run_once(&mut self, source: &Source, parameters: Arc<[Value]>) -> Result<StatementResult, Failure> {
@@ -154,6 +183,11 @@ impl Session {
         if let Some(lsn) = lsn {
             self.engine.services.catalog.snapshot_at_least(lsn).await?;
         }
+        if self.identity.login.expired {
+            let accounts = &self.engine.services.catalog.newest().accounts;
+            self.identity.login.expired =
+                accounts.get(&self.identity.login.account).is_some_and(|account| account.expired);
+        }
         // The current database may be gone.
         if let Some(name) = &self.database
             && !crate::catalog::virtual_tables::is_virtual_database(name)
@@ -177,6 +211,7 @@ impl Session {
         let binder = self.definition_binder(catalog.clone());
         let services = self.engine.services.clone();
         let own_tables = self.own_tables();
+        let actor = self.actor(&catalog);
         let mut context = StatementContext {
             services: &services,
             transaction: self.transaction(),
@@ -185,6 +220,7 @@ impl Session {
             settings,
             queries,
             binder,
+            actor,
             own_tables,
         };
         let outcome = run(&mut context).await;
@@ -240,7 +276,7 @@ impl Session {
         Ok(StatementResult::Done(Done { affected_rows: count, ..Done::default() }))
     }
 
-    async fn query_context(
+    pub(super) async fn query_context(
         &mut self,
         query: &Query,
         catalog: Arc<Catalog>,
@@ -296,6 +332,7 @@ impl Session {
             recursion_depth_max: settings.recursion_depth_max,
             found_rows: settings.found_rows,
             waiting: settings.waiting,
+            profile: None,
         })
     }
 

@@ -38,6 +38,9 @@ impl Session {
             SetItem::System { scope, name, value } => {
                 let variable = variables::lookup(name).ok_or_else(|| variables::unknown(name))?;
                 variables::check_scope(variable, *scope)?;
+                if *scope != VariableScope::Session {
+                    self.newest_rights().require_dynamic("SYSTEM_VARIABLES_ADMIN")?;
+                }
                 let text = match value {
                     Some(value) => {
                         let value = constant(value, context)?;

@@ -3,16 +3,17 @@
 use super::Session;
 use super::engine::View;
 use super::result::{ResultSet, StatementResult};
+use crate::account::{self, AccountName};
 use crate::catalog::Catalog;
 use crate::catalog::virtual_tables::VirtualContext;
 use crate::execute::show::{self, ShowTable};
 use crate::sql::plan::{Field, Show, ShowFilter};
-use expr::SqlError;
 use expr::collation::CollationId;
 use expr::error::{Warning, WarningLevel};
 use expr::eval::{EvalContext, eval};
 use expr::mysql_type::MysqlType;
 use expr::value::{Row, Value};
+use expr::{ErrorCode, SqlError};
 use futures::StreamExt;
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ impl Session {
             pages: Some(self.engine.services.remote.pages.clone()),
             wal: Some(self.engine.services.remote.wal.clone()),
             time_zone: self.variables.effective().time_zone,
+            viewer: self.newest_rights(),
         }
     }
 
@@ -56,13 +58,40 @@ impl Session {
                 filtered(show::variables(&virtual_context, true, *global), filter.as_ref(), context)?
             }
             Show::Warnings { limit, errors_only, count } => self.warning_rows(*limit, *errors_only, *count),
-            Show::Grants { .. } => {
-                vec![vec![Value::text("GRANT ALL PRIVILEGES ON *.* TO `root`@`%` WITH GRANT OPTION")]]
-            }
+            Show::Grants { user, is_own, using } => self.grant_rows(user, *is_own, using, catalog)?,
+            Show::CreateUser(user) => match catalog.accounts.get(user) {
+                Some(account) => vec![vec![Value::text(account::create_user(account))]],
+                None => {
+                    let text = format!("Operation SHOW CREATE USER failed for {}", user.literal());
+                    return Err(SqlError::new(ErrorCode(1396), text));
+                }
+            },
             Show::Empty(_) => Vec::new(),
             Show::Query(_) => return Err(SqlError::internal("a SHOW that is a query came to be answered directly")),
         };
         Ok(result(fields(statement), rows))
+    }
+
+    fn grant_rows(
+        &self,
+        user: &AccountName,
+        is_own: bool,
+        using: &[AccountName],
+        catalog: &Catalog,
+    ) -> Result<Vec<Row>, SqlError> {
+        let Some(account) = catalog.accounts.get(user) else {
+            let text = format!("There is no such grant defined for user '{}' on host '{}'", user.user, user.host);
+            return Err(SqlError::new(ErrorCode(1141), text));
+        };
+        let mandatory = super::identity::mandatory_roles(&self.engine.globals());
+        if let Some(role) = using.iter().find(|it| !account.roles.contains_key(*it) && !mandatory.contains(it)) {
+            let text = format!("{} is not granted to {}", role.quoted(), user.quoted());
+            return Err(SqlError::new(ErrorCode(3530), text));
+        }
+        let active = self.rights(catalog).active_roles.clone();
+        let roles = if is_own && using.is_empty() { &active } else { using };
+        let lines = account::grants(account, roles, &catalog.accounts);
+        Ok(lines.into_iter().map(|line| vec![Value::text(line)]).collect())
     }
 
     fn warning_rows(&self, limit: Option<(u64, u64)>, errors_only: bool, count: bool) -> Vec<Row> {
@@ -101,7 +130,8 @@ pub(super) fn fields(statement: &Show) -> Vec<Field> {
         Show::Warnings { count: true, errors_only: true, .. } => &["@@session.error_count"],
         Show::Warnings { count: true, .. } => &["@@session.warning_count"],
         Show::Warnings { .. } => &["Level", "Code", "Message"],
-        Show::Grants { .. } => &["Grants for root@%"],
+        Show::Grants { user, .. } => return vec![field(&format!("Grants for {user}"))],
+        Show::CreateUser(user) => return vec![field(&format!("CREATE USER for {user}"))],
     };
     let mut fields: Vec<Field> = columns.iter().map(|name| field(name)).collect();
     match statement {

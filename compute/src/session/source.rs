@@ -7,6 +7,7 @@
 use super::Session;
 use super::binding::parameter_type;
 use super::variables::Values;
+use crate::account::Rights;
 use crate::catalog::Catalog;
 use crate::sql::parse::ast;
 use crate::sql::plan::{Prepared, Query, Statement};
@@ -47,6 +48,8 @@ struct Surroundings {
     catalog: Arc<Catalog>,
     variables: Arc<Values>,
     database: Option<Arc<str>>,
+    /// They were enough.
+    rights: Arc<Rights>,
     /// Of the row counts.
     statistics: u64,
 }
@@ -55,6 +58,7 @@ impl Surroundings {
     fn are(&self, other: &Surroundings) -> bool {
         Arc::ptr_eq(&self.catalog, &other.catalog)
             && Arc::ptr_eq(&self.variables, &other.variables)
+            && Arc::ptr_eq(&self.rights, &other.rights)
             && self.statistics == other.statistics
             && self.database == other.database
     }
@@ -73,6 +77,7 @@ impl Session {
             catalog: catalog.clone(),
             variables: self.variables.clone(),
             database: self.database.clone(),
+            rights: self.rights(catalog),
             statistics: self.engine.statistics_version(),
         };
         if let Some(kept) = &*source.kept.lock()

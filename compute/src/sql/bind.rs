@@ -22,6 +22,7 @@ mod parameter;
 pub mod partition;
 mod query;
 mod recursive;
+mod rights;
 mod scope;
 mod select;
 mod session;
@@ -38,6 +39,7 @@ mod statistics_tests;
 #[cfg(test)]
 mod tests;
 
+use crate::account::{Privileges, Rights};
 use crate::catalog::{Catalog, TableDef};
 use crate::sql::parse::ast::{self, Source};
 use crate::sql::plan::rules::Statistics;
@@ -68,6 +70,8 @@ pub struct BindContext<'a> {
     pub select_limit: u64,
     /// `root@localhost`: definer of views.
     pub definer: &'a str,
+    /// Of whom the statement is.
+    pub rights: &'a Arc<Rights>,
     /// Value and type of `@@name` (lower case) in a scope; None: session, else global. Error 1193 for unknown names.
     pub variable: &'a dyn Fn(Option<VariableScope>, &str) -> Result<(Value, MysqlType), SqlError>,
     /// Type of `@name` (lower case), if it was set.
@@ -110,6 +114,8 @@ pub fn bind_table_expression(
 ) -> Result<expr::Expression, SqlError> {
     let (expression, source) = crate::sql::parse::parse_expression(text, context.sql_mode)?;
     let mut binder = Binder::new(context, source, 0);
+    // The definition was checked when it was made.
+    binder.rights = Rights::of_server();
     binder.frames.push(Frame::new(Boundary::Top));
     binder.blocks.push(Block::over_table(table, 0));
     let bound = binder.expression(&expression)?;
@@ -166,6 +172,8 @@ enum CteDefinition {
 
 struct Binder<'a> {
     context: BindContext<'a>,
+    /// Of the statement, or of the view that is being bound.
+    rights: Arc<Rights>,
     source: Source,
     blocks: Vec<Block>,
     frames: Vec<Frame>,
@@ -175,6 +183,8 @@ struct Binder<'a> {
     view_depth: usize,
     /// Tables of FROM also give their hidden row ids: they are those of UPDATE or DELETE.
     row_ids: bool,
+    /// UPDATE or DELETE: what those tables are open for.
+    change: Privileges,
     /// `t PARTITION (p)` in FROM: numbers of partitions, by the table's alias.
     partition_sets: Vec<(String, Vec<u64>)>,
     /// Of a view that is being made: where a star stands in the statement, and the columns that it stands for.
@@ -189,6 +199,7 @@ impl<'a> Binder<'a> {
     fn new(context: &BindContext<'a>, source: Source, parameters: usize) -> Binder<'a> {
         Binder {
             context: *context,
+            rights: context.rights.clone(),
             source,
             blocks: Vec::new(),
             frames: Vec::new(),
@@ -197,6 +208,7 @@ impl<'a> Binder<'a> {
             parameters: vec![None; parameters],
             view_depth: 0,
             row_ids: false,
+            change: Privileges::NONE,
             partition_sets: Vec::new(),
             stars: None,
             reads_variable: false,
@@ -234,7 +246,10 @@ impl<'a> Binder<'a> {
             },
             ast::Kind::Show(show) => self.show(show)?,
             other => match self.ddl(other)? {
-                Some(ddl) => Statement::Ddl(ddl),
+                Some(ddl) => {
+                    self.check_ddl(&ddl)?;
+                    Statement::Ddl(ddl)
+                }
                 None => self.session_statement(other)?,
             },
         })

@@ -3,6 +3,7 @@
 //! Text goes through our own [`lexer`]; queries and expressions are sqlparser's, read through our own `dialect`; other
 //! statements are ours, read from the same tokens. Nothing here knows the catalog.
 
+mod account;
 mod alter;
 pub mod ast;
 mod bulk;
@@ -13,6 +14,7 @@ mod create;
 mod dialect;
 mod dml;
 mod error;
+mod grant;
 mod infix;
 pub mod lexer;
 pub mod partition;
@@ -158,6 +160,8 @@ fn statement(parser: &mut Parser<'_>, text: &str) -> Parsed<Kind> {
         "set" => set::set(parser),
         "show" => show::show(parser),
         "describe" | "desc" | "explain" => explain(parser, text),
+        "grant" => grant::grant(parser),
+        "revoke" => grant::revoke(parser),
         "use" => {
             parser.advance_token();
             Ok(Kind::Use(parser.name()?))

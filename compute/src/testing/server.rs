@@ -2,8 +2,10 @@
 //! that a test holds.
 
 use super::FakeCluster;
+use crate::account::Rights;
 use crate::catalog::TableDef;
 use crate::catalog::virtual_tables::{Process, ServerState, VirtualContext};
+use crate::execute::account::{Actor, Policies};
 use crate::execute::{BindExpressions, QuerySettings, Services, Settings, StatementContext, ddl, row, write};
 use crate::session::NamedLocks;
 use crate::session::result::Done;
@@ -34,10 +36,6 @@ impl ServerState for NoServer {
     }
 
     fn processes(&self) -> Vec<Process> {
-        Vec::new()
-    }
-
-    fn accounts(&self) -> Vec<(String, String)> {
         Vec::new()
     }
 }
@@ -105,6 +103,7 @@ impl TestServer {
                     pages: None,
                     wal: None,
                     time_zone: TimeZone::Offset(0),
+                    viewer: Rights::of_server(),
                 },
                 memory_limit_bytes: 1 << 30,
                 cancel: Arc::default(),
@@ -113,6 +112,7 @@ impl TestServer {
                 waiting: Arc::new(NamedLocks::new(self.services.remote.clone(), 1)),
             },
             binder: Arc::new(NamesOnly),
+            actor: Actor { rights: Rights::of_server(), policies: Policies::default() },
             own_tables: Arc::default(),
         }
     }

@@ -18,7 +18,7 @@ pub static FUNCTIONS: &[Function] = &[
     Function::new("SESSION_USER", Exactly(0), result::text::<288>, user).statement(),
     Function::new("SYSTEM_USER", Exactly(0), result::text::<288>, user).statement(),
     Function::new("CURRENT_USER", Exactly(0), result::text::<288>, current_user).statement(),
-    Function::new("CURRENT_ROLE", Exactly(0), result::text::<288>, |_, _, _| Ok(Value::text("NONE"))).statement(),
+    Function::new("CURRENT_ROLE", Exactly(0), result::text::<288>, current_role).statement(),
     Function::new("CONNECTION_ID", Exactly(0), result::bigint_unsigned, connection_id).statement(),
     Function::new("LAST_INSERT_ID", Between(0, 1), result::bigint_unsigned, last_insert_id).takes_null().statement(),
     Function::new("ROW_COUNT", Exactly(0), result::bigint, row_count).statement(),
@@ -33,6 +33,11 @@ fn database(_: &Call<'_>, _: &[Value], context: &EvalContext) -> Result<Value, S
 
 fn user(_: &Call<'_>, _: &[Value], context: &EvalContext) -> Result<Value, SqlError> {
     Ok(Value::text(&context.session.user))
+}
+
+fn current_role(_: &Call<'_>, _: &[Value], context: &EvalContext) -> Result<Value, SqlError> {
+    let roles = &*context.session.current_role;
+    Ok(Value::text(if roles.is_empty() { "NONE" } else { roles }))
 }
 
 fn current_user(_: &Call<'_>, _: &[Value], context: &EvalContext) -> Result<Value, SqlError> {

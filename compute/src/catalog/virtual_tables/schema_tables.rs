@@ -67,7 +67,7 @@ fn schemata(catalog: &Catalog) -> Vec<Row> {
 }
 
 /// A time in seconds since 1970, in the session's time zone.
-fn moment(seconds: u64, zone: TimeZone) -> Value {
+pub(super) fn moment(seconds: u64, zone: TimeZone) -> Value {
     let micros = (seconds as i64).saturating_mul(1_000_000);
     zone.from_utc_micros(micros, 0).map_or(Value::Null, Value::DateTime)
 }

@@ -18,10 +18,6 @@ impl ServerState for Server {
     fn processes(&self) -> Vec<Process> {
         vec![Process { id: 3, user: "root".to_owned(), command: "Query".to_owned(), ..Process::default() }]
     }
-
-    fn accounts(&self) -> Vec<(String, String)> {
-        vec![("root".to_owned(), "%".to_owned())]
-    }
 }
 
 fn catalog() -> Catalog {
@@ -75,7 +71,13 @@ fn catalog() -> Catalog {
 }
 
 fn context() -> VirtualContext {
-    VirtualContext { server: Arc::new(Server), pages: None, wal: None, time_zone: TimeZone::Offset(0) }
+    VirtualContext {
+        server: Arc::new(Server),
+        pages: None,
+        wal: None,
+        time_zone: TimeZone::Offset(0),
+        viewer: crate::account::Rights::of_server(),
+    }
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ async fn filled() -> TestServer {
 }
 
 fn alter(table: &str, actions: Vec<AlterAction>) -> Ddl {
-    Ddl::AlterTable { name: name(table), actions }
+    Ddl::AlterTable { name: name(table), actions, is_index_statement: false }
 }
 
 fn add(column: ColumnSpec) -> AlterAction {

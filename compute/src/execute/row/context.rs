@@ -2,6 +2,7 @@
 
 use crate::catalog::Catalog;
 use crate::catalog::virtual_tables::VirtualContext;
+use crate::execute::row::profile::Profile;
 use crate::execute::row::waiting::WaitingFunctions;
 use crate::sql::plan::ScanLock;
 use crate::txn::Interrupt;
@@ -33,6 +34,8 @@ pub struct QueryContext {
     pub waiting: Arc<dyn WaitingFunctions>,
     /// With SQL_CALC_FOUND_ROWS: how many rows there would have been without LIMIT; written when the query ends.
     pub found_rows: Arc<AtomicU64>,
+    /// EXPLAIN ANALYZE: what the operators do is measured.
+    pub profile: Option<Arc<Profile>>,
 }
 
 /// One GiB: what a query may hold in memory unless the session says otherwise.

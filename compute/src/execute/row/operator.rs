@@ -61,7 +61,7 @@ impl<'q> Scope<'q> {
 
 /// Prepares a node to give its rows. `goal` is how many rows will be read at most, where that is known.
 pub fn open<'q>(node: &'q Node, scope: &Scope<'q>, goal: Option<u64>) -> Result<BoxOperator<'q>, SqlError> {
-    Ok(match node {
+    let operator: BoxOperator<'q> = match node {
         Node::Dual => Box::new(filter::Once::new(vec![Vec::new()])),
         Node::Scan(scan) => scan::open(scan, scope, goal)?,
         Node::Virtual(virtual_scan) => Box::new(scan::VirtualRows::new(virtual_scan, scope)),
@@ -87,6 +87,10 @@ pub fn open<'q>(node: &'q Node, scope: &Scope<'q>, goal: Option<u64>) -> Result<
         }
         Node::WorkingTable { id, .. } => Box::new(recursive::working_table(*id, scope)?),
         Node::Derived(query) => derived::open(query, scope, goal)?,
+    };
+    Ok(match &scope.execution.context.profile {
+        Some(profile) => profile.around(std::ptr::from_ref(node) as usize, operator),
+        None => operator,
     })
 }
 

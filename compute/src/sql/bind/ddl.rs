@@ -54,13 +54,13 @@ impl Binder<'_> {
             Kind::DropTables { names, if_exists, .. } => {
                 Ddl::DropTables { names: self.objects(names)?, if_exists: *if_exists }
             }
-            Kind::AlterTable { name, actions } => {
+            Kind::AlterTable { name, actions, is_index_statement } => {
                 let name = self.object(name)?;
                 let mut bound = Vec::new();
                 for action in actions {
                     self.alter(&name, action, &mut bound)?;
                 }
-                Ddl::AlterTable { name, actions: bound }
+                Ddl::AlterTable { name, actions: bound, is_index_statement: *is_index_statement }
             }
             Kind::RenameTables(pairs) => {
                 let mut bound = Vec::new();
@@ -74,6 +74,7 @@ impl Binder<'_> {
             Kind::DropViews { names, if_exists } => {
                 Ddl::DropViews { names: self.objects(names)?, if_exists: *if_exists }
             }
+            Kind::Account(statement) => Ddl::Account(Box::new(self.account_statement(statement)?)),
             _ => return Ok(None),
         }))
     }
@@ -342,6 +343,7 @@ impl Binder<'_> {
 
     fn create_view(&mut self, view: &ast::CreateView) -> Result<CreateView, SqlError> {
         let name = self.object(&view.name)?;
+        self.check_view(view)?;
         if self.parameters.is_empty() {
             self.stars = Some(Default::default());
             let bound = self.framed_query(&view.query, Boundary::Top);

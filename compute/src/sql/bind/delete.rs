@@ -1,5 +1,6 @@
 //! DELETE from one table or several.
 
+use crate::account::Privileges;
 use crate::sql::bind::scope::Boundary;
 use crate::sql::bind::update::{Rows, lock_targets};
 use crate::sql::bind::{Binder, Frame};
@@ -10,6 +11,7 @@ use expr::{ErrorCode, SqlError};
 impl Binder<'_> {
     pub fn delete(&mut self, delete: &ast::Delete) -> Result<Delete, SqlError> {
         self.frames.push(Frame::new(Boundary::Top));
+        self.change = Privileges::DELETE;
         let rows = Rows {
             with: delete.with.as_ref(),
             tables: &delete.tables,
@@ -19,6 +21,7 @@ impl Binder<'_> {
         };
         let mut input = self.rows_to_change(&rows)?;
         let positions = if delete.targets.is_empty() { vec![0] } else { self.delete_targets(&delete.targets)? };
+        self.check_read_only_tables(&positions)?;
         let mut targets = Vec::new();
         let mut aliases = Vec::new();
         for position in positions {
@@ -30,6 +33,7 @@ impl Binder<'_> {
                     format!("The target table {} of the DELETE is not updatable", table.alias),
                 ));
             };
+            self.rights.require_table(Privileges::DELETE, &definition.database, &definition.name)?;
             aliases.push(table.alias);
             targets.push(DeleteTarget { table: definition, base });
         }

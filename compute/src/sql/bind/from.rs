@@ -151,6 +151,7 @@ impl Binder<'_> {
             let path = [name.clone()];
             let position = |side: &Scope| -> Result<usize, SqlError> {
                 let found = side.find(&path, "from clause")?;
+                found.map_or(Ok(()), |column| side.check_read(column))?;
                 let index = found.map(|column| column.index);
                 index
                     .and_then(|index| {

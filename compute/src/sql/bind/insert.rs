@@ -1,5 +1,6 @@
 //! INSERT and REPLACE.
 
+use crate::account::Privileges;
 use crate::catalog::TableDef;
 use crate::catalog::schema::{ColumnDef, ColumnDefault};
 use crate::sql::bind::scope::{Block, Boundary, Scope};
@@ -13,12 +14,14 @@ use std::sync::Arc;
 
 impl Binder<'_> {
     pub fn insert(&mut self, insert: &ast::Insert) -> Result<Insert, SqlError> {
-        let table = self.target(&insert.table)?;
+        let table = self.target(&insert.table, insert)?;
         let columns = self.insert_columns(&table, insert)?;
+        self.check_inserted(&table, &columns, insert)?;
         self.frames.push(Frame::new(Boundary::Top));
         let source = match &insert.source {
             ast::InsertSource::Values(rows) => {
                 self.blocks.push(Block::over_table(&table, self.frames.len() - 1));
+                self.limit_reading(&table);
                 let named = insert.columns.as_ref().is_some_and(|names| !names.is_empty());
                 InsertSource::Values(self.insert_rows(&table, &columns, rows, named)?)
             }
@@ -51,7 +54,7 @@ impl Binder<'_> {
     }
 
     /// The table of a statement that writes one table.
-    pub fn target(&self, name: &ast::Name) -> Result<Arc<TableDef>, SqlError> {
+    fn target(&self, name: &ast::Name, insert: &ast::Insert) -> Result<Arc<TableDef>, SqlError> {
         let database = self.database_of(name)?;
         if self.context.catalog.view(&database, &name.name).is_some() {
             return Err(SqlError::new(
@@ -67,7 +70,32 @@ impl Binder<'_> {
                 format!("Access denied for user '{}' to database '{database}'", self.context.definer),
             ));
         }
+        self.check_some(Privileges::INSERT, &database, &name.name)?;
+        if insert.replace {
+            self.rights.require_table(Privileges::DELETE, &database, &name.name)?;
+        }
+        if !insert.on_duplicate.is_empty() {
+            self.check_some(Privileges::UPDATE, &database, &name.name)?;
+        }
         self.base_table(name)
+    }
+
+    /// INSERT on the table, or on each column that is named.
+    fn check_inserted(&self, table: &TableDef, columns: &[usize], insert: &ast::Insert) -> Result<(), SqlError> {
+        if insert.columns.is_none() {
+            return self.rights.require_table(Privileges::INSERT, &table.database, &table.name);
+        }
+        columns.iter().try_for_each(|at| self.check_column(Privileges::INSERT, table, &table.columns[*at].name))
+    }
+
+    /// Values and assignments may read the table's columns as far as they are open.
+    fn limit_reading(&mut self, table: &TableDef) {
+        let whole =
+            self.rights.is_unlimited() || self.rights.table(&table.database, &table.name).has(Privileges::SELECT);
+        if !whole {
+            let limits = self.rights.column_limits(&table.database, &table.name);
+            self.block().scope.tables[0].limits = Some(limits);
+        }
     }
 
     fn insert_columns(&self, table: &TableDef, insert: &ast::Insert) -> Result<Vec<usize>, SqlError> {
@@ -181,6 +209,7 @@ impl Binder<'_> {
             block.scope.append(new_row)?;
         }
         self.blocks.push(block);
+        self.limit_reading(table);
         let mut assignments = Vec::new();
         for assignment in &insert.on_duplicate {
             let name = assignment.column.last().cloned().unwrap_or_default();
@@ -188,6 +217,7 @@ impl Binder<'_> {
                 return Err(error::unknown_column(&assignment.column.join("."), "field list"));
             };
             let definition = &table.columns[position];
+            self.check_column(Privileges::UPDATE, table, &definition.name)?;
             let value = match &assignment.value {
                 Some(value) if is_own_default(value, definition) => continue,
                 Some(value) => {

@@ -1,5 +1,6 @@
 //! Whole queries: WITH, set operations, ORDER BY and LIMIT around them, locking clauses.
 
+use crate::catalog::TableDef;
 use crate::sql::bind::scope::{Block, Boundary, Clause, Scope, ScopeColumn};
 use crate::sql::bind::{Binder, Built, Cte, CteDefinition, error};
 use crate::sql::parse::ast::syntax::{
@@ -55,7 +56,11 @@ impl Binder<'_> {
             }
         };
         for lock in &query.locks {
-            lock_scans(&mut built.root, lock);
+            let mut locked = Vec::new();
+            lock_scans(&mut built.root, lock, &mut locked);
+            if lock.lock_type == LockType::Update {
+                locked.iter().try_for_each(|table| self.check_locking(table))?;
+            }
         }
         Ok(built)
     }
@@ -223,15 +228,16 @@ pub fn scope_of(fields: &[Field]) -> Scope {
         merged: false,
         invisible: false,
     });
-    let table = super::scope::ScopeTable { alias: String::new(), database: None, definition: None };
+    let table = super::scope::ScopeTable { alias: String::new(), database: None, definition: None, limits: None };
     Scope { columns: columns.collect(), tables: vec![table], width: fields.len() }
 }
 
 /// FOR UPDATE and FOR SHARE: scans of the query block, not those of its subqueries and derived tables.
-fn lock_scans(node: &mut Node, clause: &LockClause) {
+fn lock_scans(node: &mut Node, clause: &LockClause, locked: &mut Vec<Arc<TableDef>>) {
     if let Node::Scan(scan) = node {
         let of: Option<String> = clause.of.as_ref().map(super::column_type::plain_name);
         if of.is_none_or(|names| names.split(',').any(|name| name == scan.alias)) {
+            locked.push(scan.table.clone());
             scan.lock = Some(ScanLock {
                 mode: match clause.lock_type {
                     LockType::Share => LockMode::Shared,
@@ -246,7 +252,7 @@ fn lock_scans(node: &mut Node, clause: &LockClause) {
         }
         return;
     }
-    crate::sql::plan::walk::each_input_mut(node, &mut |input| lock_scans(input, clause));
+    crate::sql::plan::walk::each_input_mut(node, &mut |input| lock_scans(input, clause, locked));
 }
 
 /// Blocks of a set operation see what the query's frame lets them see.

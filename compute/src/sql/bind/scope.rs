@@ -1,5 +1,6 @@
 //! Scopes: which columns an expression may name, and the search for one through the queries around it.
 
+use crate::account::ColumnLimits;
 use crate::catalog::TableDef;
 use crate::sql::bind::{Binder, error};
 use crate::sql::plan::{AggregateCall, FieldOrigin, WindowCall};
@@ -31,6 +32,8 @@ pub struct ScopeTable {
     /// None for derived tables.
     pub database: Option<String>,
     pub definition: Option<Arc<TableDef>>,
+    /// What may be read of it, where that is not all.
+    pub limits: Option<Arc<ColumnLimits>>,
 }
 
 /// Columns in the order of `*`.
@@ -161,6 +164,7 @@ impl Scope {
                 alias: alias.to_owned(),
                 database: Some(table.database.clone()),
                 definition: Some(table.clone()),
+                limits: None,
             }],
             width: table.columns.len(),
         }
@@ -310,6 +314,7 @@ impl Binder<'_> {
         }
         let block = &self.blocks[position];
         if let Some(column) = block.scope.find(path, clause.name())? {
+            block.scope.check_read(column)?;
             return Ok(Some(match level {
                 0 => Expression::Column { index: column.index, ty: column.ty.clone() },
                 _ => Expression::Outer { level, index: column.index, ty: column.ty.clone() },

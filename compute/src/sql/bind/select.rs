@@ -142,7 +142,7 @@ impl Binder<'_> {
                         return Err(SqlError::new(ErrorCode::NO_TABLES_USED, "No tables used"));
                     }
                     let before = items.len();
-                    self.star(None, &mut items);
+                    self.star(None, &mut items)?;
                     self.note_star(select, position, &items[before..]);
                 }
                 ItemSyntax::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) => {
@@ -151,7 +151,7 @@ impl Binder<'_> {
                     match self.block().scope.find_table(&path) {
                         Some(table) => {
                             let before = items.len();
-                            self.star(Some(table), &mut items);
+                            self.star(Some(table), &mut items)?;
                             self.note_star(select, position, &items[before..]);
                         }
                         None => return Err(error::unknown_table(&path.join("."))),
@@ -198,7 +198,7 @@ impl Binder<'_> {
         scope.columns.iter().find(|column| column.index == *index)?.origin.clone()
     }
 
-    fn star(&mut self, table: Option<usize>, items: &mut Vec<Item>) {
+    fn star(&mut self, table: Option<usize>, items: &mut Vec<Item>) -> Result<(), SqlError> {
         let scope = &self.block().scope;
         for column in &scope.columns {
             let wanted = match table {
@@ -206,6 +206,11 @@ impl Binder<'_> {
                 None => !column.merged,
             };
             if wanted && !column.invisible {
+                if let Some(limits) = &scope.tables[column.table].limits
+                    && limits.check_read(&column.name).is_err()
+                {
+                    return Err(limits.all_denied());
+                }
                 items.push(Item {
                     expression: Expression::column(column.index, column.ty.clone()),
                     field: Field { name: column.name.clone(), ty: column.ty.clone(), origin: column.origin.clone() },
@@ -214,6 +219,7 @@ impl Binder<'_> {
                 });
             }
         }
+        Ok(())
     }
 
     /// A view keeps the columns that it had when it was made.

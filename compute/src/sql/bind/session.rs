@@ -1,5 +1,6 @@
 //! Statements about the session: SET, transactions, locks, prepared statements.
 
+use crate::account::Privileges;
 use crate::sql::bind::scope::Boundary;
 use crate::sql::bind::{Binder, Built, Frame};
 use crate::sql::parse::ast::{self, Kind};
@@ -35,7 +36,10 @@ impl Binder<'_> {
             Kind::LockTables(tables) => {
                 let mut bound = Vec::new();
                 for (name, write) in tables {
-                    bound.push((self.object(name)?, *write));
+                    let name = self.object(name)?;
+                    self.rights.require_database(Privileges::LOCK_TABLES, &name.database)?;
+                    self.rights.require_table(Privileges::SELECT, &name.database, &name.name)?;
+                    bound.push((name, *write));
                 }
                 Statement::LockTables(bound)
             }
@@ -48,6 +52,7 @@ impl Binder<'_> {
             Kind::ExecutePrepared { name, using } => {
                 Statement::ExecutePrepared { name: name.clone(), using: using.clone() }
             }
+            Kind::SetRole(choice) => Statement::SetRole(choice.clone()),
             Kind::Deallocate(name) => Statement::Deallocate(name.clone()),
             Kind::Do(expressions) => {
                 let (query, _) = self.framed(Boundary::Top, |binder| {
@@ -63,7 +68,15 @@ impl Binder<'_> {
                 Statement::Do(query)
             }
             Kind::Maintenance { verb, tables } => {
-                Statement::Maintenance { verb: verb.clone(), tables: self.objects(tables)? }
+                let tables = self.objects(tables)?;
+                let needed = match verb.as_str() {
+                    "check" | "checksum" => Privileges::SELECT,
+                    _ => Privileges::SELECT | Privileges::INSERT,
+                };
+                for name in &tables {
+                    self.rights.require_table(needed, &name.database, &name.name)?;
+                }
+                Statement::Maintenance { verb: verb.clone(), tables }
             }
             other => return Err(SqlError::internal(format!("no binding for {other:?}"))),
         })

@@ -1,17 +1,31 @@
 //! SHOW: most of it as a query over information_schema, with MySQL's column names.
 
+use crate::account::{AccountName, Privileges};
 use crate::sql::bind::scope::{Block, Boundary};
 use crate::sql::bind::{Binder, Frame, error};
 use crate::sql::parse::ast::{self, Filter, Kind, Name};
+use crate::sql::plan::account::AccountRef;
 use crate::sql::plan::{Show, ShowFilter, Statement};
 use expr::{ErrorCode, MysqlType, SqlError};
 
 impl Binder<'_> {
     pub fn show(&mut self, show: &ast::Show) -> Result<Statement, SqlError> {
         Ok(Statement::Show(match show {
-            ast::Show::CreateTable(name) => Show::CreateTable(self.object(name)?),
-            ast::Show::CreateView(name) => Show::CreateView(self.object(name)?),
+            ast::Show::CreateTable(name) => {
+                let name = self.object(name)?;
+                if !self.rights.sees_table(&name.database, &name.name) {
+                    return Err(self.rights.table_denied("SHOW", &name.name));
+                }
+                Show::CreateTable(name)
+            }
+            ast::Show::CreateView(name) => {
+                let name = self.object(name)?;
+                let needed = Privileges::SELECT | Privileges::SHOW_VIEW;
+                self.rights.require_table(needed, &name.database, &name.name)?;
+                Show::CreateView(name)
+            }
             ast::Show::CreateDatabase { name, if_not_exists } => {
+                self.check_shown_database(name)?;
                 Show::CreateDatabase { name: name.clone(), if_not_exists: *if_not_exists }
             }
             ast::Show::Variables { global, filter } => {
@@ -24,12 +38,29 @@ impl Binder<'_> {
                 Show::Warnings { limit: *limit, errors_only: *errors_only, count: *count }
             }
             ast::Show::ProcessList { full } => Show::ProcessList { full: *full },
-            ast::Show::Grants { user } => Show::Grants { user: user.clone() },
+            ast::Show::Grants { user, using } => Show::Grants {
+                is_own: user.as_ref().is_none_or(|user| *user == AccountRef::Current),
+                user: self.shown_account(user.as_ref().unwrap_or(&AccountRef::Current))?,
+                using: using.clone(),
+            },
+            ast::Show::CreateUser(name) => Show::CreateUser(self.shown_account(name)?),
             ast::Show::Engines => Show::Engines,
             ast::Show::Empty(columns) => Show::Empty(columns.iter().map(|column| (*column).to_owned()).collect()),
             ast::Show::CreateRoutine(kind, name) => return Err(self.no_routine(kind, name)),
             other => self.show_query(other)?,
         }))
+    }
+
+    /// 1044 for those of others, without SELECT on the tables of accounts.
+    fn shown_account(&self, name: &AccountRef) -> Result<AccountName, SqlError> {
+        let own = &self.rights.account;
+        match name {
+            AccountRef::Named(name) if name != own => {
+                self.rights.require_database(Privileges::SELECT, "mysql")?;
+                Ok(name.clone())
+            }
+            _ => Ok(own.clone()),
+        }
     }
 
     fn no_routine(&self, kind: &str, name: &Name) -> SqlError {
@@ -77,12 +108,15 @@ impl Binder<'_> {
         };
         let known = self.context.catalog.database(&database).is_some()
             || super::table::VIRTUAL_DATABASES.contains(&database.to_ascii_lowercase().as_str());
+        self.check_shown_database(&database)?;
         if known { Ok(database) } else { Err(error::unknown_database(&database)) }
     }
 
     /// Error 1146 if there is no such table.
     fn known_table(&self, name: &Name) -> Result<(String, String), SqlError> {
-        let database = self.database_or_default(&name.database)?;
+        let database = self.database_of(name)?;
+        self.check_described(&database, &name.name)?;
+        let database = self.database_or_default(&Some(database))?;
         let lower = database.to_ascii_lowercase();
         let is_virtual = super::table::VIRTUAL_DATABASES.contains(&lower.as_str());
         let found = self.context.catalog.table(&database, &name.name).is_some()

@@ -2,8 +2,9 @@
 
 use super::tests::World;
 use crate::catalog::TableDef;
+use crate::execute::row::walk;
 use crate::sql::plan::rules::Statistics;
-use crate::sql::plan::{Access, Statement, walk};
+use crate::sql::plan::{Access, Statement};
 use common::id::ColumnId;
 use common::physical::PhysicalValue;
 use common::service::page::ColumnFigures;

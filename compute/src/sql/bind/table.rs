@@ -49,8 +49,21 @@ impl<'a> Binder<'a> {
             return Ok(found);
         }
         let database = self.database_of(name)?;
-        if let Some(table) = self.context.catalog.table(&database, &name.name) {
-            let (mut node, mut scope) = (scan(table, &shown, hints), Scope::of_table(table, &shown));
+        let limits = self.read_limits(&database, &name.name)?;
+        let (node, mut scope) = self.known_relation(&database, name, &shown, hints)?;
+        scope.tables[0].limits = limits;
+        Ok((node, scope))
+    }
+
+    fn known_relation(
+        &mut self,
+        database: &str,
+        name: &Name,
+        shown: &str,
+        hints: Vec<IndexHint>,
+    ) -> Result<(Node, Scope), SqlError> {
+        if let Some(table) = self.context.catalog.table(database, &name.name) {
+            let (mut node, mut scope) = (scan(table, shown, hints), Scope::of_table(table, shown));
             if self.row_ids && self.frames.len() == 1 && table.has_hidden_row_id() {
                 // No name, so that no expression finds it; targets look for it behind their columns.
                 if let Node::Scan(scan) = &mut node {
@@ -60,13 +73,13 @@ impl<'a> Binder<'a> {
             }
             return Ok((node, scope));
         }
-        if let Some(view) = self.context.catalog.view(&database, &name.name) {
+        if let Some(view) = self.context.catalog.view(database, &name.name) {
             let query = self.view(view)?;
-            return Ok(derived(query, &shown, Some(database)));
+            return Ok(derived(query, shown, Some(database.to_owned())));
         }
-        match self.virtual_table(&database, &name.name, &shown) {
+        match self.virtual_table(database, &name.name, shown) {
             Some(found) => Ok(found),
-            None => Err(self.missing(&database, &name.name)),
+            None => Err(self.missing(database, &name.name)),
         }
     }
 
@@ -88,7 +101,12 @@ impl<'a> Binder<'a> {
         });
         let scope = Scope {
             columns: scope_columns.collect(),
-            tables: vec![ScopeTable { alias: alias.to_owned(), database: Some(database.clone()), definition: None }],
+            tables: vec![ScopeTable {
+                alias: alias.to_owned(),
+                database: Some(database.clone()),
+                definition: None,
+                limits: None,
+            }],
             width: columns.len(),
         };
         let types = columns.iter().map(|(_, ty)| ty.clone()).collect();
@@ -137,16 +155,18 @@ impl<'a> Binder<'a> {
             ));
         }
         let invalid = |error: SqlError| match error.code {
-            ErrorCode::NO_SUCH_TABLE | ErrorCode::BAD_FIELD | ErrorCode::BAD_DB | ErrorCode::SP_DOES_NOT_EXIST => {
-                SqlError::new(
-                    ErrorCode(1356),
-                    format!(
-                        "View '{}.{}' references invalid table(s) or column(s) or function(s) or definer/invoker of \
+            ErrorCode::NO_SUCH_TABLE
+            | ErrorCode::BAD_FIELD
+            | ErrorCode::BAD_DB
+            | ErrorCode::SP_DOES_NOT_EXIST
+            | ErrorCode(1142..=1143) => SqlError::new(
+                ErrorCode(1356),
+                format!(
+                    "View '{}.{}' references invalid table(s) or column(s) or function(s) or definer/invoker of \
                          view lack rights to use them",
-                        view.database, view.name
-                    ),
-                )
-            }
+                    view.database, view.name
+                ),
+            ),
             _ => error,
         };
         let sql_mode = SqlMode(view.sql_mode);
@@ -154,6 +174,8 @@ impl<'a> Binder<'a> {
         let Kind::Query { query, .. } = &statement.kind else {
             return Err(SqlError::internal(format!("view {} is not a query", view.name)));
         };
+        let rights = self.rights_of_view(view)?;
+        let outer_rights = std::mem::replace(&mut self.rights, rights);
         let (context, source) = (self.context, std::mem::replace(&mut self.source, statement.source));
         let blocks = std::mem::take(&mut self.blocks);
         let ctes = std::mem::take(&mut self.ctes);
@@ -162,6 +184,7 @@ impl<'a> Binder<'a> {
         self.view_depth += 1;
         let bound = stacker::maybe_grow(256 << 10, 4 << 20, || self.framed_query(query, Boundary::Top));
         self.view_depth -= 1;
+        self.rights = outer_rights;
         self.context = context;
         self.source = source;
         self.blocks = blocks;
@@ -201,7 +224,7 @@ pub fn scan(table: &Arc<TableDef>, alias: &str, hints: Vec<IndexHint>) -> Node {
 /// A query as a table.
 pub fn derived(query: Query, alias: &str, database: Option<String>) -> (Node, Scope) {
     let mut scope = scope_of(&query.fields);
-    scope.tables[0] = ScopeTable { alias: alias.to_owned(), database, definition: None };
+    scope.tables[0] = ScopeTable { alias: alias.to_owned(), database, definition: None, limits: None };
     for column in &mut scope.columns {
         if let Some(origin) = &mut column.origin {
             origin.table = alias.to_owned();

@@ -61,6 +61,7 @@ impl World {
 
     pub fn bind_with(&self, text: &str, statistics: &dyn Statistics) -> Result<Prepared, SqlError> {
         let statement = parse(text, self.sql_mode)?;
+        let rights = crate::account::Rights::of_server();
         let context = BindContext {
             catalog: &self.catalog,
             database: self.database.as_deref(),
@@ -68,6 +69,7 @@ impl World {
             collation_connection: CollationId::UTF8MB4_0900_AI_CI,
             select_limit: u64::MAX,
             definer: "root@localhost",
+            rights: &rights,
             variable: &variable,
             user_variable: &|_| None,
             virtual_table: &virtual_table,
@@ -124,7 +126,7 @@ impl World {
                     }
                 }
             }
-            Ddl::AlterTable { name, actions } => {
+            Ddl::AlterTable { name, actions, .. } => {
                 let Some(table) = self.catalog.table(&name.database, &name.name) else { return };
                 let mut table = (**table).clone();
                 actions.iter().for_each(|action| alter(&mut table, action));
@@ -137,7 +139,7 @@ impl World {
                     columns: view.query.fields.iter().map(|field| field.name.clone()).collect(),
                     select: view.select.clone(),
                     select_database: self.database.clone().unwrap_or_default(),
-                    definer: String::new(),
+                    definer: "root@%".to_owned(),
                     invoker: false,
                     algorithm: String::new(),
                     check_option: None,
@@ -148,6 +150,7 @@ impl World {
                     database.views.insert(view.name.name.clone(), Arc::new(definition));
                 }
             }
+            Ddl::Account(_) => {}
             Ddl::DropViews { names, .. } => {
                 for name in names {
                     if let Some(database) = self.catalog.databases.get_mut(&name.database) {

@@ -1,5 +1,6 @@
 //! UPDATE of one table or several.
 
+use crate::account::Privileges;
 use crate::sql::bind::insert::{generated, is_own_default};
 use crate::sql::bind::query::{Limit, is_descending, limited};
 use crate::sql::bind::scope::{Block, Boundary, Clause};
@@ -21,6 +22,7 @@ pub struct Rows<'s> {
 impl Binder<'_> {
     pub fn update(&mut self, update: &ast::Update) -> Result<Update, SqlError> {
         self.frames.push(Frame::new(Boundary::Top));
+        self.change = Privileges::UPDATE;
         let rows = Rows {
             with: update.with.as_ref(),
             tables: &update.tables,
@@ -46,6 +48,7 @@ impl Binder<'_> {
             let base = self.base_of(column.table);
             let position = column.index - base;
             let definition = &table.columns[position];
+            self.check_column(Privileges::UPDATE, &table, &definition.name)?;
             let value = match &assignment.value {
                 Some(value) if is_own_default(value, definition) => None,
                 Some(value) => {
@@ -72,6 +75,8 @@ impl Binder<'_> {
             }
         }
         self.refuse_key_of_twin(&targets)?;
+        let changed: Vec<usize> = targets.iter().map(|(table, _)| *table).collect();
+        self.check_read_only_tables(&changed)?;
         let aliases: Vec<String> =
             targets.iter().map(|(table, _)| self.blocks[0].scope.tables[*table].alias.clone()).collect();
         lock_targets(&mut input, &aliases);

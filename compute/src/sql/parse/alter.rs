@@ -5,7 +5,7 @@ use crate::sql::parse::column::{check, column, constraint_name, default};
 use crate::sql::parse::create::{character_set_option, database_options, foreign_key, index_element, table_option};
 use crate::sql::parse::partition::{self, partitioning};
 use crate::sql::parse::words::{Parsed, Words};
-use crate::sql::parse::{error, routine, view};
+use crate::sql::parse::{account, error, routine, view};
 use crate::sql::plan::ColumnPosition;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Token;
@@ -28,6 +28,9 @@ pub fn alter(parser: &mut Parser<'_>, text: &str) -> Parsed<Kind> {
             other => other,
         });
     }
+    if let Some(kind) = account::alter(parser)? {
+        return Ok(kind);
+    }
     let _ = parser.word("online") || parser.word("ignore");
     if !parser.word("table") {
         return routine::refuse(parser, "alter");
@@ -47,7 +50,7 @@ pub fn alter(parser: &mut Parser<'_>, text: &str) -> Parsed<Kind> {
             }
         }
     }
-    Ok(Kind::AlterTable { name, actions })
+    Ok(Kind::AlterTable { name, actions, is_index_statement: false })
 }
 
 fn position(parser: &mut Parser<'_>) -> Parsed<ColumnPosition> {

@@ -1,7 +1,9 @@
 //! Parsed statements. Queries and expressions are sqlparser's; what it lacks or loses is ours.
 
+use crate::account::AccountName;
 use crate::catalog::schema::{IndexKind, ReferentialAction};
 use crate::sql::parse::partition::{Partition, Partitioning};
+use crate::sql::plan::account::{AccountRef, AccountStatement, RoleChoice};
 use crate::sql::plan::{ColumnPosition, ExplainFormat, Isolation, VariableScope};
 pub use sqlparser::ast as syntax;
 use sqlparser::ast::{Expr, OrderByExpr, Query, TableWithJoins};
@@ -84,6 +86,8 @@ pub enum Kind {
     AlterTable {
         name: Name,
         actions: Vec<AlterAction>,
+        /// CREATE INDEX or DROP INDEX: another privilege is needed.
+        is_index_statement: bool,
     },
     RenameTables(Vec<(Name, Name)>),
     Truncate(Name),
@@ -143,6 +147,8 @@ pub enum Kind {
         verb: String,
         tables: Vec<Name>,
     },
+    Account(Box<AccountStatement>),
+    SetRole(RoleChoice),
 }
 
 /// DEFAULT CHARACTER SET and COLLATE of a database or table.
@@ -496,9 +502,12 @@ pub enum Show {
     ProcessList {
         full: bool,
     },
+    /// None is the session's own account.
     Grants {
-        user: Option<String>,
+        user: Option<AccountRef>,
+        using: Vec<AccountName>,
     },
+    CreateUser(AccountRef),
     Triggers {
         database: Option<String>,
         filter: Filter,

@@ -7,7 +7,7 @@ use crate::sql::parse::ast::{
 use crate::sql::parse::column::{check, column, constraint_name, references};
 use crate::sql::parse::partition::partitioning;
 use crate::sql::parse::words::{Parsed, Words};
-use crate::sql::parse::{error, routine, view};
+use crate::sql::parse::{account, routine, view};
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Token;
 
@@ -29,6 +29,9 @@ pub fn create(parser: &mut Parser<'_>, text: &str) -> Parsed<Kind> {
     }
     if view::is_next(parser) {
         return view::create(parser, text);
+    }
+    if let Some(kind) = account::create(parser)? {
+        return Ok(kind);
     }
     routine::refuse(parser, "create")
 }
@@ -256,7 +259,8 @@ fn index(parser: &mut Parser<'_>, unique: bool, kind: IndexKind) -> Parsed<Kind>
     };
     index_parts(parser, &mut index)?;
     algorithm_and_lock(parser)?;
-    Ok(Kind::AlterTable { name: table, actions: vec![AlterAction::AddIndex(index)] })
+    let actions = vec![AlterAction::AddIndex(index)];
+    Ok(Kind::AlterTable { name: table, actions, is_index_statement: true })
 }
 
 /// `ALGORITHM = x`, `LOCK = y`: index builds never block here.
@@ -371,7 +375,10 @@ pub fn drop(parser: &mut Parser<'_>) -> Parsed<Kind> {
         let table = parser.object_name()?;
         algorithm_and_lock(parser)?;
         let action = if name == "PRIMARY" { AlterAction::DropPrimaryKey } else { AlterAction::DropIndex(name) };
-        return Ok(Kind::AlterTable { name: table, actions: vec![action] });
+        return Ok(Kind::AlterTable { name: table, actions: vec![action], is_index_statement: true });
+    }
+    if let Some(kind) = account::drop(parser)? {
+        return Ok(kind);
     }
     let temporary = parser.word("temporary");
     let kind = parser.one_of(&["table", "tables", "view"]);
@@ -388,8 +395,8 @@ pub fn drop(parser: &mut Parser<'_>) -> Parsed<Kind> {
 /// `RENAME TABLE a TO b, c TO d`
 pub fn rename(parser: &mut Parser<'_>) -> Parsed<Kind> {
     parser.expect_word("rename")?;
-    if parser.peek_is("user") {
-        return Err(error::unsupported("RENAME USER"));
+    if parser.word("user") {
+        return account::rename(parser);
     }
     if !parser.word("tables") {
         parser.expect_word("table")?;

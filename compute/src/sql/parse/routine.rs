@@ -1,4 +1,4 @@
-//! Statements that are recognised and refused with 1235: routines, triggers, events, accounts, replication, XA.
+//! Statements that are recognised and refused with 1235: routines, triggers, events, replication, XA.
 
 use crate::sql::parse::error;
 use crate::sql::parse::words::{Parsed, Words};
@@ -8,13 +8,11 @@ use sqlparser::tokenizer::Token;
 /// Refuses the statement: with 1235 if MySQL has it, as a syntax error if not. For CREATE, ALTER and DROP the kind of
 /// object is looked for in what follows.
 pub fn refuse<T>(parser: &Parser<'_>, verb: &str) -> Parsed<T> {
-    const OBJECTS: [&str; 13] = [
+    const OBJECTS: [&str; 11] = [
         "procedure",
         "function",
         "trigger",
         "event",
-        "user",
-        "role",
         "server",
         "tablespace",
         "undo",
@@ -23,7 +21,7 @@ pub fn refuse<T>(parser: &Parser<'_>, verb: &str) -> Parsed<T> {
         "resource",
         "spatial",
     ];
-    const VERBS: [&str; 30] = [
+    const VERBS: [&str; 28] = [
         "binlog",
         "cache",
         "call",
@@ -31,7 +29,6 @@ pub fn refuse<T>(parser: &Parser<'_>, verb: &str) -> Parsed<T> {
         "clone",
         "declare",
         "get",
-        "grant",
         "handler",
         "help",
         "import",
@@ -42,7 +39,6 @@ pub fn refuse<T>(parser: &Parser<'_>, verb: &str) -> Parsed<T> {
         "resignal",
         "restart",
         "return",
-        "revoke",
         "shutdown",
         "signal",
         "slave",

@@ -1,8 +1,8 @@
 //! SET in all its forms.
 
 use crate::sql::parse::ast::{Kind, SetItem};
-use crate::sql::parse::error;
 use crate::sql::parse::words::{Parsed, Words};
+use crate::sql::parse::{account, error};
 use crate::sql::plan::{Isolation, VariableScope};
 use sqlparser::ast::{Expr, FunctionArguments, Ident, Value, ValueWithSpan};
 use sqlparser::parser::Parser;
@@ -10,15 +10,12 @@ use sqlparser::tokenizer::Token;
 
 pub fn set(parser: &mut Parser<'_>) -> Parsed<Kind> {
     parser.expect_word("set")?;
-    for what in ["password", "role", "resource"] {
-        if parser.peek_is(what) && !matches!(parser.peek_nth_token_ref(1).token, Token::Eq | Token::Assignment)
-            || (what == "password" && parser.peek_is(what))
-        {
-            return Err(error::unsupported(&format!("SET {}", what.to_ascii_uppercase())));
-        }
+    if let Some(kind) = account::set(parser)? {
+        return Ok(kind);
     }
-    if parser.peek_is("default") && parser.nth_is(1, "role") {
-        return Err(error::unsupported("SET DEFAULT ROLE"));
+    let assigns = matches!(parser.peek_nth_token_ref(1).token, Token::Eq | Token::Assignment);
+    if parser.peek_is("resource") && !assigns {
+        return Err(error::unsupported("SET RESOURCE"));
     }
     if parser.word("transaction") {
         return transaction(parser, None);

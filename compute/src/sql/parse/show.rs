@@ -1,8 +1,7 @@
 //! SHOW.
 
+use crate::sql::parse::account::{account, name as account_name};
 use crate::sql::parse::ast::{Filter, Kind, Name, Show};
-use crate::sql::parse::error;
-use crate::sql::parse::view::account;
 use crate::sql::parse::words::{Parsed, Words};
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Token;
@@ -71,11 +70,9 @@ fn read(parser: &mut Parser<'_>) -> Parsed<Show> {
         return Ok(Show::ProcessList { full });
     }
     if parser.word("grants") {
-        let user = if parser.word("for") { account(parser)? } else { None };
-        if parser.word("using") {
-            return Err(error::unsupported("SHOW GRANTS ... USING"));
-        }
-        return Ok(Show::Grants { user });
+        let user = if parser.word("for") { Some(account(parser)?) } else { None };
+        let using = if user.is_some() && parser.word("using") { parser.list(account_name)? } else { Vec::new() };
+        return Ok(Show::Grants { user, using });
     }
     if parser.word("collation") {
         return Ok(Show::Collation(filter(parser)?));
@@ -153,8 +150,8 @@ fn create(parser: &mut Parser<'_>) -> Parsed<Show> {
     if let Some(kind) = parser.one_of(&["procedure", "function", "trigger", "event"]) {
         return Ok(Show::CreateRoutine(kind, parser.object_name()?));
     }
-    if parser.peek_is("user") {
-        return Err(error::unsupported("SHOW CREATE USER"));
+    if parser.word("user") {
+        return Ok(Show::CreateUser(account(parser)?));
     }
     parser.refuse()
 }

@@ -4,6 +4,7 @@
 use crate::catalog::schema::{CheckDef, ColumnDefault, GeneratedDef, IndexKind, ReferentialAction};
 use crate::sql::parse::ast::{PartitionAction, PartitioningOption};
 use crate::sql::plan::Query;
+use crate::sql::plan::account::AccountStatement;
 use expr::collation::CollationId;
 use expr::mysql_type::MysqlType;
 
@@ -16,17 +17,43 @@ pub struct ObjectName {
 
 #[derive(Debug, Clone)]
 pub enum Ddl {
-    CreateDatabase { name: String, if_not_exists: bool, collation: Option<CollationId> },
-    AlterDatabase { name: String, collation: CollationId },
-    DropDatabase { name: String, if_exists: bool },
+    CreateDatabase {
+        name: String,
+        if_not_exists: bool,
+        collation: Option<CollationId>,
+    },
+    AlterDatabase {
+        name: String,
+        collation: CollationId,
+    },
+    DropDatabase {
+        name: String,
+        if_exists: bool,
+    },
     CreateTable(Box<CreateTable>),
-    CreateTableLike { name: ObjectName, like: ObjectName, if_not_exists: bool },
-    DropTables { names: Vec<ObjectName>, if_exists: bool },
-    AlterTable { name: ObjectName, actions: Vec<AlterAction> },
+    CreateTableLike {
+        name: ObjectName,
+        like: ObjectName,
+        if_not_exists: bool,
+    },
+    DropTables {
+        names: Vec<ObjectName>,
+        if_exists: bool,
+    },
+    /// `is_index_statement`: CREATE INDEX or DROP INDEX.
+    AlterTable {
+        name: ObjectName,
+        actions: Vec<AlterAction>,
+        is_index_statement: bool,
+    },
     RenameTables(Vec<(ObjectName, ObjectName)>),
     Truncate(ObjectName),
     CreateView(Box<CreateView>),
-    DropViews { names: Vec<ObjectName>, if_exists: bool },
+    DropViews {
+        names: Vec<ObjectName>,
+        if_exists: bool,
+    },
+    Account(Box<AccountStatement>),
 }
 
 #[derive(Debug, Clone)]

@@ -36,7 +36,7 @@ fn line(depth: usize, text: &str, out: &mut String) {
 }
 
 /// What the columns of a node are called.
-fn names(node: &Node) -> Vec<String> {
+pub fn names(node: &Node) -> Vec<String> {
     match node {
         Node::Scan(scan) => {
             let name = |column: &usize| match scan.table.columns.get(*column) {

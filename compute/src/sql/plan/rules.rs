@@ -46,6 +46,11 @@ struct Block<'s> {
     statistics: &'s dyn Statistics,
 }
 
+/// How many rows a node gives, about, for EXPLAIN.
+pub fn estimated_rows(node: &Node, statistics: &dyn Statistics) -> f64 {
+    estimate::rows(node, &Block { subqueries: Vec::new(), statistics })
+}
+
 /// What may be done to a block's rows besides finding them faster.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Shape {

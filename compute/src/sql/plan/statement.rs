@@ -1,6 +1,8 @@
 //! Bound statements.
 
+use crate::account::AccountName;
 use crate::catalog::TableDef;
+use crate::sql::plan::account::RoleChoice;
 use crate::sql::plan::{Ddl, Node, ObjectName, Query, Subquery};
 use expr::Expression;
 use expr::mysql_type::MysqlType;
@@ -64,6 +66,7 @@ pub enum Statement {
     },
     Deallocate(String),
     Do(Query),
+    SetRole(RoleChoice),
     /// ANALYZE, CHECK, OPTIMIZE, REPAIR TABLE: (verb in lower case, tables).
     Maintenance {
         verb: String,
@@ -202,8 +205,12 @@ pub enum Show {
         full: bool,
     },
     Grants {
-        user: Option<String>,
+        user: AccountName,
+        /// Of the session's own account: its active roles are shown too.
+        is_own: bool,
+        using: Vec<AccountName>,
     },
+    CreateUser(AccountName),
     Engines,
     /// A query over virtual tables with MySQL's column names: SHOW TABLES, COLUMNS, INDEX, DATABASES, TABLE STATUS ...
     Query(Query),
