@@ -24,6 +24,11 @@ static MYSQL **find(const char *name) {
 }
 
 static void keep(const char *name, MYSQL *mysql) {
+    MYSQL **old = find(name);
+    if (old) {
+        mysql_close(*old);
+        *old = NULL;
+    }
     for (int at = 0; at < CONNECTIONS; at++) {
         if (links[at].mysql == NULL) {
             snprintf(links[at].name, sizeof links[at].name, "%s", name);
