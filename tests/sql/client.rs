@@ -77,6 +77,11 @@ impl Client {
         }
     }
 
+    /// The server has closed it, or is about to.
+    pub fn lose(&mut self) {
+        self.connection = None;
+    }
+
     /// A new connection in place of a lost one. False if it was not lost.
     pub async fn reconnect(&mut self) -> bool {
         if self.connection.is_some() {
