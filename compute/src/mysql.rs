@@ -10,6 +10,7 @@
 
 mod authentication;
 mod binary;
+mod character_set;
 mod column;
 mod command;
 mod compression;

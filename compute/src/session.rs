@@ -43,7 +43,7 @@ use crate::session::variables::Values;
 use crate::sql::parse;
 use crate::sql::plan::Isolation;
 use crate::txn::Transaction;
-use expr::collation::CollationId;
+use expr::collation::{Charset, CollationId};
 use expr::error::Warning;
 use expr::eval::{Effects, EvalContext, SessionInfo, SqlMode, UserVariables};
 use expr::value::Value;
@@ -266,9 +266,16 @@ impl Session {
         self.variables.effective().wait_timeout
     }
 
-    /// What text in results is said to be in. Rows are sent as UTF-8; other character sets are not converted yet.
-    pub fn result_collation(&self) -> CollationId {
-        self.connection_collation()
+    /// What results are in: `character_set_results`, as a collation. None: as each column is.
+    pub fn results_collation(&self) -> Option<CollationId> {
+        let charset = self.variables.effective().character_set_results?;
+        let connection = self.connection_collation();
+        Some(if connection.charset() == charset { connection } else { charset.default_collation() })
+    }
+
+    /// `character_set_client`: what statements and parameters are written in.
+    pub fn client_charset(&self) -> Charset {
+        self.variables.effective().character_set_client
     }
 
     fn connection_collation(&self) -> CollationId {

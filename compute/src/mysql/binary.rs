@@ -1,12 +1,13 @@
 //! Rows of the binary protocol, of prepared statements. Manual: MySQL Internals, "Binary Protocol Resultset Row".
 
+use super::character_set::Results;
 use expr::mysql_type::{MysqlType, TypeKind};
 use expr::value::Value;
 use expr::value::temporal::{DateTime, Time};
 use mysql_common::io::BufMutExt;
 
 /// Writes the payload of a row packet.
-pub fn encode_row(row: &[Value], types: &[MysqlType], out: &mut Vec<u8>) {
+pub fn encode_row(row: &[Value], types: &[MysqlType], results: Results, out: &mut Vec<u8>) {
     out.push(0);
     let nulls = out.len();
     // The bitmap of results begins at bit 2.
@@ -15,13 +16,13 @@ pub fn encode_row(row: &[Value], types: &[MysqlType], out: &mut Vec<u8>) {
         if value.is_null() {
             out[nulls + (position + 2) / 8] |= 1 << ((position + 2) % 8);
         } else {
-            encode(value, ty, out);
+            encode(value, ty, results, out);
         }
     }
 }
 
 /// By the column's type, which the client was told; values of another kind are converted.
-fn encode(value: &Value, ty: &MysqlType, out: &mut Vec<u8>) {
+fn encode(value: &Value, ty: &MysqlType, results: Results, out: &mut Vec<u8>) {
     match &ty.kind {
         TypeKind::Int { bytes: 1, .. } => out.push(integer(value) as u8),
         TypeKind::Int { bytes: 2, .. } | TypeKind::Year => {
@@ -41,7 +42,10 @@ fn encode(value: &Value, ty: &MysqlType, out: &mut Vec<u8>) {
             Value::Time(time) => put_time(*time, out),
             _ => out.push(0),
         },
-        _ => out.put_lenenc_str(&value.to_bytes()),
+        _ => match value {
+            Value::Text(text) | Value::Enum(_, text) | Value::Set(_, text) => results.put(text, ty, out),
+            _ => out.put_lenenc_str(&value.to_bytes()),
+        },
     }
 }
 
@@ -115,6 +119,8 @@ fn put_time(time: Time, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const PLAIN: Results = Results { collation: None };
     use expr::value::temporal::Date;
 
     #[test]
@@ -123,7 +129,7 @@ mod tests {
         let types = vec![MysqlType::bigint(); 7];
         let mut row = vec![Value::Null; 7];
         row[0] = Value::Int(-1);
-        encode_row(&row, &types, &mut out);
+        encode_row(&row, &types, PLAIN, &mut out);
         assert_eq!(out, [&[0, 0b1111_1000, 0b1][..], &[0xff; 8]].concat());
     }
 
@@ -131,7 +137,7 @@ mod tests {
     fn temporal_values_are_as_short_as_they_can_be() {
         let encoded = |value, kind| {
             let mut out = Vec::new();
-            encode(&value, &MysqlType::new(kind), &mut out);
+            encode(&value, &MysqlType::new(kind), PLAIN, &mut out);
             out
         };
         let date = Date::from_parts(2024, 2, 29);

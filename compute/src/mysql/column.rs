@@ -1,5 +1,6 @@
 //! Column definitions: what a client is told about each column of a result or parameter.
 
+use super::character_set::Results;
 use crate::sql::plan::Field;
 use expr::collation::CollationId;
 use expr::mysql_type::{BlobSize, MysqlType, TypeKind};
@@ -10,16 +11,17 @@ use mysql_common::packets::Column;
 /// Decimals of floating point columns without a fixed scale, and of strings.
 const DECIMALS_NOT_FIXED: u8 = 31;
 
-/// The definition of a result column. `result_charset`: character_set_results as a collation, in which text travels.
-pub fn definition(field: &Field, result_charset: CollationId) -> Column {
-    let mut column = typed(&field.ty, result_charset).with_name(field.name.as_bytes());
+/// The definition of a result column.
+pub fn definition(field: &Field, results: Results) -> Column {
+    let charset = results.charset();
+    let mut column = typed(&field.ty, results).with_name(&charset.encode(&field.name));
     let mut flags = type_flags(&field.ty);
     if let Some(origin) = &field.origin {
         column = column
-            .with_schema(origin.database.as_bytes())
-            .with_table(origin.table.as_bytes())
-            .with_org_table(origin.original_table.as_bytes())
-            .with_org_name(origin.original_name.as_bytes());
+            .with_schema(&charset.encode(&origin.database))
+            .with_table(&charset.encode(&origin.table))
+            .with_org_table(&charset.encode(&origin.original_table))
+            .with_org_name(&charset.encode(&origin.original_name));
         for (holds, flag) in [
             (origin.primary_key, ColumnFlags::PRI_KEY_FLAG),
             (origin.unique_key, ColumnFlags::UNIQUE_KEY_FLAG),
@@ -37,7 +39,7 @@ pub fn definition(field: &Field, result_charset: CollationId) -> Column {
 
 /// The definition of a `?`.
 pub fn parameter(ty: &MysqlType) -> Column {
-    typed(ty, CollationId::BINARY).with_name(b"?").with_flags(ColumnFlags::BINARY_FLAG)
+    typed(ty, Results { collation: Some(CollationId::BINARY) }).with_name(b"?").with_flags(ColumnFlags::BINARY_FLAG)
 }
 
 /// Writes a definition's payload. mysql_common's own serialisation has length and character set the wrong way round.
@@ -58,8 +60,8 @@ pub fn encode(column: &Column, out: &mut Vec<u8>) {
     out.extend_from_slice(&[0, 0]);
 }
 
-fn typed(ty: &MysqlType, result_charset: CollationId) -> Column {
-    let charset = if ty.is_text() { result_charset } else { CollationId::BINARY };
+fn typed(ty: &MysqlType, results: Results) -> Column {
+    let charset = results.collation_of(ty);
     Column::new(column_type(ty))
         .with_character_set(charset.0)
         .with_column_length(length(ty, charset))
@@ -175,9 +177,11 @@ fn decimals(ty: &MysqlType) -> u8 {
 mod tests {
     use super::*;
 
+    const UTF8MB4: Results = Results { collation: Some(CollationId::UTF8MB4_0900_AI_CI) };
+
     fn describe(ty: MysqlType) -> (ColumnType, u32, u16, u8) {
         let field = Field { name: "c".to_string(), ty, origin: None };
-        let column = definition(&field, CollationId::UTF8MB4_0900_AI_CI);
+        let column = definition(&field, UTF8MB4);
         (column.column_type(), column.column_length(), column.character_set(), column.decimals())
     }
 
@@ -187,7 +191,7 @@ mod tests {
         use mysql_common::proto::MyDeserialize;
         let field =
             Field { name: "c".to_string(), ty: MysqlType::new(TypeKind::VarBinary { length: 9 }), origin: None };
-        let sent = definition(&field, CollationId::UTF8MB4_0900_AI_CI);
+        let sent = definition(&field, UTF8MB4);
         let mut bytes = Vec::new();
         encode(&sent, &mut bytes);
         let read = Column::deserialize((), &mut ParseBuf(&bytes)).unwrap();

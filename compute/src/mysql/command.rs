@@ -1,10 +1,8 @@
 //! Commands of the protocol, decoded from hostile bytes. Manual: MySQL Internals, "Command Phase".
 
-use crate::sql::text_bytes;
 use expr::collation::CollationId;
 use expr::{ErrorCode, SqlError};
 use mysql_common::io::ParseBuf;
-use std::borrow::Cow;
 
 #[derive(Debug)]
 pub enum Command<'a> {
@@ -113,11 +111,6 @@ fn u32_le(buffer: &mut ParseBuf<'_>) -> Result<u32, SqlError> {
 
 fn malformed() -> SqlError {
     SqlError::new(ErrorCode(1835), "Malformed communication packet.")
-}
-
-/// A statement's bytes as text; bytes that are not UTF-8 (binary strings in literals) are carried through.
-pub fn text(bytes: &[u8]) -> Cow<'_, str> {
-    text_bytes::to_text(bytes)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! One authenticated connection: its commands in order, its results, its prepared statements.
 
 use super::binary;
+use super::character_set::{self, Results};
 use super::column;
 use super::command::{self, Command};
 use super::compression::Algorithm;
@@ -205,7 +206,7 @@ impl Connection {
     }
 
     async fn query(&mut self, text: &[u8]) -> Result<(), End> {
-        let text = command::text(text);
+        let text = character_set::statement(text, self.session.client_charset());
         let multiple = self.capabilities.contains(CapabilityFlags::CLIENT_MULTI_STATEMENTS);
         let ranges = if multiple { self.session.split(&text) } else { std::iter::once(0..text.len()).collect() };
         let last = ranges.len().saturating_sub(1);
@@ -255,6 +256,7 @@ impl Connection {
 
     async fn send_rows(&mut self, result: ResultSet, format: RowFormat, more: bool) -> Result<(), End> {
         let ResultSet { fields, mut rows } = result;
+        let results = self.results();
         let types: Vec<MysqlType> = fields.iter().map(|field| field.ty.clone()).collect();
         // The first rows come before anything is sent, so that an error of theirs arrives as one.
         let mut next = match rows.next().await.transpose() {
@@ -271,8 +273,8 @@ impl Connection {
             for row in &batch {
                 self.packets
                     .write(|out| match format {
-                        RowFormat::Text => text::encode_row(row, &types, out),
-                        RowFormat::Binary => binary::encode_row(row, &types, out),
+                        RowFormat::Text => text::encode_row(row, &types, results, out),
+                        RowFormat::Binary => binary::encode_row(row, &types, results, out),
                     })
                     .await?;
             }
@@ -293,9 +295,9 @@ impl Connection {
 
     /// Column definitions, closed by EOF for clients that want it.
     async fn send_columns(&mut self, fields: &[Field]) -> Result<(), PacketError> {
-        let charset = self.result_charset();
+        let results = self.results();
         for field in fields {
-            let definition = column::definition(field, charset);
+            let definition = column::definition(field, results);
             self.packets.write(|out| column::encode(&definition, out)).await?;
         }
         if !self.capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF) {
@@ -355,7 +357,8 @@ impl Connection {
     }
 
     async fn send_error(&mut self, error: &SqlError) -> Result<(), PacketError> {
-        self.packets.write(|out| errors::encode(error, out)).await?;
+        let charset = self.results().charset();
+        self.packets.write(|out| errors::encode(error, charset, out)).await?;
         self.packets.flush().await
     }
 
@@ -368,8 +371,8 @@ impl Connection {
         status
     }
 
-    fn result_charset(&self) -> CollationId {
-        self.session.result_collation()
+    fn results(&self) -> Results {
+        Results { collation: self.session.results_collation() }
     }
 
     async fn prepare(&mut self, text: &[u8]) -> Result<(), End> {
@@ -378,10 +381,11 @@ impl Connection {
                 format!("Can't create more than max_prepared_stmt_count statements (current value: {STATEMENTS_MAX})");
             return Ok(self.send_error(&SqlError::new(ErrorCode(1461), text)).await?);
         }
-        let PreparedInfo { id, parameters, fields } = match self.session.prepare(&command::text(text)).await {
-            Ok(info) => info,
-            Err(error) => return Ok(self.send_error(&error).await?),
-        };
+        let PreparedInfo { id, parameters, fields } =
+            match self.session.prepare(&character_set::statement(text, self.session.client_charset())).await {
+                Ok(info) => info,
+                Err(error) => return Ok(self.send_error(&error).await?),
+            };
         let warnings = self.session.warning_count();
         self.packets
             .write(|out| {
@@ -423,7 +427,8 @@ impl Connection {
         if cursor > 1 {
             return Ok(self.send_error(&SqlError::not_supported("scrollable or updatable cursors")).await?);
         }
-        let decoded = parameters::decode(payload, found.parameters, &mut found.types, &mut found.long_data);
+        let client = self.session.client_charset();
+        let decoded = parameters::decode(payload, client, found.parameters, &mut found.types, &mut found.long_data);
         let session_id = found.session_id;
         let values: Vec<Value> = match decoded {
             Ok(values) => values,
@@ -450,9 +455,9 @@ impl Connection {
         let query = format!("SELECT * FROM `{}` LIMIT 0", table.replace('`', "``"));
         match self.session.query(&query).await {
             Ok(StatementResult::Rows(result)) => {
-                let charset = self.result_charset();
+                let results = self.results();
                 for field in &result.fields {
-                    let definition = column::definition(field, charset);
+                    let definition = column::definition(field, results);
                     self.packets
                         .write(|out| {
                             column::encode(&definition, out);

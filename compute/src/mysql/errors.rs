@@ -1,5 +1,6 @@
 //! From errors to ERR packets: SQLSTATEs by error number.
 
+use expr::collation::Charset;
 use expr::{ErrorCode, SqlError};
 use mysql_common::packets::SqlState;
 use opensrv_mysql::ErrorKind;
@@ -16,8 +17,8 @@ pub fn sqlstate(code: ErrorCode) -> [u8; 5] {
     }
 }
 
-/// Writes the payload of an ERR packet.
-pub fn encode(error: &SqlError, out: &mut Vec<u8>) {
+/// Writes the payload of an ERR packet, its message in the character set of results.
+pub fn encode(error: &SqlError, charset: Charset, out: &mut Vec<u8>) {
     out.push(0xff);
     out.extend_from_slice(&error.code.0.to_le_bytes());
     out.push(b'#');
@@ -27,7 +28,7 @@ pub fn encode(error: &SqlError, out: &mut Vec<u8>) {
     while !error.message.is_char_boundary(end) {
         end -= 1;
     }
-    out.extend_from_slice(&error.message.as_bytes()[..end]);
+    out.extend_from_slice(&charset.encode(&error.message[..end]));
 }
 
 #[cfg(test)]

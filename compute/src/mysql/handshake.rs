@@ -9,7 +9,7 @@ use super::tls;
 use crate::account::password::SHA2_PLUGIN;
 use crate::session::Login;
 use common::env::random::Random;
-use expr::collation::CollationId;
+use expr::collation::{Charset, CollationId};
 use expr::{ErrorCode, SqlError};
 use mysql_common::constants::{CapabilityFlags, StatusFlags};
 use mysql_common::io::ParseBuf;
@@ -177,7 +177,7 @@ pub fn host(peer: SocketAddr) -> String {
 }
 
 pub async fn refuse<T>(packets: &mut PacketStream, error: SqlError) -> Result<T, HandshakeError> {
-    packets.write(|out| super::errors::encode(&error, out)).await?;
+    packets.write(|out| super::errors::encode(&error, Charset::Utf8mb4, out)).await?;
     packets.flush().await?;
     Err(HandshakeError::Refused(error))
 }

@@ -1,5 +1,7 @@
 //! Parameters of COM_STMT_EXECUTE, read as hostile bytes.
 
+use super::character_set;
+use expr::collation::Charset;
 use expr::value::Value;
 use expr::value::temporal::{Date, DateTime, Time};
 use mysql_common::constants::ColumnType;
@@ -22,6 +24,7 @@ pub struct Malformed;
 /// new ones. `long_data`: what COM_STMT_SEND_LONG_DATA brought, by parameter.
 pub fn decode(
     payload: &[u8],
+    client: Charset,
     count: usize,
     types: &mut Vec<ParameterType>,
     long_data: &mut [Option<Vec<u8>>],
@@ -47,11 +50,11 @@ pub fn decode(
     let mut values = Vec::with_capacity(count);
     for (position, ty) in types.iter().enumerate() {
         let value = if let Some(data) = long_data.get_mut(position).and_then(Option::take) {
-            string(&data, ty.column_type)
+            string(&data, ty.column_type, client)
         } else if nulls[position / 8] & 1 << (position % 8) != 0 {
             Value::Null
         } else {
-            value(&mut buffer, *ty)?
+            value(&mut buffer, *ty, client)?
         };
         values.push(value);
     }
@@ -66,7 +69,7 @@ fn array<const N: usize>(buffer: &mut ParseBuf<'_>) -> Result<[u8; N], Malformed
     take(buffer, N)?.try_into().map_err(|_| Malformed)
 }
 
-fn value(buffer: &mut ParseBuf<'_>, ty: ParameterType) -> Result<Value, Malformed> {
+fn value(buffer: &mut ParseBuf<'_>, ty: ParameterType, client: Charset) -> Result<Value, Malformed> {
     use ColumnType::*;
     let integer = |signed: i64, unsigned: u64| if ty.unsigned { Value::UInt(unsigned) } else { Value::Int(signed) };
     Ok(match ty.column_type {
@@ -102,7 +105,7 @@ fn value(buffer: &mut ParseBuf<'_>, ty: ParameterType) -> Result<Value, Malforme
             let length = take(buffer, 1)?[0];
             Value::Time(time(take(buffer, length.into())?)?)
         }
-        _ => string(length_encoded(buffer)?, ty.column_type),
+        _ => string(length_encoded(buffer)?, ty.column_type, client),
     })
 }
 
@@ -120,15 +123,15 @@ fn length_encoded<'a>(buffer: &mut ParseBuf<'a>) -> Result<&'a [u8], Malformed> 
     take(buffer, usize::try_from(length).map_err(|_| Malformed)?)
 }
 
-/// Text if the client calls it a string and it is UTF-8; bytes otherwise.
-fn string(bytes: &[u8], column_type: ColumnType) -> Value {
+/// Text if the client calls it a string and it is one in the client's character set; bytes otherwise.
+fn string(bytes: &[u8], column_type: ColumnType, client: Charset) -> Value {
     use ColumnType::*;
     let blob = matches!(
         column_type,
         MYSQL_TYPE_BLOB | MYSQL_TYPE_TINY_BLOB | MYSQL_TYPE_MEDIUM_BLOB | MYSQL_TYPE_LONG_BLOB | MYSQL_TYPE_BIT
     );
-    match std::str::from_utf8(bytes) {
-        Ok(text) if !blob => Value::text(text),
+    match character_set::parameter(bytes, client) {
+        Some(text) if !blob => Value::text(&text),
         _ => Value::Bytes(Arc::from(bytes)),
     }
 }

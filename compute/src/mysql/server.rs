@@ -8,6 +8,7 @@ use super::login::Logins;
 use super::packet::PacketStream;
 use crate::session::Engine;
 use common::env::random::Random;
+use expr::collation::Charset;
 use expr::{ErrorCode, SqlError};
 use rustls::ServerConfig;
 use std::net::SocketAddr;
@@ -113,7 +114,7 @@ async fn serve(stream: TcpStream, peer: SocketAddr, front: Arc<Front>, stop: Can
     if front.engine.connection_count() >= front.connections_max {
         let mut packets = PacketStream::new(transport);
         let error = SqlError::new(ErrorCode(1040), "Too many connections");
-        let _ = packets.write(|out| errors::encode(&error, out)).await;
+        let _ = packets.write(|out| errors::encode(&error, Charset::Utf8mb4, out)).await;
         let _ = packets.flush().await;
         return;
     }

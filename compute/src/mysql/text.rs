@@ -1,22 +1,23 @@
 //! Rows of the text protocol: every value as a length-encoded string.
 
+use super::character_set::Results;
 use expr::mysql_type::{MysqlType, TypeKind};
 use expr::value::Value;
 use mysql_common::io::BufMutExt;
 
 /// Writes the payload of a row packet.
-pub fn encode_row(row: &[Value], types: &[MysqlType], out: &mut Vec<u8>) {
+pub fn encode_row(row: &[Value], types: &[MysqlType], results: Results, out: &mut Vec<u8>) {
     for (value, ty) in row.iter().zip(types) {
-        encode(value, ty, out);
+        encode(value, ty, results, out);
     }
 }
 
-fn encode(value: &Value, ty: &MysqlType, out: &mut Vec<u8>) {
+fn encode(value: &Value, ty: &MysqlType, results: Results, out: &mut Vec<u8>) {
     match value {
         Value::Null => out.push(0xfb),
         Value::Int(number) if !pads(ty) => put_display(number, out),
         Value::UInt(number) if !pads(ty) => put_display(number, out),
-        Value::Text(text) | Value::Enum(_, text) | Value::Set(_, text) => out.put_lenenc_str(text.as_bytes()),
+        Value::Text(text) | Value::Enum(_, text) | Value::Set(_, text) => results.put(text, ty, out),
         Value::Bytes(bytes) => out.put_lenenc_str(bytes),
         Value::Bit(..) => out.put_lenenc_str(&value.to_bytes()),
         Value::Double(number) => put_float(*number, value, ty, out),
@@ -80,7 +81,12 @@ mod tests {
             display: IntDisplay { width: Some(5), zerofill: true },
         });
         let types = [MysqlType::bigint(), MysqlType::null(), zerofill, MysqlType::new(TypeKind::Year)];
-        encode_row(&[Value::Int(-42), Value::Null, Value::UInt(7), Value::UInt(0)], &types, &mut out);
+        encode_row(
+            &[Value::Int(-42), Value::Null, Value::UInt(7), Value::UInt(0)],
+            &types,
+            Results { collation: None },
+            &mut out,
+        );
         assert_eq!(out, b"\x03-42\xfb\x0500007\x040000");
     }
 }

@@ -10,7 +10,7 @@ use crate::sql::bind::{self, BindContext, TEXT_CHARACTERS, VirtualColumns};
 use crate::sql::parse::ast;
 use crate::sql::plan::rules::Statistics;
 use crate::sql::plan::{Field, Prepared, Statement, VariableScope};
-use expr::collation::CollationId;
+use expr::collation::{Charset, CollationId};
 use expr::eval::SqlMode;
 use expr::mysql_type::{BlobSize, MysqlType, TypeKind};
 use expr::value::Value;
@@ -52,6 +52,7 @@ impl Session {
             catalog,
             database: self.database.as_deref(),
             sql_mode: self.sql_mode(),
+            character_set_client: self.client_charset(),
             collation_connection: self.connection_collation(),
             select_limit: self.variables.effective().select_limit,
             definer: &self.identity.current_user,
@@ -146,6 +147,8 @@ impl BindExpressions for DefinitionBinder {
             database: Some(&table.database),
             // Definitions are stored in the form that needs no mode.
             sql_mode: SqlMode::default(),
+            // Definitions are kept as UTF-8.
+            character_set_client: Charset::Utf8mb4,
             collation_connection: self.collation,
             select_limit: u64::MAX,
             definer: "",

@@ -42,7 +42,7 @@ use crate::catalog::{Catalog, TableDef};
 use crate::sql::parse::ast::{self, Source};
 use crate::sql::plan::rules::Statistics;
 use crate::sql::plan::{Field, Node, Prepared, Query, Statement, Subquery, VariableScope};
-use expr::collation::CollationId;
+use expr::collation::{Charset, CollationId};
 use expr::eval::SqlMode;
 use expr::mysql_type::MysqlType;
 use expr::value::Value;
@@ -62,6 +62,8 @@ pub struct BindContext<'a> {
     /// The default database.
     pub database: Option<&'a str>,
     pub sql_mode: SqlMode,
+    /// Of the statement's text.
+    pub character_set_client: Charset,
     /// Collation of literals.
     pub collation_connection: CollationId,
     /// Rows of a query without LIMIT: sql_select_limit.

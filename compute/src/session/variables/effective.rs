@@ -4,7 +4,7 @@ use super::{Values, time_zone};
 use crate::execute::choose::Executor;
 use crate::session::sql_mode;
 use crate::sql::plan::Isolation;
-use expr::collation::CollationId;
+use expr::collation::{Charset, CollationId};
 use expr::eval::{SqlMode, TimeZone};
 use expr::function::encryption::aes::AesMode;
 use expr::value::Value;
@@ -16,6 +16,9 @@ pub struct Effective {
     pub sql_mode: SqlMode,
     pub time_zone: TimeZone,
     pub collation_connection: CollationId,
+    pub character_set_client: Charset,
+    /// None: results are not converted.
+    pub character_set_results: Option<Charset>,
     pub autocommit: bool,
     pub isolation: Isolation,
     pub transaction_read_only: bool,
@@ -47,6 +50,9 @@ impl Effective {
             time_zone: time_zone(values.get("time_zone")).unwrap_or(TimeZone::Offset(0)),
             collation_connection: CollationId::by_name(values.get("collation_connection"))
                 .map_or(CollationId::UTF8MB4_0900_AI_CI, |info| info.id),
+            character_set_client: Charset::by_name(values.get("character_set_client")).unwrap_or(Charset::Utf8mb4),
+            character_set_results: Charset::by_name(values.get("character_set_results"))
+                .filter(|charset| *charset != Charset::Binary),
             autocommit: values.boolean("autocommit"),
             isolation: match values.get("transaction_isolation") {
                 "READ-UNCOMMITTED" => Isolation::ReadUncommitted,

@@ -37,14 +37,19 @@ impl Binder<'_> {
         let value = self.literal(&literal.value)?;
         let Expression::Literal { value, .. } = value else { return Ok(value) };
         Ok(match value {
-            Value::Text(text) if collation == CollationId::BINARY => binary_string(text.as_bytes().to_vec()),
-            Value::Text(text) => text_literal(&text, collation),
+            // The bytes that the client wrote, taken for another character set's: nothing is converted.
+            Value::Text(text) => {
+                let bytes = self.context.character_set_client.encode(&text);
+                match charset.decode(&bytes) {
+                    _ if collation == CollationId::BINARY => binary_string(bytes.into_owned()),
+                    Ok(text) => text_literal(&text, collation),
+                    Err(_) => return Err(invalid(charset, &bytes)),
+                }
+            }
             Value::Bytes(bytes) if collation == CollationId::BINARY => binary_string(bytes.to_vec()),
             Value::Bytes(bytes) => match charset.decode(&bytes) {
                 Ok(text) => text_literal(&text, collation),
-                Err(_) => {
-                    return Err(SqlError::new(ErrorCode(1300), format!("Invalid {} character string", charset.name())));
-                }
+                Err(_) => return Err(invalid(charset, &bytes)),
             },
             other => Expression::literal(other, MysqlType::null()),
         })
@@ -78,6 +83,13 @@ impl Binder<'_> {
     pub fn collation_named(&self, name: &str) -> Result<CollationId, SqlError> {
         collation_by_name(name)
     }
+}
+
+/// MySQL shows up to six bytes.
+fn invalid(charset: Charset, bytes: &[u8]) -> SqlError {
+    let at = charset.decode(bytes).err().unwrap_or(0);
+    let shown: String = bytes.iter().skip(at).take(6).map(|byte| format!("{byte:02X}")).collect();
+    SqlError::new(ErrorCode(1300), format!("Invalid {} character string: '{shown}'", charset.name()))
 }
 
 pub fn text_literal(text: &str, collation: CollationId) -> Expression {

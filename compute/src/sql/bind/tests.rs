@@ -5,7 +5,7 @@ use crate::sql::parse::parse;
 use crate::sql::plan::rules::Statistics;
 use crate::sql::plan::{AlterAction, CreateTable, Ddl, IndexSpec, Prepared, Statement, VariableScope};
 use common::id::{ColumnId, CounterId, IndexId, Lsn, TableId};
-use expr::collation::CollationId;
+use expr::collation::{Charset, CollationId};
 use expr::eval::SqlMode;
 use expr::mysql_type::MysqlType;
 use expr::value::Value;
@@ -66,6 +66,7 @@ impl World {
             catalog: &self.catalog,
             database: self.database.as_deref(),
             sql_mode: self.sql_mode,
+            character_set_client: Charset::Utf8mb4,
             collation_connection: CollationId::UTF8MB4_0900_AI_CI,
             select_limit: u64::MAX,
             definer: "root@localhost",
