@@ -10,6 +10,7 @@
 mod binding;
 mod control;
 mod engine;
+mod lost_locks;
 mod named_locks;
 mod prepared;
 pub mod result;

@@ -13,7 +13,7 @@ use crate::service::page::{
 };
 use crate::service::wal::{
     AllocateRequest, CommitError, CommitReply, CommitRequest, LockError, LockInfo, LockReply, LockRequest, LockWait,
-    MemberChange, ReadLsn, StreamItem, SubscribeRequest, Undurable, WalError, WalService, WalStatus,
+    MemberChange, ReadLsn, StreamItem, SubscribeRequest, Tenure, Undurable, WalError, WalService, WalStatus,
 };
 use async_trait::async_trait;
 use bytes::{Buf, Bytes};
@@ -97,6 +97,10 @@ impl WalService for WalClient {
 
     async fn wait_durable(&self, version: Undurable) -> Result<bool, WalError> {
         self.call(Request::WaitDurable(version)).await
+    }
+
+    async fn holds(&self, tenure: Tenure) -> Result<bool, WalError> {
+        self.call(Request::Holds(tenure)).await
     }
 
     async fn commit(&self, request: CommitRequest) -> Result<CommitReply, CommitError> {

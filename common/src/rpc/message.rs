@@ -3,7 +3,9 @@
 use crate::id::{CommitId, Lsn, TabletId, TxnId};
 use crate::key::{Key, KeyRange};
 use crate::service::page::{GetRequest, ScanRequest};
-use crate::service::wal::{AllocateRequest, CommitRequest, LockRequest, MemberChange, SubscribeRequest, Undurable};
+use crate::service::wal::{
+    AllocateRequest, CommitRequest, LockRequest, MemberChange, SubscribeRequest, Tenure, Undurable,
+};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -41,6 +43,7 @@ pub(super) enum Request {
     ChangeMembers(MemberChange),
     Announce(SocketAddr),
     PageServers,
+    Holds(Tenure),
 }
 
 /// A call answered by a stream of items.

@@ -56,6 +56,7 @@ impl Session {
         if !matches!(statement.kind, Kind::Show(ast::Show::Warnings { .. })) {
             self.warnings.clear();
         }
+        self.check_session_locks().await?;
         let mut runs = 1;
         loop {
             let explicit = self.in_transaction() || !self.autocommit();
