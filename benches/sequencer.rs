@@ -20,18 +20,12 @@ fn key(number: u64) -> Bytes {
 fn transactions(first: u64) -> Vec<CommitRequest> {
     let row = Some(Bytes::from(vec![1; 120]));
     (first..first + TRANSACTIONS)
-        .map(|id| CommitRequest {
-            commit_id: CommitId(u128::from(id)),
-            txn: TxnId(u128::from(id)),
-            writes: (0..WRITES)
-                .map(|at| Write {
-                    mutation: Mutation { key: key(id.wrapping_mul(0x9e37_79b9) * WRITES + at), row: row.clone() },
-                    observed: Lsn(id - 1),
-                })
-                .collect(),
-            checks: Vec::new(),
-            depends_on: None,
-            counters: Vec::new(),
+        .map(|id| {
+            let writes = (0..WRITES).map(|at| Write {
+                mutation: Mutation { key: key(id.wrapping_mul(0x9e37_79b9) * WRITES + at), row: row.clone() },
+                observed: Lsn(id - 1),
+            });
+            CommitRequest::of(CommitId(u128::from(id)), TxnId(u128::from(id)), writes.collect())
         })
         .collect()
 }

@@ -12,6 +12,7 @@ mod control;
 mod engine;
 mod explain;
 mod identity;
+mod lost_locks;
 mod named_locks;
 mod prepared;
 mod redact;

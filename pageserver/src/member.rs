@@ -238,14 +238,8 @@ impl Runner {
     async fn claim(&self, observed: Lsn) -> Result<Lsn, CommitError> {
         let random = Random::system();
         let mutation = Mutation { key: OWNER_KEY, row: Some(self.process.encode()) };
-        let request = CommitRequest {
-            commit_id: CommitId(random.u128()),
-            txn: TxnId(random.u128()),
-            writes: vec![Write { mutation, observed }],
-            checks: Vec::new(),
-            depends_on: None,
-            counters: Vec::new(),
-        };
+        let writes = vec![Write { mutation, observed }];
+        let request = CommitRequest::of(CommitId(random.u128()), TxnId(random.u128()), writes);
         Ok(self.wal.commit(request).await?.lsn)
     }
 

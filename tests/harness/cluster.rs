@@ -84,6 +84,19 @@ impl Cluster {
         arguments.eq(node.start.iter().map(String::as_bytes)).then(|| Pid::from_raw(pid))?
     }
 
+    /// The number of a node's process, which runs.
+    pub fn process(&self, name: &str) -> i32 {
+        let pid = self.pid(&self.node(name)).unwrap_or_else(|| panic!("{name} does not run"));
+        pid.as_raw_nonzero().get()
+    }
+
+    /// What a wal node says that it has of the log.
+    pub fn committed(&self, name: &str) -> u64 {
+        let all = self.status();
+        let node = all.iter().find(|node| node["name"] == name);
+        node.and_then(|node| node["lsn"].as_u64()).unwrap_or(0)
+    }
+
     pub fn signal(&self, name: &str, signal: Signal) {
         let node = self.node(name);
         let pid = self.pid(&node).unwrap_or_else(|| panic!("{name} does not run"));

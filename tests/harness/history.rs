@@ -20,6 +20,8 @@ pub enum Operation {
 pub enum Outcome {
     Committed,
     RolledBack,
+    /// The answer to COMMIT was lost; see [`settle_unknown`].
+    Unknown,
 }
 
 #[derive(Debug, Clone)]
@@ -50,6 +52,20 @@ enum Edge {
 }
 
 type Graph = Vec<BTreeSet<(usize, Edge)>>;
+
+/// A transaction whose answer was lost was committed if anything of it is there at the end. One that wrote nothing has left
+/// nothing to tell, and counts as rolled back.
+pub fn settle_unknown(transactions: &mut [Transaction], last: &BTreeMap<Key, Vec<ListValue>>) {
+    let lists: HashMap<Key, HashSet<ListValue>> =
+        last.iter().map(|(key, list)| (*key, list.iter().copied().collect())).collect();
+    for transaction in transactions.iter_mut().filter(|transaction| transaction.outcome == Outcome::Unknown) {
+        let is_there = transaction.operations.iter().any(|operation| match operation {
+            Operation::Append(key, value) => lists.get(key).is_some_and(|list| list.contains(value)),
+            Operation::Read(..) => false,
+        });
+        transaction.outcome = if is_there { Outcome::Committed } else { Outcome::RolledBack };
+    }
+}
 
 /// What is wrong with a history, each kind once with an example. The last lists of all keys are read at the end, when
 /// nothing runs any more.

@@ -4,7 +4,9 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod bank;
 pub mod cluster;
+pub mod faults;
 pub mod history;
 pub mod mariadb;
 pub mod moto;

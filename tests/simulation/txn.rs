@@ -34,7 +34,10 @@ pub struct Txn {
     /// Where reads under locks read.
     lsn: Lsn,
     undurable: Option<Undurable>,
-    range_term: Option<Term>,
+    /// Of the oldest of its locks.
+    tenure: Option<Tenure>,
+    /// It relies on them beyond the versions of keys: on ranges, or on what others cannot do meanwhile.
+    relies_on_locks: bool,
     /// Of all locks, as long as there was one leader.
     term: Option<Term>,
     terms_differ: bool,
@@ -56,7 +59,8 @@ impl Txn {
             known: BTreeMap::new(),
             lsn: Lsn::ZERO,
             undurable: None,
-            range_term: None,
+            tenure: None,
+            relies_on_locks: false,
             term: None,
             terms_differ: false,
             writes: BTreeMap::new(),
@@ -73,11 +77,24 @@ impl Txn {
 
     /// Locks keys and ranges for writing.
     pub async fn lock(&mut self, keys: Vec<Key>, ranges: Vec<KeyRange>) -> Result<(), Failure> {
+        self.lock_as(keys, LockMode::Exclusive, ranges).await
+    }
+
+    /// Locks keys against writers.
+    pub async fn lock_shared(&mut self, keys: Vec<Key>) -> Result<(), Failure> {
+        self.lock_as(keys, LockMode::Shared, Vec::new()).await
+    }
+
+    /// See `LockSet::rely_on_locks` of compute.
+    pub fn rely_on_locks(&mut self) {
+        self.relies_on_locks = true;
+    }
+
+    async fn lock_as(&mut self, keys: Vec<Key>, mode: LockMode, ranges: Vec<KeyRange>) -> Result<(), Failure> {
         self.has_locks = true;
-        let exclusive = |key: &Key| (key.clone(), LockMode::Exclusive);
         let request = LockRequest {
             txn: self.id,
-            keys: keys.iter().map(exclusive).collect(),
+            keys: keys.iter().map(|key| (key.clone(), mode)).collect(),
             ranges: ranges.into_iter().map(|range| (range, LockMode::Exclusive)).collect(),
             wait: LockWait::Timeout(Duration::from_secs(5)),
         };
@@ -90,6 +107,7 @@ impl Txn {
             Err(LockError::Wal(error)) => return Err(Failure::NoAnswer(error.to_string())),
         };
         self.tell(|| format!("has its locks at LSN {}, term {}, after {:?}", reply.lsn, reply.term, reply.undurable));
+        let tenure = reply.tenure();
         for newest in reply.newest {
             self.known.insert(keys[newest.key as usize].clone(), (newest.lsn, newest.row));
         }
@@ -97,9 +115,8 @@ impl Txn {
             let lsn = self.known.get(&key).map_or(reply.lsn, |(lsn, _)| *lsn);
             self.locked.entry(key).or_insert(lsn);
         }
-        if has_ranges {
-            self.range_term.get_or_insert(reply.term);
-        }
+        self.relies_on_locks |= has_ranges;
+        self.tenure = Some(self.tenure.map_or(tenure, |oldest| oldest.min(tenure)));
         self.terms_differ |= self.term.is_some_and(|term| term != reply.term);
         self.term.get_or_insert(reply.term);
         self.lsn = self.lsn.max(reply.lsn);
@@ -194,18 +211,12 @@ impl Txn {
                 checks.entry(key.clone()).or_insert(*lsn);
             }
         }
-        let depends_on = self.undurable.or(self.range_term.map(|term| Undurable { term, lsn: Lsn::ZERO }));
         let request = CommitRequest {
-            commit_id,
-            txn: self.id,
-            writes,
             checks: checks.into_iter().map(|(key, lsn)| Observed { key, lsn }).collect(),
-            depends_on: match (self.undurable, self.range_term) {
-                // The older term counts: the younger leader knows nothing of it.
-                (Some(version), Some(term)) if term < version.term => Some(Undurable { term, lsn: Lsn::ZERO }),
-                _ => depends_on,
-            },
+            depends_on: self.undurable,
+            tenure: self.tenure.filter(|_| self.relies_on_locks),
             counters: std::mem::take(&mut self.counters),
+            ..CommitRequest::of(commit_id, self.id, writes)
         };
         self.tell(|| "commits".to_string());
         let before = self.sim.ledger.acknowledged_max();
@@ -222,6 +233,7 @@ impl Txn {
                 }
                 Err(Failure::Conflict)
             }
+            Err(CommitError::LocksLost) => Err(Failure::Conflict),
             Err(CommitError::Refused(reason)) => Err(Failure::NoAnswer(reason)),
             Err(CommitError::Unknown(reason)) => self.learn_outcome(commit_id, reason).await,
             Err(CommitError::Wal(error)) => Err(Failure::NoAnswer(error.to_string())),

@@ -42,6 +42,10 @@ pub struct WalConfig {
     /// Recent writes against which commits are checked without asking a page server; about 40 bytes each. Default: 1 million.
     #[serde(default = "defaults::conflict_window_keys_max")]
     pub conflict_window_keys_max: usize,
+    /// How many of them a new leader reads from its log before it serves; for keys older than these it asks page servers.
+    /// Default: 100,000.
+    #[serde(default = "defaults::conflict_window_rebuilt_max")]
+    pub conflict_window_rebuilt_max: usize,
     /// Commits whose outcome can still be asked for; about 50 bytes each. Default: 256 Ki.
     #[serde(default = "defaults::outcomes_max")]
     pub outcomes_max: usize,
@@ -51,10 +55,12 @@ pub struct WalConfig {
     /// Newest batches kept for subscribers that follow closely; others read the log. Default: 32 MiB.
     #[serde(default = "defaults::stream_bytes_max")]
     pub stream_bytes_max: usize,
-    /// A subscriber hears at least this often. Default: 500 ms.
+    /// A subscriber hears at least this often. Default: 200 ms.
     #[serde(default = "defaults::heartbeat_interval")]
     pub heartbeat_interval: Duration,
-    /// A follower that hears nothing for this long (up to twice as long, at random) stands for election. Default: 500 ms.
+    /// A follower that has not heard from the leader for this long votes for another one, and stands for election itself
+    /// after 1.6 to 2 times as long, at random. Must be well above what a member may be held up by its machine: whatever
+    /// locks ranges has to run again when the leader changes. Default: 250 ms.
     #[serde(default = "defaults::election_timeout")]
     pub election_timeout: Duration,
     /// For a new, empty log beside a store that already holds data: LSNs up to here are taken. Default: 0.
@@ -89,6 +95,9 @@ mod defaults {
     pub fn conflict_window_keys_max() -> usize {
         1_000_000
     }
+    pub fn conflict_window_rebuilt_max() -> usize {
+        100_000
+    }
     pub fn outcomes_max() -> usize {
         256 << 10
     }
@@ -99,10 +108,10 @@ mod defaults {
         32 << 20
     }
     pub fn heartbeat_interval() -> Duration {
-        Duration::from_millis(500)
+        Duration::from_millis(200)
     }
     pub fn election_timeout() -> Duration {
-        Duration::from_millis(500)
+        Duration::from_millis(250)
     }
 }
 
@@ -126,6 +135,7 @@ impl WalConfig {
             batch_bytes_max: defaults::batch_bytes_max(),
             transaction_bytes_max: defaults::transaction_bytes_max(),
             conflict_window_keys_max: defaults::conflict_window_keys_max(),
+            conflict_window_rebuilt_max: defaults::conflict_window_rebuilt_max(),
             outcomes_max: defaults::outcomes_max(),
             locks_max: defaults::locks_max(),
             stream_bytes_max: defaults::stream_bytes_max(),

@@ -13,8 +13,8 @@ use common::key::Key;
 use common::service::WalService;
 use common::service::wal::{
     AllocateRequest, CommitError, CommitReply, CommitRequest, LockError, LockInfo, LockReply, LockRequest,
-    MemberChange, OldestSnapshot, PressureReport, ReadLsn, SnapshotReport, StreamItem, SubscribeRequest, Undurable,
-    WalError, WalStatus,
+    MemberChange, OldestSnapshot, PressureReport, ReadLsn, SnapshotReport, StreamItem, SubscribeRequest, Tenure,
+    Undurable, WalError, WalStatus,
 };
 use futures::stream::BoxStream;
 use std::collections::HashMap;
@@ -28,6 +28,8 @@ use tokio::time::Instant;
 /// A page server says every second that it is there.
 const ANNOUNCEMENT_LASTS: Duration = Duration::from_secs(10);
 const PAGE_SERVERS_MAX: usize = 1024;
+/// How long a call waits at a leader that is getting ready.
+const SERVING_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// A handle on the running node.
 pub struct Service {
@@ -58,6 +60,21 @@ impl Service {
         let (reply, answer) = oneshot::channel();
         self.events.send(event(reply)).await.map_err(|_| self.unavailable())?;
         answer.await.map_err(|_| self.unavailable())
+    }
+
+    /// As [`Service::check_serving`]; one that has just been elected is waited for, since callers would only ask again.
+    async fn wait_serving(&self) -> Result<u64, WalError> {
+        let answer = self.check_serving();
+        if !matches!(answer, Err(WalError::NotLeader { .. })) || !self.leadership.borrow().is_leader {
+            return answer;
+        }
+        let (mut serving, mut leadership) = (self.serving_term.clone(), self.leadership.clone());
+        tokio::select! {
+            _ = serving.wait_for(|term| *term != 0) => {}
+            _ = leadership.wait_for(|now| !now.is_leader || now.stopped) => {}
+            () = tokio::time::sleep(SERVING_WAIT_MAX) => {}
+        }
+        self.check_serving()
     }
 
     /// For answers that need no driver: does this node serve as the leader?
@@ -94,7 +111,7 @@ impl Drop for CancelLock<'_> {
 #[async_trait]
 impl WalService for Service {
     async fn read_lsn(&self) -> Result<ReadLsn, WalError> {
-        let term = self.check_serving()?;
+        let term = self.wait_serving().await?;
         self.raft.confirm_leader().await.map_err(|error| match error {
             ProposeError::NotLeader(leader) => WalError::NotLeader { leader },
             ProposeError::Unknown(reason) => WalError::Unavailable(reason),
@@ -128,7 +145,7 @@ impl WalService for Service {
     }
 
     async fn wait_durable(&self, version: Undurable) -> Result<bool, WalError> {
-        if self.check_serving()? != version.term.0 {
+        if self.wait_serving().await? != version.term.0 {
             return Ok(false);
         }
         let mut marks = self.source.applied.watch();
@@ -145,6 +162,11 @@ impl WalService for Service {
                 Err(_) => Err(self.unavailable()),
             },
         }
+    }
+
+    /// Whether it is the same connection is for whoever serves it to know.
+    async fn holds(&self, tenure: Tenure) -> Result<bool, WalError> {
+        Ok(self.wait_serving().await? == tenure.term.0)
     }
 
     async fn commit(&self, request: CommitRequest) -> Result<CommitReply, CommitError> {

@@ -22,6 +22,8 @@ pub enum Bug {
     WindowForgotten,
     /// What depends on ranges or versions of an earlier leader is accepted by a later one.
     OldTermAccepted,
+    /// A commit goes past locks that somebody else holds.
+    LocksNotHonoured,
     /// Recovery takes a record whose body does not match its checksum.
     TornTailAccepted,
     /// A commit that comes twice is carried out twice.
@@ -41,7 +43,7 @@ pub enum Bug {
 }
 
 impl Bug {
-    pub const ALL: [Bug; 16] = [
+    pub const ALL: [Bug; 17] = [
         Bug::MissingFsync,
         Bug::EarlyAcknowledgement,
         Bug::StaleLease,
@@ -50,6 +52,7 @@ impl Bug {
         Bug::ConflictCheckOff,
         Bug::WindowForgotten,
         Bug::OldTermAccepted,
+        Bug::LocksNotHonoured,
         Bug::TornTailAccepted,
         Bug::DuplicateApply,
         Bug::OutcomesForgotten,

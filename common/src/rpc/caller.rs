@@ -2,7 +2,7 @@
 //!
 //! A compute that dies says nothing; its connection ends. Then its locks are freed, or others would wait for them until
 //! they time out. A compute that only lost its connection loses locks too, which costs no guarantee: commit checks every
-//! key again.
+//! key again, and what relies on more than keys names the connection whose locks it needs.
 
 use super::server::Services;
 use crate::id::TxnId;
@@ -10,7 +10,11 @@ use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio_util::task::TaskTracker;
+
+/// Zero stands for calls within the process.
+static SESSIONS: AtomicU64 = AtomicU64::new(1);
 
 /// Shared by the connection and its streams; what it holds is freed when the last of them has ended, so that no lock
 /// call is on its way any more.
@@ -19,6 +23,8 @@ pub(super) struct Caller(Arc<Connected>);
 
 pub(super) struct Connected {
     pub services: Services,
+    /// The number of the connection, never the same twice in a process.
+    pub session: u64,
     tasks: TaskTracker,
     /// Transactions that have asked for locks and have not ended.
     locking: Mutex<HashSet<TxnId>>,
@@ -26,7 +32,8 @@ pub(super) struct Connected {
 
 impl Caller {
     pub fn new(services: Services, tasks: TaskTracker) -> Caller {
-        Caller(Arc::new(Connected { services, tasks, locking: Mutex::default() }))
+        let session = SESSIONS.fetch_add(1, Ordering::Relaxed);
+        Caller(Arc::new(Connected { services, session, tasks, locking: Mutex::default() }))
     }
 }
 

@@ -13,8 +13,8 @@ use crate::service::page::{
 };
 use crate::service::wal::{
     AllocateRequest, CommitError, CommitReply, CommitRequest, LockError, LockInfo, LockReply, LockRequest, LockWait,
-    MemberChange, OldestSnapshot, PressureReport, ReadLsn, SnapshotReport, StreamItem, SubscribeRequest, Undurable,
-    WalError, WalService, WalStatus,
+    MemberChange, OldestSnapshot, PressureReport, ReadLsn, SnapshotReport, StreamItem, SubscribeRequest, Tenure,
+    Undurable, WalError, WalService, WalStatus,
 };
 use async_trait::async_trait;
 use bytes::{Buf, Bytes};
@@ -98,6 +98,10 @@ impl WalService for WalClient {
 
     async fn wait_durable(&self, version: Undurable) -> Result<bool, WalError> {
         self.call(Request::WaitDurable(version)).await
+    }
+
+    async fn holds(&self, tenure: Tenure) -> Result<bool, WalError> {
+        self.call(Request::Holds(tenure)).await
     }
 
     async fn commit(&self, request: CommitRequest) -> Result<CommitReply, CommitError> {

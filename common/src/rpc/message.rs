@@ -5,7 +5,7 @@ use crate::key::{Key, KeyRange};
 use crate::service::page::{GetRequest, ScanRequest};
 use crate::service::wal::{
     AllocateRequest, CommitRequest, LockRequest, MemberChange, PressureReport, SnapshotReport, SubscribeRequest,
-    Undurable,
+    Tenure, Undurable,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -48,6 +48,7 @@ pub(super) enum Request {
     ReportSnapshots(SnapshotReport),
     OldestSnapshot,
     Figures(KeyRange),
+    Holds(Tenure),
 }
 
 /// A call answered by a stream of items.

@@ -14,7 +14,7 @@ use super::scan_batch;
 use super::tls::Identity;
 use super::transport;
 use crate::service::page::{PageError, ScanBatch};
-use crate::service::wal::LockError;
+use crate::service::wal::{LockError, WalError};
 use crate::service::{PageService, PeerService, WalService};
 use bytes::Bytes;
 use futures::StreamExt;
@@ -283,6 +283,7 @@ async fn answer(id: u64, request: &[u8], caller: &Caller) -> Result<Bytes, Frame
         | Request::ReportPressure(_)
         | Request::ReportSnapshots(_)
         | Request::OldestSnapshot
+        | Request::Holds(_)
         | Request::WalStatus => {
             let Some(wal) = &services.wal else { return refusal(id, Status::NoSuchService) };
             match request {
@@ -290,7 +291,10 @@ async fn answer(id: u64, request: &[u8], caller: &Caller) -> Result<Bytes, Frame
                 Request::Lock(request) => {
                     let txn = request.txn;
                     let first = caller.locks(txn);
-                    let answer = wal.lock(request).await;
+                    let mut answer = wal.lock(request).await;
+                    if let Ok(reply) = &mut answer {
+                        reply.session = caller.session;
+                    }
                     if matches!(answer, Err(LockError::Deadlock)) || (first && answer.is_err()) {
                         caller.holds_no_locks(txn);
                     }
@@ -304,8 +308,12 @@ async fn answer(id: u64, request: &[u8], caller: &Caller) -> Result<Bytes, Frame
                 Request::UnlockKeys { txn, keys } => done(id, wal.unlock_keys(txn, keys).await),
                 Request::Locks => done(id, wal.locks().await),
                 Request::WaitDurable(version) => done(id, wal.wait_durable(version).await),
-                Request::Commit(request) => {
+                // Locks of another connection were freed when it ended.
+                Request::Holds(tenure) if tenure.session != caller.session => done(id, Ok::<_, WalError>(false)),
+                Request::Holds(tenure) => done(id, wal.holds(tenure).await),
+                Request::Commit(mut request) => {
                     let txn = request.txn;
+                    request.session = caller.session;
                     let answer = wal.commit(request).await;
                     if answer.is_ok() {
                         caller.holds_no_locks(txn);

@@ -28,6 +28,12 @@ pub trait WalService: Send + Sync {
     /// whoever built on it has to start again.
     async fn wait_durable(&self, version: Undurable) -> Result<bool, WalError>;
 
+    /// Whether locks granted under `tenure` are held still, unless they were given back. False: a change of leaders or a lost
+    /// connection has freed them, and others may have had them since.
+    async fn holds(&self, _tenure: Tenure) -> Result<bool, WalError> {
+        Ok(true)
+    }
+
     /// Forgets every lock of a transaction that ends without a commit. Unknown transactions are fine.
     async fn unlock(&self, txn: TxnId) -> Result<(), WalError>;
 
@@ -169,10 +175,45 @@ pub struct CommitRequest {
     pub writes: Vec<Write>,
     /// Keys that were locked or relied on without being written: foreign key parents, tables' catalog entries.
     pub checks: Vec<Observed>,
-    /// The newest version that this transaction read before it was durable, or a range that it locked. Refused as a
-    /// conflict by every leader but that of this term: the version may be gone, the range is no longer locked.
+    /// The newest version that this transaction read before it was durable. Refused as a conflict by every leader but that
+    /// of this term: the version may be gone.
     pub depends_on: Option<Undurable>,
     pub counters: Vec<CounterBump>,
+    /// Set where it relies on locks that no version stands for (ranges, rows that must not appear, definitions held still):
+    /// refused once these may have been lost, see [`CommitError::LocksLost`].
+    pub tenure: Option<Tenure>,
+    /// Others under whose names the same session holds locks: LOCK TABLES.
+    pub also_holds: Vec<TxnId>,
+    /// The connection over which it came; whoever serves the connection fills it in.
+    pub session: u64,
+}
+
+impl CommitRequest {
+    /// One that writes, and relies on nothing else.
+    pub fn of(commit_id: CommitId, txn: TxnId, writes: Vec<Write>) -> CommitRequest {
+        CommitRequest {
+            commit_id,
+            txn,
+            writes,
+            checks: Vec::new(),
+            depends_on: None,
+            counters: Vec::new(),
+            tenure: None,
+            also_holds: Vec::new(),
+            session: 0,
+        }
+    }
+}
+
+/// How long a lock is held at most: while the same leader leads, over the same connection. Under another tenure nobody
+/// knows what happened to the key in between.
+///
+/// In order of age.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Tenure {
+    pub term: Term,
+    /// The leader's number for the connection; zero within one process.
+    pub session: u64,
 }
 
 /// The counter's next value is at least `next`; exactly `next` where `reset` (ALTER TABLE ... AUTO_INCREMENT, TRUNCATE).
@@ -238,12 +279,18 @@ pub struct LockReply {
     /// The newest commit that this grant comes after and that is not durable yet, if there is one: it held what is locked
     /// now. Everything that the transaction reads from now on has to be read there or later.
     pub undurable: Option<Lsn>,
+    /// See [`Tenure::session`]; whoever serves the connection fills it in.
+    pub session: u64,
 }
 
 impl LockReply {
+    pub fn tenure(&self) -> Tenure {
+        Tenure { term: self.term, session: self.session }
+    }
+
     /// One that holds whoever leads.
     pub fn durable(lsn: Lsn, granted: Vec<bool>) -> LockReply {
-        LockReply { lsn, granted, newest: Vec::new(), term: Term::default(), undurable: None }
+        LockReply { lsn, granted, newest: Vec::new(), term: Term::default(), undurable: None, session: 0 }
     }
 }
 
@@ -377,6 +424,9 @@ pub enum CommitError {
     /// Nothing was written; the transaction may run again.
     #[error("write conflict: key {key:02x?} has a version at lsn {newest}")]
     Conflict { key: Key, newest: Lsn },
+    /// Locks that the transaction relies on were freed before it ended. Nothing was written; it may run again.
+    #[error("the locks that the transaction relies on were lost")]
+    LocksLost,
     /// Refused before anything was written: too large, malformed.
     #[error("commit refused: {0}")]
     Refused(String),

@@ -2,7 +2,8 @@
 //!
 //! Each runs in a transaction of its own that the session begins and commits. Names that change are locked exclusively,
 //! as statements that write to a table hold them shared; so a change of a table waits for the transactions that wrote
-//! to it, and none starts to write in between. The commit fails if a definition changed since it was read.
+//! to it, and none starts to write in between. The commit fails if a definition changed since it was read, or if the locks
+//! were lost since; then the statement runs again.
 
 mod alter;
 mod backfill;
@@ -69,6 +70,8 @@ async fn dispatch(ddl: &Ddl, context: &mut StatementContext<'_>) -> Result<Done,
 pub(super) async fn lock_names(keys: Vec<Key>, context: &mut StatementContext<'_>) -> Result<Arc<Catalog>, SqlError> {
     let keys = keys.into_iter().map(|key| (key, LockMode::Exclusive)).collect();
     let grant = context.locker().lock_all(keys, Vec::new(), None).await?;
+    // Rows that others write while an index is filled would be missing there, and no version tells of them.
+    context.transaction.locks().lock().rely_on_locks();
     // A definition that was committed a moment ago is not durable yet; the catalog shows it when it is.
     wait_durable(&context.transaction.locks(), &context.services.remote).await?;
     let lsn = newest_lsn(&context.services.remote).await?.max(grant.lsn);

@@ -15,7 +15,6 @@ use crate::account::AccountName;
 use crate::session::result::{Done, ResultSet, StatementResult};
 use crate::session::{PreparedInfo, Session, Wire};
 use crate::sql::plan::Field;
-use expr::collation::CollationId;
 use expr::{ErrorCode, MysqlType, SqlError, Value};
 use futures::StreamExt;
 use mysql_common::constants::{CapabilityFlags, StatusFlags};

@@ -190,21 +190,23 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const UTF8: Charset = Charset::Utf8mb4;
+
     #[test]
     fn types_stay_from_one_execution_to_the_next() {
         let mut types = Vec::new();
         let first = [0, 1, 8, 0x80, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
-        let values = decode(&first, 1, &mut types, &mut []).unwrap();
+        let values = decode(&first, UTF8, 1, &mut types, &mut []).unwrap();
         assert!(matches!(values[..], [Value::UInt(u64::MAX)]));
-        let values = decode(&[0, 0, 1, 0, 0, 0, 0, 0, 0, 0], 1, &mut types, &mut []).unwrap();
+        let values = decode(&[0, 0, 1, 0, 0, 0, 0, 0, 0, 0], UTF8, 1, &mut types, &mut []).unwrap();
         assert!(matches!(values[..], [Value::UInt(1)]));
-        assert!(matches!(decode(&[1, 0], 1, &mut types, &mut []).unwrap()[..], [Value::Null]));
+        assert!(matches!(decode(&[1, 0], UTF8, 1, &mut types, &mut []).unwrap()[..], [Value::Null]));
     }
 
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..64), count in 0usize..6) {
-            let _ = decode(&bytes, count, &mut Vec::new(), &mut []);
+            let _ = decode(&bytes, UTF8, count, &mut Vec::new(), &mut []);
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::txn::service_error::{lock_error, wal_error, with_backoff};
 use async_trait::async_trait;
 use common::id::{IndexId, TxnId};
 use common::key::{Key, index_prefix};
-use common::service::wal::{LockError, LockInfo, LockMode, LockRequest, LockTarget, LockWait};
+use common::service::wal::{LockError, LockInfo, LockMode, LockRequest, LockTarget, LockWait, Tenure};
 use expr::eval::EvalContext;
 use expr::value::Value;
 use expr::{ErrorCode, SqlError};
@@ -25,8 +25,15 @@ const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 pub struct NamedLocks {
     remote: Remote,
     owner: TxnId,
+    held: Mutex<Held>,
+}
+
+#[derive(Default)]
+struct Held {
     /// How often each is held, by name in lower case.
-    held: Mutex<BTreeMap<String, u64>>,
+    counts: BTreeMap<String, u64>,
+    /// The oldest of them.
+    tenure: Option<Tenure>,
 }
 
 impl NamedLocks {
@@ -37,29 +44,43 @@ impl NamedLocks {
 
     /// The session ends.
     pub async fn release_all(&self) -> Result<u64, SqlError> {
-        let count = std::mem::take(&mut *self.held.lock()).values().sum();
+        let count = std::mem::take(&mut *self.held.lock()).counts.values().sum();
         if count > 0 {
             with_backoff(|| self.remote.wal.unlock(self.owner)).await.map_err(wal_error)?;
         }
         Ok(count)
     }
 
+    /// Since when locks are held, if any are.
+    pub fn tenure(&self) -> Option<Tenure> {
+        let held = self.held.lock();
+        held.tenure.filter(|_| !held.counts.is_empty())
+    }
+
+    /// They are gone.
+    pub fn forget(&self) {
+        *self.held.lock() = Held::default();
+    }
+
     async fn get(&self, name: String, seconds: f64) -> Result<Value, SqlError> {
-        if let Some(count) = self.held.lock().get_mut(&name) {
+        if let Some(count) = self.held.lock().counts.get_mut(&name) {
             *count += 1;
             return Ok(Value::Int(1));
         }
         let wait = if seconds < 0.0 { FOREVER } else { Duration::try_from_secs_f64(seconds).unwrap_or(FOREVER) };
         let request = LockRequest::keys(self.owner, vec![(key(&name), LockMode::Exclusive)], LockWait::Timeout(wait));
         match with_backoff(|| self.remote.wal.lock(request.clone())).await {
-            Ok(_) => {
-                self.held.lock().insert(name, 1);
+            Ok(reply) => {
+                let mut held = self.held.lock();
+                let oldest = held.tenure.filter(|_| !held.counts.is_empty());
+                held.tenure = Some(oldest.map_or(reply.tenure(), |oldest| oldest.min(reply.tenure())));
+                held.counts.insert(name, 1);
                 Ok(Value::Int(1))
             }
             Err(LockError::Timeout) => Ok(Value::Int(0)),
             Err(LockError::Deadlock) => {
                 // The lock table has let go of all of them.
-                self.held.lock().clear();
+                self.forget();
                 let text = "Deadlock found when trying to get user-level lock; try rolling back transaction/releasing \
                             locks and restarting lock acquisition.";
                 Err(SqlError::new(ErrorCode(3058), text))
@@ -71,12 +92,12 @@ impl NamedLocks {
     async fn release(&self, name: String) -> Result<Value, SqlError> {
         let left = {
             let mut held = self.held.lock();
-            let left = held.get_mut(&name).map(|count| {
+            let left = held.counts.get_mut(&name).map(|count| {
                 *count -= 1;
                 *count
             });
             if left == Some(0) {
-                held.remove(&name);
+                held.counts.remove(&name);
             }
             left
         };

@@ -57,6 +57,7 @@ impl Session {
             self.warnings.clear();
         }
         self.check_account(statement)?;
+        self.check_session_locks().await?;
         let mut runs = 1;
         loop {
             let explicit = self.in_transaction() || !self.autocommit();

@@ -13,7 +13,7 @@ use crate::txn::OwnTables;
 use crate::txn::service_error::{lock_error, with_backoff};
 use common::id::TxnId;
 use common::key::KeyRange;
-use common::service::wal::{LockMode, LockRequest, LockWait};
+use common::service::wal::{LockMode, LockRequest, LockWait, Tenure};
 use expr::{ErrorCode, SqlError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,6 +21,8 @@ use std::time::Duration;
 
 pub struct TableLocks {
     owner: TxnId,
+    /// `None` until they are granted.
+    pub tenure: Option<Tenure>,
     /// Database and name; true for WRITE.
     tables: BTreeMap<(String, String), bool>,
     /// Those locked for writing.
@@ -63,17 +65,25 @@ impl Session {
         let wait = LockWait::Timeout(Duration::from_secs(self.variables.integer("lock_wait_timeout")));
         let request = LockRequest { txn: owner, keys, ranges, wait };
         let remote = self.engine.services.remote.clone();
-        self.table_locks = Some(TableLocks { owner, tables, own: Arc::new(own) });
+        self.table_locks = Some(TableLocks { owner, tenure: None, tables, own: Arc::new(own) });
         let cancel = self.handle.cancel.clone();
         let granted = tokio::select! {
             biased;
             error = cancel.cancelled() => Err(error),
             granted = with_backoff(|| remote.wal.lock(request.clone())) => granted.map_err(lock_error),
         };
-        if granted.is_err() {
-            self.unlock_tables().await;
+        match (granted, &mut self.table_locks) {
+            (Ok(reply), Some(locks)) => {
+                locks.tenure = Some(reply.tenure());
+                Arc::make_mut(&mut locks.own).owner = Some((owner, reply.tenure()));
+                Ok(())
+            }
+            (Ok(_), None) => Ok(()),
+            (Err(error), _) => {
+                self.unlock_tables().await;
+                Err(error)
+            }
         }
-        granted.map(|_| ())
     }
 
     /// UNLOCK TABLES; also at START TRANSACTION and the end of the session.

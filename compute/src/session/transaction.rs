@@ -47,7 +47,12 @@ impl Session {
     /// As [`Session::commit`], with the reason where it fails and the LSN where something was written.
     pub(super) async fn try_commit(&mut self) -> Result<Option<Lsn>, CommitFailure> {
         match self.transaction.take() {
-            Some(transaction) => txn::commit(transaction, &self.engine.services.remote).await,
+            Some(transaction) => {
+                if let Some(tenure) = self.session_locks() {
+                    transaction.locks().lock().rely_on_session_locks(tenure);
+                }
+                txn::commit(transaction, &self.engine.services.remote).await
+            }
             None => Ok(None),
         }
     }

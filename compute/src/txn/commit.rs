@@ -20,7 +20,7 @@ const OUTCOME_ROUND_WAIT: Duration = Duration::from_secs(1);
 /// Why a transaction was not committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CommitFailure {
-    /// Someone else wrote a key first. Nothing was written; the statement or transaction may run again.
+    /// Someone else wrote a key first, or may have: locks were lost. Nothing was written; the statement or transaction may run again.
     Conflict,
     /// A definition that was used has changed. Nothing was written; bind again and run again.
     SchemaChanged,
@@ -90,6 +90,7 @@ async fn send(request: CommitRequest, remote: &Remote) -> Result<Lsn, CommitFail
     match attempt.await {
         Ok(Ok(lsn)) => Ok(lsn),
         Ok(Err(CommitError::Conflict { key, .. })) => Err(conflict(&key)),
+        Ok(Err(CommitError::LocksLost)) => Err(CommitFailure::Conflict),
         Ok(Err(CommitError::Refused(text))) => {
             Err(CommitFailure::Failed(SqlError::internal(format!("The log refused the commit: {text}"))))
         }

@@ -2,14 +2,15 @@
 //!
 //! A [`Locker`] is handed to executors that run while the session holds the transaction; what it learns goes to the
 //! transaction's shared [`LockSet`]. Locks are hints: commit checks every key here against newer versions. Ranges cannot
-//! be checked so; a commit that relies on one is refused once another leader has taken over.
+//! be checked so, nor what was concluded from a lock alone (a definition held still while an index is filled): such a
+//! commit names the tenure of its locks, and is refused where they may have been lost.
 
 use crate::txn::Remote;
 use crate::txn::read_view::Known;
 use crate::txn::service_error::{deadlock, lock_error, wal_error, with_backoff};
-use common::id::{Lsn, TableId, Term, TxnId};
+use common::id::{Lsn, TableId, TxnId};
 use common::key::{Key, KeyRange, table_and_index};
-use common::service::wal::{LockMode, LockRequest, LockWait, Undurable};
+use common::service::wal::{LockMode, LockRequest, LockWait, Tenure, Undurable};
 use expr::{ErrorCode, SqlError};
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
@@ -26,8 +27,12 @@ pub struct LockSet {
     ranges: Vec<(KeyRange, LockMode)>,
     /// Definitions that the statement uses: locked together with the first thing that it locks.
     deferred: Vec<(Key, LockMode)>,
-    /// Of the leader that granted ranges.
-    range_term: Option<Term>,
+    /// The oldest of all locks: a later leader knows nothing of those before it.
+    oldest_tenure: Option<Tenure>,
+    /// It relies on locks that no version stands for: ranges, what is held still or kept away while it runs.
+    relies_on_locks: bool,
+    /// Owner of LOCK TABLES, if what it has locked was relied on.
+    also_holds: Option<TxnId>,
     /// The newest version read that was not durable when it was read.
     undurable: Option<Undurable>,
 }
@@ -73,9 +78,8 @@ impl LockSet {
         held.observed = held.observed.min(lsn);
     }
 
-    fn grant_range(&mut self, range: KeyRange, mode: LockMode, term: Term) {
-        // The oldest grant counts: a later leader knows nothing of it.
-        self.range_term.get_or_insert(term);
+    fn grant_range(&mut self, range: KeyRange, mode: LockMode) {
+        self.relies_on_locks = true;
         if !self.holds_range(&range, mode) {
             self.ranges.push((range, mode));
         }
@@ -100,14 +104,29 @@ impl LockSet {
         }
     }
 
-    /// What the commit depends on besides the versions of keys.
-    pub fn depends_on(&self) -> Option<Undurable> {
-        let range = self.range_term.map(|term| Undurable { term, lsn: Lsn::ZERO });
-        match (self.undurable, range) {
-            (Some(version), Some(range)) if range.term < version.term => Some(range),
-            (Some(version), _) => Some(version),
-            (None, range) => range,
-        }
+    /// From here on the commit holds only if every lock taken so far was held without a break: something was concluded
+    /// from what others cannot do meanwhile, and not from versions.
+    pub fn rely_on_locks(&mut self) {
+        self.relies_on_locks = true;
+    }
+
+    /// As [`LockSet::rely_on_locks`], for locks that the session holds beside its transactions.
+    pub fn rely_on_session_locks(&mut self, tenure: Tenure) {
+        self.note_tenure(tenure);
+        self.relies_on_locks = true;
+    }
+
+    /// The tenure of the locks that the commit relies on.
+    pub fn tenure(&self) -> Option<Tenure> {
+        self.oldest_tenure.filter(|_| self.relies_on_locks)
+    }
+
+    pub fn also_holds(&self) -> Vec<TxnId> {
+        self.also_holds.into_iter().collect()
+    }
+
+    fn note_tenure(&mut self, tenure: Tenure) {
+        self.oldest_tenure = Some(self.oldest_tenure.map_or(tenure, |oldest| oldest.min(tenure)));
     }
 }
 
@@ -129,6 +148,8 @@ pub struct OwnTables {
     pub tables: HashSet<TableId>,
     /// Keys of their definitions.
     pub names: HashSet<Key>,
+    /// Under whose name, and since when.
+    pub owner: Option<(TxnId, Tenure)>,
 }
 
 impl OwnTables {
@@ -216,6 +237,10 @@ impl Locker {
             self.request(others, ranges, wait).await?
         };
         let mut locks = self.locks.lock();
+        if let Some((owner, tenure)) = self.own.owner {
+            locks.rely_on_session_locks(tenure);
+            locks.also_holds = Some(owner);
+        }
         for (key, mode) in own {
             locks.grant(key, mode, grant.lsn);
         }
@@ -239,7 +264,7 @@ impl Locker {
         if reply.granted.len() != request.keys.len() {
             return Err(SqlError::internal("The log answered a lock request with another number of keys"));
         }
-        let mut known = HashMap::new();
+        let (tenure, mut known) = (reply.tenure(), HashMap::new());
         for newest in reply.newest {
             let Some((key, _)) = request.keys.get(newest.key as usize) else {
                 return Err(SqlError::internal("The log told the newest version of a key that was not asked for"));
@@ -247,12 +272,13 @@ impl Locker {
             known.insert(key.clone(), (newest.lsn, newest.row));
         }
         let mut locks = self.locks.lock();
+        locks.note_tenure(tenure);
         for ((key, mode), _) in request.keys.into_iter().zip(&reply.granted).filter(|(_, granted)| **granted) {
             let lsn = known.get(&key).map_or(reply.lsn, |(lsn, _)| *lsn);
             locks.grant(key, mode, lsn);
         }
         for (range, mode) in request.ranges {
-            locks.grant_range(range, mode, reply.term);
+            locks.grant_range(range, mode);
         }
         if let Some(lsn) = reply.undurable {
             locks.note_undurable(Undurable { term: reply.term, lsn });

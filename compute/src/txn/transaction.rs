@@ -265,8 +265,14 @@ impl Transaction {
             })
             .collect();
         let checks = checks.into_iter().map(|(key, lsn)| Observed { key, lsn }).collect();
-        let depends_on = locks.depends_on();
-        CommitRequest { commit_id, txn: id, writes, checks, depends_on, counters: counters.into_values().collect() }
+        CommitRequest {
+            checks,
+            depends_on: locks.undurable(),
+            counters: counters.into_values().collect(),
+            tenure: locks.tenure(),
+            also_holds: locks.also_holds(),
+            ..CommitRequest::of(commit_id, id, writes)
+        }
     }
 }
 

@@ -15,7 +15,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 const BACKOFF_MIN: Duration = Duration::from_millis(10);
-const BACKOFF_MAX: Duration = Duration::from_secs(2);
+/// Reads wait for what is not there yet, and another wal node is found at once: asking often costs little.
+const BACKOFF_MAX: Duration = Duration::from_millis(250);
 
 pub struct Receiver {
     pub tablets: Arc<Tablets>,

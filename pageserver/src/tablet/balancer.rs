@@ -92,17 +92,9 @@ pub async fn propose(tablets: &Tablets, wal: &Arc<dyn WalService>, change: &MapC
         return Err(CommitError::Refused("the change does not fit the map in force".into()));
     };
     let random = Random::system();
-    let request = CommitRequest {
-        commit_id: CommitId(random.u128()),
-        txn: TxnId(random.u128()),
-        writes: vec![Write {
-            mutation: Mutation { key: MAP_KEY, row: Some(map.encode()) },
-            observed: applied.max(set.map_lsn),
-        }],
-        checks: Vec::new(),
-        depends_on: None,
-        counters: Vec::new(),
-    };
+    let mutation = Mutation { key: MAP_KEY, row: Some(map.encode()) };
+    let writes = vec![Write { mutation, observed: applied.max(set.map_lsn) }];
+    let request = CommitRequest::of(CommitId(random.u128()), TxnId(random.u128()), writes);
     Ok(wal.commit(request).await?.lsn)
 }
 

@@ -3,6 +3,7 @@
 mod append;
 mod auction;
 mod bank;
+mod index;
 mod register;
 mod seats;
 mod tickets;
@@ -66,6 +67,9 @@ pub fn start(sim: &Arc<Sim>, process: &Arc<Process>, compute: u64) -> Vec<onesho
         process.spawn(append::run(client(compute))),
         process.spawn(seats::book(client(compute))),
         process.spawn(tickets::draw(client(compute))),
+        process.spawn(index::write(client(2 * compute))),
+        process.spawn(index::write(client(2 * compute + 1))),
+        process.spawn(index::define(client(compute))),
     ]
 }
 
@@ -79,6 +83,7 @@ pub fn finish(sim: &Arc<Sim>) {
     bank::finish(sim);
     auction::finish(sim);
     seats::finish(sim);
+    index::finish(sim);
 }
 
 const BANK: TableId = TableId(1001);

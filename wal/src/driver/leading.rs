@@ -4,6 +4,7 @@ use super::handed::HandedOn;
 use super::lookup::{Answered, Lookup};
 use super::{Answer, CommitAnswer, Driver, LockAnswer, stopped};
 use crate::WallClock;
+use crate::config::WalConfig;
 use crate::lock_table::{LockEvent, LockOutcome, LockTable, RequestId};
 use crate::metrics::WalMetrics;
 use crate::raft::{Applied, Command, CommandKind, Proposal, ProposeError, RaftNode};
@@ -111,9 +112,9 @@ impl Driver {
         if planted(Bug::CountersForgotten) {
             history.counters = Counters::default();
         }
-        let (source, keys_max) = (self.source.clone(), self.config.conflict_window_keys_max);
+        let (source, config) = (self.source.clone(), self.config.clone());
         let last_lsn = history.last_lsn;
-        let window = threads::blocking(move || rebuild_window(&source, mark.index, last_lsn, keys_max))
+        let window = threads::blocking(move || rebuild_window(&source, mark.index, last_lsn, &config))
             .await
             .map_err(|error| unavailable(error.to_string()))??;
         let limits = SequencerLimits {
@@ -148,8 +149,10 @@ fn rebuild_window(
     source: &crate::stream::StreamSource,
     last_index: Option<u64>,
     last_lsn: Lsn,
-    keys_max: usize,
+    config: &WalConfig,
 ) -> Result<ConflictWindow, WalError> {
+    let keys_max = config.conflict_window_keys_max;
+    let rebuilt_max = keys_max.min(config.conflict_window_rebuilt_max);
     if planted(Bug::WindowForgotten) {
         return Ok(ConflictWindow::new(keys_max, Lsn::ZERO));
     }
@@ -159,7 +162,7 @@ fn rebuild_window(
     let mut keys = 0;
     let batches = read_backwards(source, last_index, |batch| {
         keys += batch.transactions.iter().map(|transaction| transaction.mutations.len()).sum::<usize>();
-        keys >= keys_max
+        keys >= rebuilt_max
     })?;
     let floor = batches.last().map_or(last_lsn, |oldest| Lsn(oldest.first_lsn.0 - 1));
     let mut window = ConflictWindow::new(keys_max, floor);
@@ -193,7 +196,12 @@ impl Leading {
         reply: CommitAnswer,
     ) -> Option<Lookup> {
         let attempts = looked_up.as_ref().map_or(0, |answered| answered.attempts);
-        let decision = self.sequencer.commit(&request, looked_up.as_ref().map(|answered| &answered.versions));
+        let decision = match self.locked_by_another(&request) {
+            Some(key) if !self.sequencer.knows(request.commit_id) => {
+                Decision::Conflict { key, newest: self.sequencer.last_lsn() }
+            }
+            _ => self.sequencer.commit(&request, looked_up.as_ref().map(|answered| &answered.versions)),
+        };
         match decision {
             Decision::Accepted(lsn) => {
                 let keeps_locks = (self.locks.held_count(request.txn) > HANDED_ON_MAX).then_some(request.txn);
@@ -225,6 +233,10 @@ impl Leading {
                 self.metrics.conflicts.inc();
                 let _ = reply.send(Err(CommitError::Conflict { key, newest }));
             }
+            Decision::LocksLost => {
+                self.metrics.conflicts.inc();
+                let _ = reply.send(Err(CommitError::LocksLost));
+            }
             Decision::NeedsLookup { keys, applied } => {
                 // At least what is committed now, so that the window has time to move before the answer is too old.
                 let applied = applied.max(self.applied.mark().lsn);
@@ -235,6 +247,22 @@ impl Leading {
             }
         }
         None
+    }
+
+    /// A key of the commit that somebody else has locked against it. A transaction that holds its locks meets none; one that
+    /// has lost them, to another leader or with its connection, must not go past those who hold them now: they rely on
+    /// what they have locked, and no version stands for a range or for what is not there.
+    fn locked_by_another(&self, request: &CommitRequest) -> Option<Key> {
+        if planted(Bug::LocksNotHonoured) {
+            return None;
+        }
+        let own = |txn: TxnId| txn == request.txn || request.also_holds.contains(&txn);
+        let writes = request.writes.iter().map(|write| (&write.mutation.key, LockMode::Exclusive));
+        let checks = request.checks.iter().map(|check| (&check.key, LockMode::Shared));
+        writes
+            .chain(checks)
+            .find(|(key, mode)| self.locks.is_locked_against(key, *mode, own))
+            .map(|(key, _)| key.clone())
     }
 
     pub fn outcome(&mut self, commit: CommitId, reply: Answer<Option<Lsn>>) {
@@ -342,7 +370,8 @@ impl Leading {
     fn granted(&self, waiter: &LockWaiter, granted: Vec<bool>) -> LockReply {
         // Before the rows in flight are looked at: what leaves them afterwards is at or below this.
         let durable = self.applied.mark().lsn;
-        let mut reply = LockReply { lsn: durable, granted, newest: Vec::new(), term: self.term, undurable: None };
+        let mut reply =
+            LockReply { lsn: durable, granted, newest: Vec::new(), term: self.term, undurable: None, session: 0 };
         let rows = self.sequencer.rows_in_flight();
         if self.handed_on.is_empty() && rows.is_empty() || planted(Bug::LostHandOver) {
             return reply;

@@ -1,7 +1,7 @@
 //! Who is in whose way: ranges and keys that keep a request waiting, and the waits-for graph that comes of it.
 
 use super::key_lock::{KeyLock, compatible};
-use super::ranges::{self, Group, group_of, group_of_key};
+use super::ranges::{self, Group, HeldRange, group_of, group_of_key};
 use super::table::{LockTable, RequestId, Waits};
 use common::id::TxnId;
 use common::key::Key;
@@ -62,6 +62,19 @@ impl LockTable {
             }
         }
         ControlFlow::Continue(())
+    }
+
+    /// True if somebody other than `own` holds the key, or a range over it, in a mode that excludes `mode`.
+    pub fn is_locked_against(&self, key: &Key, mode: LockMode, own: impl Fn(TxnId) -> bool) -> bool {
+        let of_key = self
+            .keys
+            .get(key)
+            .is_some_and(|lock| lock.holders().iter().any(|(holder, held)| !compatible(*held, mode) && !own(*holder)));
+        of_key
+            || self.groups.get(&group_of_key(key)).is_some_and(|group| {
+                let excludes = |held: &HeldRange| !compatible(held.mode, mode) && held.range.contains(key);
+                group.held.iter().any(|held| excludes(held) && !own(held.txn))
+            })
     }
 
     /// True if what the transaction holds keeps others from `target`.

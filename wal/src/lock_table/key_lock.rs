@@ -78,12 +78,18 @@ impl KeyLock {
         self.holders.iter().all(|(holder, held)| *holder == txn || compatible(*held, mode))
     }
 
-    /// Grants at once, or not at all. Does not overtake waiters, unless the transaction holds the key already.
-    pub fn try_grant(&mut self, txn: TxnId, mode: LockMode) -> Option<Grant> {
+    /// Grants at once, or not at all. Does not overtake waiters that asked before `ticket`, unless the transaction holds the
+    /// key already.
+    pub fn try_grant(&mut self, txn: TxnId, mode: LockMode, ticket: u64) -> Option<Grant> {
+        let place = Place { behind_upgrades: true, ticket };
         match self.held_by(txn) {
             Some(held) if held == LockMode::Exclusive || held == mode => Some(Grant::Held),
             Some(_) => self.compatible_with_holders(txn, mode).then(|| self.grant(txn, mode)),
-            None if self.queue.is_empty() && self.compatible_with_holders(txn, mode) => Some(self.grant(txn, mode)),
+            None if self.queue.front().is_none_or(|first| place < first.place)
+                && self.compatible_with_holders(txn, mode) =>
+            {
+                Some(self.grant(txn, mode))
+            }
             None => None,
         }
     }
@@ -102,7 +108,7 @@ impl KeyLock {
         }
     }
 
-    /// Puts a request that could not be granted in line: at the end, or behind earlier upgrades if it is one. Tickets rise.
+    /// Puts a request that could not be granted in line, by its ticket: upgrades before the rest.
     pub fn enqueue(&mut self, request: RequestId, txn: TxnId, mode: LockMode, ticket: u64) -> Place {
         let place = Place { behind_upgrades: self.held_by(txn).is_none(), ticket };
         let at = self.queue.partition_point(|other| other.place < place);

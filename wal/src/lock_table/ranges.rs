@@ -112,6 +112,12 @@ impl RangeGroup {
         }
     }
 
+    /// In its place by its ticket, which may be older than others' here.
+    pub fn enqueue(&mut self, waiter: GroupWaiter) {
+        let at = self.queue.partition_point(|other| other.ticket < waiter.ticket);
+        self.queue.insert(at, waiter);
+    }
+
     pub fn forget_waiter(&mut self, ticket: u64) {
         if let Ok(at) = self.queue.binary_search_by_key(&ticket, |waiter| waiter.ticket) {
             self.queue.remove(at);

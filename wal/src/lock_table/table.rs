@@ -1,7 +1,7 @@
 //! The table: requests over many keys and ranges, transactions over many requests.
 
 use super::deadlock::find_cycle;
-use super::key_lock::{Grant, KeyLock, Place};
+use super::key_lock::{Grant, KeyLock, Place, Waiter};
 use super::ranges::{self, Group, GroupWaiter, HeldRange, RangeGroup, group_of, group_of_key};
 use common::id::TxnId;
 use common::key::{Key, KeyRange};
@@ -74,6 +74,8 @@ impl Txn {
 enum Freed {
     Key(Key),
     Group(Group),
+    /// A transaction with other requests that wait has got this: they may want it too, or no longer stand behind others.
+    Gained(TxnId, LockTarget),
 }
 
 pub struct LockTable {
@@ -231,10 +233,12 @@ impl LockTable {
                     self.groups.entry(group).or_default().held.push(held);
                     Some(Grant::New)
                 }
-                (LockTarget::Key(key), Some(false)) => self.keys.entry(key.clone()).or_default().try_grant(txn, mode),
+                (LockTarget::Key(key), Some(false)) => {
+                    self.keys.entry(key.clone()).or_default().try_grant(txn, mode, ticket)
+                }
             };
             if let Some(grant) = granted {
-                self.note_grant(&mut request, grant);
+                self.note_grant(&mut request, grant, freed);
                 continue;
             }
             if request.skip_locked {
@@ -248,13 +252,14 @@ impl LockTable {
                 events.push(LockEvent { request: id, outcome: LockOutcome::NotAvailable });
                 return;
             }
+            request.ticket = (ticket != u64::MAX).then_some(ticket);
             self.wait(id, request, behind_range == Some(true), events, freed);
             return;
         }
         events.push(LockEvent { request: id, outcome: LockOutcome::Granted(request.granted) });
     }
 
-    /// Puts a request in line for its current item.
+    /// Puts a request in line for its current item: at its old place if it has stood in another queue for it.
     fn wait(
         &mut self,
         id: RequestId,
@@ -264,15 +269,16 @@ impl LockTable {
         freed: &mut VecDeque<Freed>,
     ) {
         let (target, mode) = request.items[request.at].clone();
-        let (txn, ticket) = (request.txn, self.next_ticket);
-        self.next_ticket += 1;
+        let (txn, kept) = (request.txn, request.ticket.take());
+        let ticket = kept.unwrap_or(self.next_ticket);
+        self.next_ticket += u64::from(kept.is_none());
         request.waits = Some(match &target {
             LockTarget::Key(key) if !behind_range => {
                 Waits::Key(self.keys.entry(key.clone()).or_default().enqueue(id, txn, mode, ticket))
             }
             _ => {
                 let group = self.groups.entry(group_of(&target)).or_default();
-                group.queue.push_back(GroupWaiter { request: id, txn, target: target.clone(), mode, ticket });
+                group.enqueue(GroupWaiter { request: id, txn, target: target.clone(), mode, ticket });
                 Waits::Group(ticket)
             }
         });
@@ -280,7 +286,7 @@ impl LockTable {
         let state = self.txns.entry(txn).or_default();
         state.waiting.push(id);
         // Who is last in one queue only, and holds nothing that others wait for, cannot close a circle.
-        let last_in_one_queue = state.waiting.len() == 1;
+        let last_in_one_queue = state.waiting.len() == 1 && kept.is_none();
         self.requests.insert(id, request);
         if !(last_in_one_queue && self.nobody_waits_for(txn)) {
             self.resolve_deadlocks(txn, events, freed);
@@ -288,7 +294,7 @@ impl LockTable {
     }
 
     /// The request's current item is granted; it goes on to the next.
-    fn note_grant(&mut self, request: &mut Request, grant: Grant) {
+    fn note_grant(&mut self, request: &mut Request, grant: Grant, freed: &mut VecDeque<Freed>) {
         let at = request.at;
         let target = &request.items[at].0;
         if grant == Grant::New {
@@ -305,6 +311,9 @@ impl LockTable {
                 let items = &other.items;
                 other.grants.retain(|(granted, _)| !ranges::overlap(&items[*granted].0, target));
             }
+        }
+        if grant != Grant::Held && self.txns.get(&request.txn).is_some_and(|txn| !txn.waiting.is_empty()) {
+            freed.push_back(Freed::Gained(request.txn, target.clone()));
         }
         if grant != Grant::Held {
             request.grants.push((at, grant));
@@ -326,28 +335,75 @@ impl LockTable {
                     }
                 }
                 Freed::Group(group) => self.settle_group(group, events, &mut freed),
+                Freed::Gained(txn, target) => {
+                    if let LockTarget::Key(key) = &target {
+                        self.settle_held(txn, key, events, &mut freed);
+                    }
+                    self.settle_group(group_of(&target), events, &mut freed);
+                    // Those who want it wait from now on for one who waits.
+                    if self.txns.get(&txn).is_some_and(|txn| !txn.waiting.is_empty()) {
+                        self.resolve_deadlocks(txn, events, &mut freed);
+                    }
+                }
             }
         }
     }
 
     fn settle_key(&mut self, key: &Key, events: &mut Vec<LockEvent>, freed: &mut VecDeque<Freed>) {
-        while let Some((waiter, grant)) = self.keys.get_mut(key).and_then(KeyLock::grant_next) {
-            self.go_on(waiter.request, grant, events, freed);
-            let waiting = self.txns.get(&waiter.txn).map(|txn| txn.waiting.clone()).unwrap_or_default();
-            for id in waiting {
-                let place = self.requests.get(&id).and_then(|other| match (&other.items[other.at].0, other.waits) {
-                    (LockTarget::Key(wanted), Some(Waits::Key(place))) if wanted == key => Some(place),
-                    _ => None,
-                });
-                let lock = self.keys.get_mut(key);
-                if let Some(also) = lock.zip(place).and_then(|(lock, place)| lock.grant_held(place)) {
-                    self.go_on(also.request, Grant::Held, events, freed);
-                }
+        loop {
+            if let Some(waiter) = self.overtaken_by_range(key) {
+                self.requeue_behind_range(key, waiter, events, freed);
+                continue;
             }
+            let Some((waiter, grant)) = self.keys.get_mut(key).and_then(KeyLock::grant_next) else { break };
+            self.go_on(waiter.request, grant, events, freed);
+            self.settle_held(waiter.txn, key, events, freed);
         }
         if self.keys.get(key).is_some_and(KeyLock::is_unused) {
             self.keys.remove(key);
         }
+    }
+
+    /// Lets other requests of a transaction go on that wait for a key which it has got.
+    fn settle_held(&mut self, txn: TxnId, key: &Key, events: &mut Vec<LockEvent>, freed: &mut VecDeque<Freed>) {
+        let waiting = self.txns.get(&txn).map(|txn| txn.waiting.clone()).unwrap_or_default();
+        for id in waiting {
+            let place = self.requests.get(&id).and_then(|other| match (&other.items[other.at].0, other.waits) {
+                (LockTarget::Key(wanted), Some(Waits::Key(place))) if wanted == key => Some(place),
+                _ => None,
+            });
+            let lock = self.keys.get_mut(key);
+            if let Some(also) = lock.zip(place).and_then(|(lock, place)| lock.grant_held(place)) {
+                self.go_on(also.request, Grant::Held, events, freed);
+            }
+        }
+    }
+
+    /// The first waiter of a key, if somebody has got a range over the key meanwhile that keeps it from the key.
+    fn overtaken_by_range(&self, key: &Key) -> Option<Waiter> {
+        let group = self.groups.get(&group_of_key(key))?;
+        let waiter = *self.keys.get(key)?.waiters().next()?;
+        group.excluding(waiter.txn, &LockTarget::Key(key.clone()), waiter.mode).next().map(|_| waiter)
+    }
+
+    /// Such a waiter waits for the range from now on: who came after it may have the key before.
+    fn requeue_behind_range(
+        &mut self,
+        key: &Key,
+        waiter: Waiter,
+        events: &mut Vec<LockEvent>,
+        freed: &mut VecDeque<Freed>,
+    ) {
+        if let Some(lock) = self.keys.get_mut(key) {
+            lock.forget_waiter(waiter.place);
+        }
+        let Some(mut request) = self.requests.remove(&waiter.request) else {
+            unreachable!("who waits in a queue is a waiting request");
+        };
+        self.forget_waiting(waiter.txn, waiter.request);
+        request.waits = None;
+        request.ticket = Some(waiter.place.ticket);
+        self.advance(waiter.request, request, events, freed);
     }
 
     /// Lets those go on in an index's queue who have nothing in their way any more.
@@ -382,7 +438,7 @@ impl LockTable {
         let Some(mut request) = self.requests.remove(&id) else {
             unreachable!("who waits in a queue is a waiting request");
         };
-        self.note_grant(&mut request, grant);
+        self.note_grant(&mut request, grant, freed);
         self.forget_waiting(request.txn, id);
         request.waits = None;
         self.advance(id, request, events, freed);

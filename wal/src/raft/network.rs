@@ -122,7 +122,8 @@ impl Peer {
             .await
             .map_err(|_| PeerError::Unreachable(self.target, format!("no answer within {limit:?}")))??;
         let answer: PeerAnswer<T> = postcard::from_bytes(&answer).map_err(|error| failed(error.to_string()))?;
-        answer.map_err(failed)
+        // A member that has stopped, or another one at its address: asking again at once would be no use.
+        answer.map_err(|reason| PeerError::Unreachable(self.target, reason))
     }
 }
 

@@ -233,8 +233,9 @@ fn raft_config(config: &WalConfig) -> Config {
     let election_ms = u64::try_from(config.election_timeout.as_millis()).unwrap_or(u64::MAX / 4);
     Config {
         cluster_name: "drumlin".to_string(),
-        election_timeout_min: election_ms,
-        election_timeout_max: election_ms * 2,
+        // The consensus waits for the larger of these, which is the lease of the leader, and then for a time between them.
+        election_timeout_min: election_ms * 3 / 5,
+        election_timeout_max: election_ms,
         heartbeat_interval: election_ms / 5,
         install_snapshot_timeout: 10_000,
         max_payload_entries: 64,

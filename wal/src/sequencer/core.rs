@@ -33,6 +33,8 @@ pub enum Decision {
         key: Key,
         newest: Lsn,
     },
+    /// It relies on locks that another leader granted, or that ended with their connection.
+    LocksLost,
     /// The window does not know these keys' versions. Ask for them once all up to `applied` is applied there, and
     /// come back with the answers.
     NeedsLookup {
@@ -119,6 +121,12 @@ impl Sequencer {
             let key = key.or_else(|| request.checks.first().map(|check| check.key.clone())).unwrap_or_default();
             return Decision::Conflict { key, newest: version.lsn };
         }
+        if let Some(tenure) = request.tenure
+            && (tenure.term != self.term || tenure.session != request.session)
+            && !planted(Bug::OldTermAccepted)
+        {
+            return Decision::LocksLost;
+        }
         if let Some(refusal) = self.check(request, looked_up) {
             return refusal;
         }
@@ -148,6 +156,11 @@ impl Sequencer {
         let (commit_id, counters) = (request.commit_id, request.counters.clone());
         self.forming.push_back((Transaction { lsn, commit_id, mutations, counters }, bytes));
         Decision::Accepted(lsn)
+    }
+
+    /// True for a commit that was accepted before: it comes again because its answer was lost.
+    pub fn knows(&self, commit: CommitId) -> bool {
+        self.in_flight.contains_key(&commit) || self.outcomes.get(commit).is_some()
     }
 
     /// The map that a request changes to, if it does: one step from the map in force.

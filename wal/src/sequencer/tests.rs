@@ -22,19 +22,13 @@ fn key(number: u8) -> Bytes {
 
 fn request(id: u128, writes: &[(u8, Lsn)], checks: &[(u8, Lsn)]) -> CommitRequest {
     let row = Some(Bytes::from_static(b"row"));
+    let write = |(number, observed): &(u8, Lsn)| Write {
+        mutation: Mutation { key: key(*number), row: row.clone() },
+        observed: *observed,
+    };
     CommitRequest {
-        commit_id: CommitId(id),
-        txn: TxnId(id),
-        writes: writes
-            .iter()
-            .map(|(number, observed)| Write {
-                mutation: Mutation { key: key(*number), row: row.clone() },
-                observed: *observed,
-            })
-            .collect(),
         checks: checks.iter().map(|(number, lsn)| Observed { key: key(*number), lsn: *lsn }).collect(),
-        depends_on: None,
-        counters: Vec::new(),
+        ..CommitRequest::of(CommitId(id), TxnId(id), writes.iter().map(write).collect())
     }
 }
 

@@ -69,7 +69,7 @@ impl Cluster {
             let mut config = WalConfig::member(self.directory_of(node), node, MEMBERS.to_vec());
             config.segment_bytes = 16 << 10;
             config.cache_bytes_max = 1 << 10;
-            config.election_timeout = Duration::from_millis(300);
+            config.election_timeout = Duration::from_millis(400);
             let wire = Wire { from: node, wires: self.wires.clone() };
             let environment = WalEnvironment { transport: Some(Arc::new(wire)), ..environment() };
             match crate::start(config, environment).await {

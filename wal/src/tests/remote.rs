@@ -58,7 +58,7 @@ impl Hosts {
     fn config(&self, node: u64, address: SocketAddr, members: Vec<NodeId>) -> WalConfig {
         let mut config = WalConfig::member(self.directory_of(node), NodeId(node), members);
         config.segment_bytes = 16 << 10;
-        config.election_timeout = Duration::from_millis(300);
+        config.election_timeout = Duration::from_millis(400);
         config.address = address.to_string();
         config
     }

@@ -40,14 +40,7 @@ pub fn put(id: u128, name: &str, row: &str, observed: Lsn) -> CommitRequest {
 }
 
 pub fn commit_of(id: u128, writes: Vec<Write>) -> CommitRequest {
-    CommitRequest {
-        commit_id: CommitId(id),
-        txn: TxnId(id),
-        writes,
-        checks: Vec::new(),
-        depends_on: None,
-        counters: Vec::new(),
-    }
+    CommitRequest::of(CommitId(id), TxnId(id), writes)
 }
 
 pub async fn lock(

@@ -26,7 +26,7 @@ const PING_INTERVAL: Duration = Duration::from_millis(150);
 const PING_DEADLINE: Duration = Duration::from_millis(250);
 /// Every so often all are asked, though the leader answers: it may be cut off from the others, and replaced.
 const ROUNDS_PER_SEARCH: u64 = 6;
-/// Between two rounds of asking all.
+/// Between two questions to the same member while no leader is known.
 const SEARCH_INTERVAL: Duration = Duration::from_millis(30);
 
 /// Addresses that are remembered though the leader does not name them.
@@ -206,20 +206,38 @@ impl Tracker {
     }
 
     /// Asks all, until one says that it leads in a term that was not known. True if one says that it leads at all.
+    ///
+    /// Members that answer are asked again while others are waited for: one of those that are dead must not keep from
+    /// being seen whom the living elect.
     async fn search(&self) -> bool {
+        async fn ask(member: &Member, wait: Duration) -> (&Member, Result<WalStatus, WalError>) {
+            tokio::time::sleep(wait).await;
+            (member, member.ping.status().await)
+        }
         let known = self.sender.borrow().term;
         let members = self.roster.all();
-        let mut asked: FuturesUnordered<_> =
-            members.iter().map(|member| async move { (member.address, member.ping.status().await) }).collect();
+        let mut asked: FuturesUnordered<_> = members.iter().map(|member| ask(member, Duration::ZERO)).collect();
         let mut found = false;
-        while let Some((address, answer)) = asked.next().await {
-            found |= answer.is_ok_and(|status| self.learn(address, &status));
+        let deadline = tokio::time::sleep(PING_DEADLINE);
+        tokio::pin!(deadline);
+        loop {
+            let (member, answer) = tokio::select! {
+                biased;
+                answer = asked.next() => match answer {
+                    Some(answer) => answer,
+                    None => return found,
+                },
+                () = &mut deadline => return found,
+            };
+            let answered = answer.is_ok();
+            found |= answer.is_ok_and(|status| self.learn(member.address, &status));
             if self.sender.borrow().term > known {
-                // The others may be slow to answer, or dead.
-                break;
+                return true;
+            }
+            if answered && !found {
+                asked.push(ask(member, SEARCH_INTERVAL));
             }
         }
-        found
     }
 
     /// Takes over what a member says about itself. True if it leads.

@@ -1,6 +1,6 @@
 //! The wal service of several nodes: finds the leader, and asks again when it changes.
 
-use super::leader::{LeaderWatch, View};
+use super::leader::{LeaderWatch, Member, View};
 use super::read_lsn::ReadLsnBatcher;
 use super::{RETRY_WAIT_FIRST, RETRY_WAIT_MAX};
 use crate::id::{CommitId, Lsn, NodeId, TabletId, Term, TxnId};
@@ -9,13 +9,13 @@ use crate::rpc::{Deadlines, RpcClient, WalClient};
 use crate::service::WalService;
 use crate::service::wal::{
     AllocateRequest, CommitError, CommitReply, CommitRequest, LockError, LockInfo, LockReply, LockRequest, LockWait,
-    MemberChange, OldestSnapshot, PressureReport, ReadLsn, SnapshotReport, StreamItem, SubscribeRequest, Undurable,
-    WalError, WalStatus,
+    MemberChange, OldestSnapshot, PressureReport, ReadLsn, SnapshotReport, StreamItem, SubscribeRequest, Tenure,
+    Undurable, WalError, WalStatus,
 };
 use async_trait::async_trait;
 use futures::StreamExt;
 use futures::future::join_all;
-use futures::stream::{self, BoxStream};
+use futures::stream::{self, BoxStream, FuturesUnordered};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,8 +29,13 @@ const CALL_PATIENCE: Duration = Duration::from_secs(8);
 const COMMIT_PATIENCE: Duration = Duration::from_secs(30);
 /// A member that does not accept a subscription in this time is passed over.
 const SUBSCRIBE_DEADLINE: Duration = Duration::from_secs(2);
-/// A stream that says nothing for so long, or nothing new while the leader has more, is cut and begun elsewhere.
-const STREAM_SILENCE_MAX: Duration = Duration::from_secs(3);
+/// After this time another one is asked as well.
+const SUBSCRIBE_HEDGE: Duration = Duration::from_millis(150);
+/// A stream that says nothing for so long, or nothing new while the leader has more, is cut and begun elsewhere. Several
+/// times the interval of heartbeats.
+const STREAM_SILENCE_MAX: Duration = Duration::from_millis(1500);
+/// The same when the leader has just changed: the member that streams may be the one that died.
+const STREAM_SILENCE_AFTER_CHANGE: Duration = Duration::from_millis(500);
 
 /// The wal role of a cluster.
 pub struct WalRouter {
@@ -191,6 +196,10 @@ impl WalService for WalRouter {
         self.members.ask(|leader| async move { leader.wait_durable(version).await }).await
     }
 
+    async fn holds(&self, tenure: Tenure) -> Result<bool, WalError> {
+        self.members.ask(|leader| async move { leader.holds(tenure).await }).await
+    }
+
     /// Sent again until it is known what became of it: the log takes a commit id once. Whatever a later leader decides is
     /// final, because an earlier one can no longer append.
     async fn commit(&self, request: CommitRequest) -> Result<CommitReply, CommitError> {
@@ -238,17 +247,30 @@ impl WalService for WalRouter {
         order.sort_by_key(|member| leader.is_some() && member.node == leader);
         let mut failed = no_leader();
         let mut trimmed = None;
-        for member in order {
-            let begun = tokio::time::timeout(SUBSCRIBE_DEADLINE, member.client.subscribe(request.clone())).await;
+        let mut order = order.into_iter();
+        let mut asked = FuturesUnordered::new();
+        loop {
+            let others = match order.next() {
+                Some(member) => {
+                    asked.push(subscribe_at(member, request.clone()));
+                    true
+                }
+                None => false,
+            };
+            let begun = tokio::select! {
+                biased;
+                begun = asked.next() => begun,
+                // It may be dead.
+                () = tokio::time::sleep(SUBSCRIBE_HEDGE), if others => continue,
+            };
             match begun {
-                Ok(Ok(items)) => return Ok(watched(items, request.from, members.leader.view.clone())),
+                Some(Ok(items)) => return Ok(watched(items, request.from, members.leader.view.clone())),
                 // A member that was away may hold less than the others.
-                Ok(Err(WalError::Trimmed { first })) => trimmed = trimmed.min(Some(first)).or(Some(first)),
-                Ok(Err(error)) => failed = error,
-                Err(_) => failed = WalError::Unavailable(format!("the wal node at {} does not answer", member.address)),
+                Some(Err(WalError::Trimmed { first })) => trimmed = trimmed.min(Some(first)).or(Some(first)),
+                Some(Err(error)) => failed = error,
+                None => return Err(trimmed.map_or(failed, |first| WalError::Trimmed { first })),
             }
         }
-        Err(trimmed.map_or(failed, |first| WalError::Trimmed { first }))
     }
 
     async fn report_pressure(&self, report: PressureReport) -> Result<(), WalError> {
@@ -293,6 +315,14 @@ impl WalService for WalRouter {
     }
 }
 
+async fn subscribe_at(
+    member: Member,
+    request: SubscribeRequest,
+) -> Result<BoxStream<'static, Result<StreamItem, WalError>>, WalError> {
+    let begun = tokio::time::timeout(SUBSCRIBE_DEADLINE, member.client.subscribe(request)).await;
+    begun.unwrap_or_else(|_| Err(WalError::Unavailable(format!("the wal node at {} does not answer", member.address))))
+}
+
 /// A stream that ends with an error when its member has fallen silent, or behind: then it is asked for elsewhere.
 fn watched(
     items: BoxStream<'static, Result<StreamItem, WalError>>,
@@ -311,9 +341,15 @@ fn watched(
     stream::unfold(Some(state), |state| async move {
         let mut state = state?;
         let unavailable = |reason: &str| Some((Err(WalError::Unavailable(reason.to_owned())), None));
-        let item = match tokio::time::timeout(STREAM_SILENCE_MAX, state.items.next()).await {
-            Ok(item) => item?,
-            Err(_) => return unavailable("the stream has fallen silent"),
+        let term = state.view.borrow().term;
+        let item = tokio::select! {
+            biased;
+            item = state.items.next() => item?,
+            () = async {
+                replaced(&mut state.view, term).await;
+                tokio::time::sleep(STREAM_SILENCE_AFTER_CHANGE).await;
+            } => return unavailable("the stream has fallen silent since the leader changed"),
+            () = tokio::time::sleep(STREAM_SILENCE_MAX) => return unavailable("the stream has fallen silent"),
         };
         let reached = match &item {
             Ok(StreamItem::Batch(batch)) => batch.last_lsn,

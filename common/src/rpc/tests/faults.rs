@@ -14,14 +14,7 @@ use std::time::Duration;
 fn commit_of(id: u128, key: &'static [u8]) -> CommitRequest {
     let mutation = Mutation { key: Key::from_static(key), row: None };
     let writes = vec![Write { mutation, observed: Lsn::MAX }];
-    CommitRequest {
-        commit_id: CommitId(id),
-        txn: TxnId(id),
-        writes,
-        checks: vec![],
-        depends_on: None,
-        counters: vec![],
-    }
+    CommitRequest::of(CommitId(id), TxnId(id), writes)
 }
 
 fn stuck_lock(wait: Duration) -> LockRequest {

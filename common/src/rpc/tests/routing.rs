@@ -143,14 +143,7 @@ fn wal_nodes(log: &Arc<FakeWal>, lead: &Lead) -> Cluster {
 fn commit_of(id: u128, key: &'static [u8]) -> CommitRequest {
     let mutation = Mutation { key: Key::from_static(key), row: None };
     let writes = vec![Write { mutation, observed: Lsn::MAX }];
-    CommitRequest {
-        commit_id: CommitId(id),
-        txn: TxnId(id),
-        writes,
-        checks: vec![],
-        depends_on: None,
-        counters: vec![],
-    }
+    CommitRequest::of(CommitId(id), TxnId(id), writes)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -47,13 +47,11 @@ both_forms!(
 );
 
 fn commit_of(id: u128, key: &'static [u8], row: Option<Bytes>, observed: Lsn) -> CommitRequest {
+    let writes = vec![Write { mutation: Mutation { key: Key::from_static(key), row }, observed }];
     CommitRequest {
-        commit_id: CommitId(id),
-        txn: TxnId(id),
-        writes: vec![Write { mutation: Mutation { key: Key::from_static(key), row }, observed }],
         checks: vec![Observed { key: Key::from_static(b"parent"), lsn: observed }],
-        depends_on: None,
         counters: vec![CounterBump { counter: CounterId(3), next: 9, reset: true }],
+        ..CommitRequest::of(CommitId(id), TxnId(id), writes)
     }
 }
 

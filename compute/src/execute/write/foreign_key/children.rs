@@ -138,6 +138,8 @@ impl ChildKey {
         action: ReferentialAction,
         context: &mut StatementContext<'_>,
     ) -> Result<Vec<(Key, usize)>, SqlError> {
+        // Children that are not there have no version to check: the locks on their parents keep them away.
+        context.transaction.locks().lock().rely_on_locks();
         let view = context.newest().await?;
         let refuses = !matches!(action, ReferentialAction::Cascade | ReferentialAction::SetNull);
         let mut scan = ViewScan::rows(ranges.iter().map(|(range, _)| range.clone()).collect());
