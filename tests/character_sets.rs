@@ -35,8 +35,8 @@ async fn latin1_clients_write_and_read_their_own_bytes() {
     let insert =
         [b"INSERT INTO words VALUES (1, '".as_slice(), WORD, b"', '", WORD, b"', _binary '", WORD, b"')"].concat();
     connection.query_drop(insert).await.unwrap();
-    let parameters = (2, WORD.to_vec(), WORD.to_vec(), WORD.to_vec());
-    connection.exec_drop("INSERT INTO words VALUES (?, ?, ?, ?)", parameters).await.unwrap();
+    let parameters = (2, WORD.to_vec(), WORD.to_vec());
+    connection.exec_drop("INSERT INTO words VALUES (?, ?, ?, x'6772f6df65')", parameters).await.unwrap();
 
     for id in [1, 2] {
         let read = format!("SELECT narrow, wide, b, HEX(narrow), HEX(wide), HEX(b) FROM words WHERE id = {id}");
