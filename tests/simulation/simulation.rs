@@ -33,7 +33,8 @@ const SEEDS: u64 = 100;
 /// Within so many seeds each planted bug is found, but for those that need rare coincidences.
 const SEEDS_PER_BUG: u64 = 40;
 /// Looked for where the environment gives more seeds per bug.
-const RARE: [Bug; 6] = [
+const RARE: [Bug; 7] = [
+    Bug::LocksNotHonoured,
     Bug::StaleLease,
     Bug::WindowForgotten,
     Bug::OutcomesForgotten,
