@@ -54,7 +54,7 @@ pub struct Config {
     pub orphans_interval: Duration,
     /// How often compaction looks for work besides after each flush. Default: 10 s.
     pub compaction_interval: Duration,
-    /// Old manifests that are kept for inspection. Default: 5.
+    /// Old manifests that are kept for inspection, at least; they are deleted a few at a time. Default: 5.
     pub manifests_kept: usize,
     /// A tablet with more bytes of layers is split in two. Default: 8 GiB.
     pub tablet_bytes_max: u64,

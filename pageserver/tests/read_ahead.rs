@@ -1,4 +1,5 @@
-//! What is asked of the store: by a long scan and by compaction few large requests, by a short scan no more than it needs.
+//! What is asked of the store: by a long scan and by compaction few large requests, by a short scan no more than it needs, by
+//! a flush a few.
 
 mod support;
 
@@ -15,6 +16,7 @@ use object_store::*;
 use pageserver::{CacheConfig, Config, PageServer};
 use std::fmt;
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use support::log::{LogHandle, MemoryLog};
 use support::{row, small_config};
@@ -26,6 +28,7 @@ const ROWS: u32 = 4000;
 struct Watched {
     inner: InMemory,
     ranges: Mutex<Vec<Range<u64>>>,
+    lists: AtomicUsize,
 }
 
 impl fmt::Display for Watched {
@@ -58,6 +61,7 @@ impl ObjectStore for Watched {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.lists.fetch_add(1, Ordering::Relaxed);
         self.inner.list(prefix)
     }
 
@@ -176,4 +180,23 @@ async fn compaction_asks_for_much_at_once_and_for_nothing_twice() {
     assert!(ranges.len() >= 4 && ranges.len() * 20 < blocks, "{} requests for {blocks} blocks", ranges.len());
     let asked: u64 = ranges.iter().map(|range| range.end - range.start).sum();
     assert!(asked < stored / 3 * 4, "{asked} bytes, three of the four layers have {stored}");
+}
+
+/// A listing costs as much as a put.
+#[tokio::test]
+async fn a_flush_puts_a_layer_and_a_manifest_and_lists_hardly_more_than_once() {
+    let (log, store) = (MemoryLog::new(1_000), Arc::new(Watched::default()));
+    let server = start_with(Config { level0_layers_max: 1000, ..config() }, &log, &store).await;
+    let before = store.lists.load(Ordering::Relaxed);
+    const FLUSHES: u32 = 40;
+    for number in 0..FLUSHES {
+        let lsn = log.commit(vec![(key(number), Some(row(number)))], vec![]);
+        server.service().get(GetRequest { lsn, keys: vec![] }).await.unwrap();
+        assert_eq!(server.flush().await, Ok(lsn));
+    }
+    let lists = store.lists.load(Ordering::Relaxed) - before;
+    assert!(lists as u32 <= FLUSHES + FLUSHES / 8 + 4, "{lists} listings for {FLUSHES} flushes");
+    let objects = store.inner.list(None).map(|object| object.unwrap().location);
+    let manifests = objects.filter(|path| std::future::ready(path.as_ref().contains("manifest-"))).count().await;
+    assert!(manifests <= small_config().manifests_kept + 9, "{manifests} manifests are left");
 }

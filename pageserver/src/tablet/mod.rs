@@ -93,6 +93,8 @@ pub struct Tablet {
     changes_pending: AtomicUsize,
     /// Bytes of changes applied since the process began.
     written_bytes: AtomicU64,
+    /// The manifest at which old ones were deleted last; 0: by none of this process.
+    pruned_at: AtomicU64,
 }
 
 impl Tablet {
@@ -114,6 +116,7 @@ impl Tablet {
             fenced,
             changes_pending: AtomicUsize::new(0),
             written_bytes: AtomicU64::new(0),
+            pruned_at: AtomicU64::new(0),
         }
     }
 

@@ -10,6 +10,8 @@ use std::sync::atomic::Ordering;
 
 /// Former owners that come between are few.
 const ATTEMPTS_MAX: usize = 10;
+/// Manifests that are deleted together: to find them is to list them, which costs as much as to write one.
+const PRUNED_TOGETHER: u64 = 8;
 
 impl Tablet {
     /// Publishes the manifest that `edit` makes of the one in force; afterwards readers see its layers, of which those
@@ -143,10 +145,16 @@ impl Tablet {
         next
     }
 
+    /// Deletes all but the newest `kept` of the old manifests, some at a time.
     pub async fn prune_manifests(&self, kept: usize) {
         let number = self.manifest.lock().await.number;
-        if let Err(error) = self.manifests.prune(number, kept).await {
-            tracing::warn!(%error, "old manifests could not be deleted; later flushes try again");
+        let pruned_at = self.pruned_at.load(Ordering::Relaxed);
+        if pruned_at > 0 && number < pruned_at + PRUNED_TOGETHER {
+            return;
+        }
+        match self.manifests.prune(number, kept).await {
+            Ok(()) => self.pruned_at.store(number, Ordering::Relaxed),
+            Err(error) => tracing::warn!(%error, "old manifests could not be deleted; later flushes try again"),
         }
     }
 
