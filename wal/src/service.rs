@@ -10,7 +10,7 @@ use common::id::{CommitId, LogPos, Lsn, NodeId, TabletId, TxnId};
 use common::key::Key;
 use common::service::WalService;
 use common::service::wal::{
-    AllocateRequest, CommitError, CommitReply, CommitRequest, LockError, LockInfo, LockReply, LockRequest,
+    AllocateRequest, CommitError, CommitReply, CommitRequest, Deadlock, LockError, LockInfo, LockReply, LockRequest,
     MemberChange, ReadLsn, StreamItem, SubscribeRequest, Tenure, Undurable, WalError, WalStatus,
 };
 use futures::stream::BoxStream;
@@ -137,6 +137,10 @@ impl WalService for Service {
 
     async fn locks(&self) -> Result<Vec<LockInfo>, WalError> {
         self.ask(|reply| Event::Locks { reply }).await?
+    }
+
+    async fn latest_deadlock(&self) -> Result<Option<Deadlock>, WalError> {
+        self.ask(|reply| Event::LatestDeadlock { reply }).await?
     }
 
     async fn wait_durable(&self, version: Undurable) -> Result<bool, WalError> {

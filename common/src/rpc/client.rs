@@ -12,8 +12,8 @@ use crate::service::page::{
     GetRequest, PageError, PageService, PageStatus, RangeEstimate, RowVersion, ScanBatch, ScanRequest,
 };
 use crate::service::wal::{
-    AllocateRequest, CommitError, CommitReply, CommitRequest, LockError, LockInfo, LockReply, LockRequest, LockWait,
-    MemberChange, ReadLsn, StreamItem, SubscribeRequest, Tenure, Undurable, WalError, WalService, WalStatus,
+    AllocateRequest, CommitError, CommitReply, CommitRequest, Deadlock, LockError, LockInfo, LockReply, LockRequest,
+    LockWait, MemberChange, ReadLsn, StreamItem, SubscribeRequest, Tenure, Undurable, WalError, WalService, WalStatus,
 };
 use async_trait::async_trait;
 use bytes::{Buf, Bytes};
@@ -97,6 +97,10 @@ impl WalService for WalClient {
 
     async fn wait_durable(&self, version: Undurable) -> Result<bool, WalError> {
         self.call(Request::WaitDurable(version)).await
+    }
+
+    async fn latest_deadlock(&self) -> Result<Option<Deadlock>, WalError> {
+        self.call(Request::LatestDeadlock).await
     }
 
     async fn holds(&self, tenure: Tenure) -> Result<bool, WalError> {

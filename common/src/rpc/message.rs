@@ -44,6 +44,7 @@ pub(super) enum Request {
     Announce(SocketAddr),
     PageServers,
     Holds(Tenure),
+    LatestDeadlock,
 }
 
 /// A call answered by a stream of items.

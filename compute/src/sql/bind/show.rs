@@ -26,6 +26,7 @@ impl Binder<'_> {
             ast::Show::ProcessList { full } => Show::ProcessList { full: *full },
             ast::Show::Grants { user } => Show::Grants { user: user.clone() },
             ast::Show::Engines => Show::Engines,
+            ast::Show::EngineStatus => Show::EngineStatus,
             ast::Show::Empty(columns) => Show::Empty(columns.iter().map(|column| (*column).to_owned()).collect()),
             ast::Show::CreateRoutine(kind, name) => return Err(self.no_routine(kind, name)),
             other => self.show_query(other)?,

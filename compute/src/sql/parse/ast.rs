@@ -486,6 +486,8 @@ pub enum Show {
     Collation(Filter),
     CharacterSet(Filter),
     Engines,
+    /// SHOW ENGINE INNODB STATUS.
+    EngineStatus,
     Plugins,
     Privileges,
     Warnings {

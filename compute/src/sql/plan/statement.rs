@@ -205,6 +205,8 @@ pub enum Show {
         user: Option<String>,
     },
     Engines,
+    /// SHOW ENGINE INNODB STATUS.
+    EngineStatus,
     /// A query over virtual tables with MySQL's column names: SHOW TABLES, COLUMNS, INDEX, DATABASES, TABLE STATUS ...
     Query(Query),
     /// No rows ever here: (column names). SHOW TRIGGERS, EVENTS, REPLICA STATUS ...
