@@ -3,13 +3,12 @@
 use bytes::Bytes;
 use common::id::{CommitId, Lsn, Term, TxnId};
 use common::service::wal::{CommitRequest, LockMode, LockWait, Mutation, Write};
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, Bencher, Criterion, Throughput, criterion_group, criterion_main};
 use std::time::Duration;
 use wal::lock_table::{LockTable, RequestId};
 use wal::sequencer::{ConflictWindow, Decision, History, Sequencer, SequencerLimits};
 
 const TRANSACTIONS: u64 = 1000;
-const WRITES: u64 = 4;
 
 fn key(number: u64) -> Bytes {
     let mut key = vec![0, 0, 0, 7, 0, 0, 0, 0];
@@ -17,17 +16,44 @@ fn key(number: u64) -> Bytes {
     key.into()
 }
 
-fn transactions(first: u64) -> Vec<CommitRequest> {
+fn transactions(first: u64, count: u64) -> Vec<CommitRequest> {
     let row = Some(Bytes::from(vec![1; 120]));
     (first..first + TRANSACTIONS)
         .map(|id| {
-            let writes = (0..WRITES).map(|at| Write {
-                mutation: Mutation { key: key(id.wrapping_mul(0x9e37_79b9) * WRITES + at), row: row.clone() },
+            let writes = (0..count).map(|at| Write {
+                mutation: Mutation { key: key(id.wrapping_mul(0x9e37_79b9) * count + at), row: row.clone() },
                 observed: Lsn(id - 1),
             });
             CommitRequest::of(CommitId(u128::from(id)), TxnId(u128::from(id)), writes.collect())
         })
         .collect()
+}
+
+/// As the driver does it: locks, the commit, and what becomes of the batch.
+fn lock_and_commit(bencher: &mut Bencher<'_>, writes: u64, limits: SequencerLimits) {
+    let window = ConflictWindow::new(1_000_000, Lsn::ZERO);
+    let mut sequencer = Sequencer::new(Term(1), &History::new(256 << 10), window, limits);
+    let mut locks = LockTable::new(1_000_000);
+    let mut next = 1;
+    bencher.iter_batched(
+        || {
+            next += TRANSACTIONS;
+            transactions(next - TRANSACTIONS, writes)
+        },
+        |requests| {
+            for request in &requests {
+                let keys = request.writes.iter().map(|write| (write.mutation.key.clone(), LockMode::Exclusive));
+                let id = RequestId(request.txn.0 as u64);
+                locks.acquire(id, request.txn, keys.collect(), Vec::new(), LockWait::NoWait);
+                assert!(matches!(sequencer.commit(request, None), Decision::Accepted(_)));
+                locks.release(request.txn);
+            }
+            let batch = sequencer.take_batch(1).expect("commits were accepted");
+            sequencer.applied(&batch);
+            batch
+        },
+        BatchSize::LargeInput,
+    );
 }
 
 fn sequencer(criterion: &mut Criterion) {
@@ -36,31 +62,10 @@ fn sequencer(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(TRANSACTIONS));
 
     let limits = SequencerLimits { batch_bytes_max: 4 << 20, transaction_bytes_max: 1 << 20, outcomes_max: 256 << 10 };
-    group.bench_function("lock and commit 4 keys", |bencher| {
-        let window = ConflictWindow::new(1_000_000, Lsn::ZERO);
-        let mut sequencer = Sequencer::new(Term(1), &History::new(256 << 10), window, limits);
-        let mut locks = LockTable::new(1_000_000);
-        let mut next = 1;
-        bencher.iter_batched(
-            || {
-                next += TRANSACTIONS;
-                transactions(next - TRANSACTIONS)
-            },
-            |requests| {
-                for request in &requests {
-                    let keys = request.writes.iter().map(|write| (write.mutation.key.clone(), LockMode::Exclusive));
-                    let id = RequestId(request.txn.0 as u64);
-                    locks.acquire(id, request.txn, keys.collect(), Vec::new(), LockWait::NoWait);
-                    assert!(matches!(sequencer.commit(request, None), Decision::Accepted(_)));
-                    locks.release(request.txn);
-                }
-                let batch = sequencer.take_batch(1).expect("commits were accepted");
-                sequencer.applied(&batch);
-                batch
-            },
-            BatchSize::LargeInput,
-        );
-    });
+    for writes in [1, 4] {
+        let name = format!("lock and commit, {writes} keys");
+        group.bench_function(name, |bencher| lock_and_commit(bencher, writes, limits));
+    }
 
     group.bench_function("hand a hot key through 1000 waiters", |bencher| {
         let hot = key(1);

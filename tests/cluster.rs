@@ -100,6 +100,25 @@ async fn nothing_acknowledged_is_lost_while_nodes_of_every_role_die() {
     // had not committed.
     reader.query_drop("CREATE TABLE bank.held (id INT PRIMARY KEY, value INT NOT NULL)").await.expect("create");
     reader.query_drop("INSERT INTO bank.held VALUES (1, 0), (5, 0)").await.expect("insert");
+
+    // One that stands still loses its locks, and must not go on as if it had them: somebody else has been in its range.
+    let mut sleeper = cluster.connect("compute-2").await.expect("connect");
+    for statement in ["BEGIN", "SELECT * FROM bank.held WHERE id > 2 FOR UPDATE"] {
+        sleeper.query_drop(statement).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
+    }
+    cluster.signal("compute-2", Signal::STOP);
+    let stopped = Instant::now();
+    reader.query_drop("INSERT INTO bank.held VALUES (6, 0)").await.expect("its range is free");
+    println!("SIGSTOP of a compute: its range is free after {:?}", stopped.elapsed());
+    cluster.signal("compute-2", Signal::CONT);
+    let inserted = sleeper.query_drop("INSERT INTO bank.held VALUES (8, 0)").await;
+    match inserted.and(sleeper.query_drop("COMMIT").await) {
+        Err(mysql_async::Error::Server(error)) => assert_eq!(error.code, 1213, "{error}"),
+        other => panic!("a transaction that has lost its range commits: {other:?}"),
+    }
+    reader.query_drop("DELETE FROM bank.held WHERE id = 6").await.expect("delete");
+    drop(sleeper);
+
     let mut holder = cluster.connect("compute-2").await.expect("connect");
     let got: Option<i64> = holder.query_first("SELECT GET_LOCK('of the dead', 0)").await.expect("GET_LOCK");
     assert_eq!(got, Some(1));

@@ -332,3 +332,38 @@ async fn the_cases_hold_on_mariadb_too() {
     assert!(failures.is_empty(), "on mariadb:\n{failures}");
     println!("{count} cases hold on mariadb");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_monitor_tells_of_locks_and_of_the_latest_deadlock() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Launch::new(directory.path()).start();
+    let create = "create table d.t (id int primary key, v int not null)";
+    server.run(&["create database d", create, "insert into d.t values (1, 0), (2, 0)"]).await;
+    let (mut a, mut b) = (server.connect().await, server.connect().await);
+    for (connection, id) in [(&mut a, 1), (&mut b, 2)] {
+        connection.query_drop("begin").await.unwrap();
+        connection.query_drop(format!("update d.t set v = 1 where id = {id}")).await.unwrap();
+    }
+    // Each wants the other's row: one of them loses all it had.
+    let outcomes = tokio::join!(
+        a.query_drop("update d.t set v = 2 where id = 2"),
+        b.query_drop("update d.t set v = 2 where id = 1")
+    );
+    assert!(outcomes.0.is_err() != outcomes.1.is_err(), "{outcomes:?}");
+    let mut other = server.connect().await;
+    let status: Option<(String, String, String)> = other.query_first("show engine innodb status").await.unwrap();
+    let (kind, _, text) = status.expect("one row");
+    assert_eq!(kind, "InnoDB");
+    for part in [
+        "INNODB MONITOR OUTPUT",
+        "LATEST DETECTED DEADLOCK",
+        "*** (2) WAITING FOR THIS LOCK TO BE GRANTED:\nRECORD LOCKS index PRIMARY of table `d`.`t`",
+        "*** WE ROLL BACK TRANSACTION (",
+        " row lock(s)\n",
+        "END OF INNODB MONITOR OUTPUT",
+    ] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+    drop((a, b, other));
+    server.stop();
+}

@@ -9,7 +9,7 @@
 //!
 //! A seed that fails is printed. To run one again, with its trace:
 //! `DRUMLIN_SIMULATION_SEED=17 DRUMLIN_SIMULATION_TRACE=1 cargo test -p simulation one_seed -- --nocapture`;
-//! more of them: `DRUMLIN_SIMULATION_SEEDS=5000 cargo test -p simulation`; `DRUMLIN_SIMULATION_BUG=StaleLease` plants a bug, and
+//! more of them: `tests/simulation/many.sh`; CI runs 300. `DRUMLIN_SIMULATION_BUG=StaleLease` plants a bug, and
 //! `DRUMLIN_SIMULATION_SEEDS_PER_BUG=1000` looks for all of them. See `docs/decisions/0014`.
 
 mod checkers;
@@ -28,7 +28,7 @@ mod world;
 use common::env::planted::Bug;
 use seeds::{Run, environment_number};
 
-/// In CI; more by the environment.
+/// More by the environment: CI runs 300.
 const SEEDS: u64 = 100;
 /// Within so many seeds each planted bug is found, but for those that need rare coincidences.
 const SEEDS_PER_BUG: u64 = 40;

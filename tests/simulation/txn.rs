@@ -214,7 +214,8 @@ impl Txn {
         let request = CommitRequest {
             checks: checks.into_iter().map(|(key, lsn)| Observed { key, lsn }).collect(),
             depends_on: self.undurable,
-            tenure: self.tenure.filter(|_| self.relies_on_locks),
+            tenure: self.tenure,
+            relies_on_locks: self.relies_on_locks,
             counters: std::mem::take(&mut self.counters),
             ..CommitRequest::of(commit_id, self.id, writes)
         };

@@ -12,7 +12,7 @@ use common::id::{CommitId, LogPos, Lsn, NodeId, TabletId, TxnId};
 use common::key::Key;
 use common::service::WalService;
 use common::service::wal::{
-    AllocateRequest, CommitError, CommitReply, CommitRequest, LockError, LockInfo, LockReply, LockRequest,
+    AllocateRequest, CommitError, CommitReply, CommitRequest, Deadlock, LockError, LockInfo, LockReply, LockRequest,
     MemberChange, OldestSnapshot, PressureReport, ReadLsn, SnapshotReport, StreamItem, SubscribeRequest, Tenure,
     Undurable, WalError, WalStatus,
 };
@@ -142,6 +142,10 @@ impl WalService for Service {
 
     async fn locks(&self) -> Result<Vec<LockInfo>, WalError> {
         self.ask(|reply| Event::Locks { reply }).await?
+    }
+
+    async fn latest_deadlock(&self) -> Result<Option<Deadlock>, WalError> {
+        self.ask(|reply| Event::LatestDeadlock { reply }).await?
     }
 
     async fn wait_durable(&self, version: Undurable) -> Result<bool, WalError> {

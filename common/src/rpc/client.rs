@@ -12,9 +12,9 @@ use crate::service::page::{
     GetRequest, IndexFigures, PageError, PageService, PageStatus, RangeEstimate, RowVersion, ScanBatch, ScanRequest,
 };
 use crate::service::wal::{
-    AllocateRequest, CommitError, CommitReply, CommitRequest, LockError, LockInfo, LockReply, LockRequest, LockWait,
-    MemberChange, OldestSnapshot, PressureReport, ReadLsn, SnapshotReport, StreamItem, SubscribeRequest, Tenure,
-    Undurable, WalError, WalService, WalStatus,
+    AllocateRequest, CommitError, CommitReply, CommitRequest, Deadlock, LockError, LockInfo, LockReply, LockRequest,
+    LockWait, MemberChange, OldestSnapshot, PressureReport, ReadLsn, SnapshotReport, StreamItem, SubscribeRequest,
+    Tenure, Undurable, WalError, WalService, WalStatus,
 };
 use async_trait::async_trait;
 use bytes::{Buf, Bytes};
@@ -98,6 +98,10 @@ impl WalService for WalClient {
 
     async fn wait_durable(&self, version: Undurable) -> Result<bool, WalError> {
         self.call(Request::WaitDurable(version)).await
+    }
+
+    async fn latest_deadlock(&self) -> Result<Option<Deadlock>, WalError> {
+        self.call(Request::LatestDeadlock).await
     }
 
     async fn holds(&self, tenure: Tenure) -> Result<bool, WalError> {

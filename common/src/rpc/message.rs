@@ -49,6 +49,7 @@ pub(super) enum Request {
     OldestSnapshot,
     Figures(KeyRange),
     Holds(Tenure),
+    LatestDeadlock,
 }
 
 /// A call answered by a stream of items.

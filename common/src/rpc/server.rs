@@ -284,6 +284,7 @@ async fn answer(id: u64, request: &[u8], caller: &Caller) -> Result<Bytes, Frame
         | Request::ReportSnapshots(_)
         | Request::OldestSnapshot
         | Request::Holds(_)
+        | Request::LatestDeadlock
         | Request::WalStatus => {
             let Some(wal) = &services.wal else { return refusal(id, Status::NoSuchService) };
             match request {
@@ -307,6 +308,7 @@ async fn answer(id: u64, request: &[u8], caller: &Caller) -> Result<Bytes, Frame
                 }
                 Request::UnlockKeys { txn, keys } => done(id, wal.unlock_keys(txn, keys).await),
                 Request::Locks => done(id, wal.locks().await),
+                Request::LatestDeadlock => done(id, wal.latest_deadlock().await),
                 Request::WaitDurable(version) => done(id, wal.wait_durable(version).await),
                 // Locks of another connection were freed when it ended.
                 Request::Holds(tenure) if tenure.session != caller.session => done(id, Ok::<_, WalError>(false)),

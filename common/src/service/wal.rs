@@ -24,6 +24,11 @@ pub trait WalService: Send + Sync {
     /// Every lock that is held or waited for. For people and IS_USED_LOCK; not cheap.
     async fn locks(&self) -> Result<Vec<LockInfo>, WalError>;
 
+    /// The newest deadlock that the present leader has resolved.
+    async fn latest_deadlock(&self) -> Result<Option<Deadlock>, WalError> {
+        Ok(None)
+    }
+
     /// Waits until what a lock reply gave ahead of its durability is durable. False: a leader change has undone it, and
     /// whoever built on it has to start again.
     async fn wait_durable(&self, version: Undurable) -> Result<bool, WalError>;
@@ -179,9 +184,11 @@ pub struct CommitRequest {
     /// of this term: the version may be gone.
     pub depends_on: Option<Undurable>,
     pub counters: Vec<CounterBump>,
-    /// Set where it relies on locks that no version stands for (ranges, rows that must not appear, definitions held still):
-    /// refused once these may have been lost, see [`CommitError::LocksLost`].
+    /// Of its oldest lock, if it has any. Where another leader answers, or over another connection, its locks are gone.
     pub tenure: Option<Tenure>,
+    /// It relies on locks that no version stands for (ranges, rows that must not appear, definitions held still): refused
+    /// once its locks are gone, see [`CommitError::LocksLost`].
+    pub relies_on_locks: bool,
     /// Others under whose names the same session holds locks: LOCK TABLES.
     pub also_holds: Vec<TxnId>,
     /// The connection over which it came; whoever serves the connection fills it in.
@@ -199,6 +206,7 @@ impl CommitRequest {
             depends_on: None,
             counters: Vec::new(),
             tenure: None,
+            relies_on_locks: false,
             also_holds: Vec::new(),
             session: 0,
         }
@@ -311,6 +319,17 @@ pub struct LockInfo {
     pub mode: LockMode,
     /// Transactions that it waits for; `None` for a lock that is held.
     pub waits_for: Option<Vec<TxnId>>,
+}
+
+/// Transactions that waited for each other in a circle, and what became of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deadlock {
+    /// Microseconds since 1970 by the leader's clock.
+    pub time_us: u64,
+    /// What each of them waited for.
+    pub waits: Vec<LockInfo>,
+    /// It lost its locks, so that the others could go on.
+    pub victim: TxnId,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -6,6 +6,7 @@
 mod account_tables;
 mod constraints;
 mod definitions;
+mod innodb_status;
 mod keywords;
 mod locks;
 mod schema_tables;
@@ -24,6 +25,7 @@ use expr::mysql_type::MysqlType;
 use expr::value::{Row, Value};
 use std::sync::Arc;
 
+pub use innodb_status::innodb_status;
 pub use server_tables::ENGINES;
 
 /// A made-up table's definition.

@@ -5,7 +5,7 @@ use super::engine::View;
 use super::result::{ResultSet, StatementResult};
 use crate::account::{self, AccountName};
 use crate::catalog::Catalog;
-use crate::catalog::virtual_tables::VirtualContext;
+use crate::catalog::virtual_tables::{self, VirtualContext};
 use crate::execute::show::{self, ShowTable};
 use crate::sql::plan::{Field, Show, ShowFilter};
 use expr::collation::CollationId;
@@ -51,6 +51,10 @@ impl Session {
             }
             Show::ProcessList { full } => texts(show::process_list(&virtual_context, *full)),
             Show::Engines => texts(show::engines()),
+            Show::EngineStatus => {
+                let status = virtual_tables::innodb_status(catalog, &virtual_context, self.engine.clock.wall_us());
+                vec![vec![Value::text("InnoDB"), Value::text(""), Value::text(status.await?)]]
+            }
             Show::Variables { global, filter } => {
                 filtered(show::variables(&virtual_context, false, *global), filter.as_ref(), context)?
             }
@@ -126,6 +130,7 @@ pub(super) fn fields(statement: &Show) -> Vec<Field> {
         Show::CreateDatabase { .. } => &["Database", "Create Database"],
         Show::ProcessList { .. } => &["Id", "User", "Host", "db", "Command", "Time", "State", "Info"],
         Show::Engines => &["Engine", "Support", "Comment", "Transactions", "XA", "Savepoints"],
+        Show::EngineStatus => &["Type", "Name", "Status"],
         Show::Variables { .. } | Show::Status { .. } => &["Variable_name", "Value"],
         Show::Warnings { count: true, errors_only: true, .. } => &["@@session.error_count"],
         Show::Warnings { count: true, .. } => &["@@session.warning_count"],

@@ -116,9 +116,13 @@ impl LockSet {
         self.relies_on_locks = true;
     }
 
-    /// The tenure of the locks that the commit relies on.
+    /// Of the oldest lock.
     pub fn tenure(&self) -> Option<Tenure> {
-        self.oldest_tenure.filter(|_| self.relies_on_locks)
+        self.oldest_tenure
+    }
+
+    pub fn relies_on_locks(&self) -> bool {
+        self.relies_on_locks
     }
 
     pub fn also_holds(&self) -> Vec<TxnId> {

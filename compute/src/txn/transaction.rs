@@ -270,6 +270,7 @@ impl Transaction {
             depends_on: locks.undurable(),
             counters: counters.into_values().collect(),
             tenure: locks.tenure(),
+            relies_on_locks: locks.relies_on_locks(),
             also_holds: locks.also_holds(),
             ..CommitRequest::of(commit_id, id, writes)
         }

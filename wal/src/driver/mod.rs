@@ -25,7 +25,8 @@ use common::id::{CommitId, Lsn, TabletId, TxnId};
 use common::key::Key;
 use common::service::PageService;
 use common::service::wal::{
-    AllocateRequest, CommitError, CommitReply, CommitRequest, LockError, LockInfo, LockReply, LockRequest, WalError,
+    AllocateRequest, CommitError, CommitReply, CommitRequest, Deadlock, LockError, LockInfo, LockReply, LockRequest,
+    WalError,
 };
 use futures::StreamExt;
 use leading::Leading;
@@ -49,6 +50,7 @@ pub enum Event {
     Unlock { txn: TxnId, reply: oneshot::Sender<()> },
     UnlockKeys { txn: TxnId, keys: Vec<Key>, reply: oneshot::Sender<()> },
     Locks { reply: Answer<Vec<LockInfo>> },
+    LatestDeadlock { reply: Answer<Option<Deadlock>> },
     Outcome { commit: CommitId, reply: Answer<Option<Lsn>> },
     Allocate { request: AllocateRequest, reply: Answer<u64> },
     ReportDurable { tablet: TabletId, lsn: Lsn, reply: Answer<()> },
@@ -187,6 +189,7 @@ impl Driver {
                 let _ = reply.send(());
             }
             Event::Locks { reply } => drop(reply.send(Ok(leading.locks()))),
+            Event::LatestDeadlock { reply } => drop(reply.send(Ok(leading.latest_deadlock()))),
             Event::Outcome { commit, reply } => leading.outcome(commit, reply),
             Event::Allocate { request, reply } => {
                 let _ = reply.send(Ok(leading.allocate(request)));
@@ -209,6 +212,7 @@ impl Driver {
             Event::CancelLock(_) => {}
             Event::Unlock { reply, .. } | Event::UnlockKeys { reply, .. } => drop(reply.send(())),
             Event::Locks { reply } => drop(reply.send(Err(error))),
+            Event::LatestDeadlock { reply } => drop(reply.send(Err(error))),
             Event::Outcome { reply, .. } => drop(reply.send(Err(error))),
             Event::Allocate { reply, .. } => drop(reply.send(Err(error))),
             Event::ReportDurable { reply, .. } => drop(reply.send(Err(error))),

@@ -1,6 +1,6 @@
 //! The lock table as people see it.
 
-use super::table::LockTable;
+use super::table::{LockTable, RequestId};
 use common::service::wal::{LockInfo, LockTarget};
 
 impl LockTable {
@@ -20,13 +20,17 @@ impl LockTable {
         }
         let mut waiting: Vec<_> = self.requests.iter().collect();
         waiting.sort_by_key(|(id, _)| **id);
-        for (id, request) in waiting {
-            let Some((target, mode)) = request.items.get(request.at).cloned() else { continue };
-            let mut waits_for = self.blockers_of_request(*id);
-            waits_for.sort_unstable();
-            waits_for.dedup();
-            report.push(LockInfo { txn: request.txn, target, mode, waits_for: Some(waits_for) });
-        }
+        report.extend(waiting.into_iter().filter_map(|(id, _)| self.wait_of(*id)));
         report
+    }
+
+    /// What a request waits for.
+    pub(super) fn wait_of(&self, id: RequestId) -> Option<LockInfo> {
+        let request = self.requests.get(&id)?;
+        let (target, mode) = request.items.get(request.at).cloned()?;
+        let mut waits_for = self.blockers_of_request(id);
+        waits_for.sort_unstable();
+        waits_for.dedup();
+        Some(LockInfo { txn: request.txn, target, mode, waits_for: Some(waits_for) })
     }
 }

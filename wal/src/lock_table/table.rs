@@ -5,7 +5,7 @@ use super::key_lock::{Grant, KeyLock, Place, Waiter};
 use super::ranges::{self, Group, GroupWaiter, HeldRange, RangeGroup, group_of, group_of_key};
 use common::id::TxnId;
 use common::key::{Key, KeyRange};
-use common::service::wal::{LockMode, LockTarget, LockWait};
+use common::service::wal::{LockInfo, LockMode, LockTarget, LockWait};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -88,7 +88,12 @@ pub struct LockTable {
     held: usize,
     locks_max: usize,
     next_ticket: u64,
+    /// What its transactions waited for, and who was given up.
+    latest_deadlock: Option<(Vec<LockInfo>, TxnId)>,
 }
+
+/// Of a longer circle, so many waits are kept for people to see.
+const DEADLOCK_WAITS_MAX: usize = 16;
 
 impl LockTable {
     pub fn new(locks_max: usize) -> LockTable {
@@ -100,7 +105,13 @@ impl LockTable {
             held: 0,
             locks_max,
             next_ticket: 0,
+            latest_deadlock: None,
         }
+    }
+
+    /// The deadlock that was resolved since the last call, if there was one.
+    pub fn take_deadlock(&mut self) -> Option<(Vec<LockInfo>, TxnId)> {
+        self.latest_deadlock.take()
     }
 
     /// Locks held, counted per holder.
@@ -452,6 +463,9 @@ impl LockTable {
             let Some(victim) = cycle.iter().copied().min_by_key(work) else {
                 unreachable!("a cycle has members");
             };
+            let waiting = cycle.iter().filter_map(|txn| self.txns.get(txn)).flat_map(|txn| &txn.waiting);
+            let waits = waiting.take(DEADLOCK_WAITS_MAX).filter_map(|id| self.wait_of(*id)).collect();
+            self.latest_deadlock = Some((waits, victim));
             let released = self.end_txn(victim, LockOutcome::Deadlock, events);
             freed.extend(released);
             if victim == txn {

@@ -8,7 +8,7 @@ use common::cluster_map::{ClusterMap, MAP_KEY};
 use common::env::planted::{Bug, planted};
 use common::id::{CommitId, CounterId, Lsn, Term};
 use common::key::Key;
-use common::service::wal::{Batch, CommitRequest, Transaction};
+use common::service::wal::{Batch, CommitRequest, Tenure, Transaction};
 use std::collections::{HashMap, HashSet, VecDeque};
 
 #[derive(Debug, Clone, Copy)]
@@ -121,10 +121,7 @@ impl Sequencer {
             let key = key.or_else(|| request.checks.first().map(|check| check.key.clone())).unwrap_or_default();
             return Decision::Conflict { key, newest: version.lsn };
         }
-        if let Some(tenure) = request.tenure
-            && (tenure.term != self.term || tenure.session != request.session)
-            && !planted(Bug::OldTermAccepted)
-        {
+        if request.relies_on_locks && !self.has_its_locks(request) && !planted(Bug::OldTermAccepted) {
             return Decision::LocksLost;
         }
         if let Some(refusal) = self.check(request, looked_up) {
@@ -156,6 +153,11 @@ impl Sequencer {
         let (commit_id, counters) = (request.commit_id, request.counters.clone());
         self.forming.push_back((Transaction { lsn, commit_id, mutations, counters }, bytes));
         Decision::Accepted(lsn)
+    }
+
+    /// True if it has locks and none of them can have been lost: this leader granted them, over the same connection.
+    pub fn has_its_locks(&self, request: &CommitRequest) -> bool {
+        request.tenure == Some(Tenure { term: self.term, session: request.session })
     }
 
     /// True for a commit that was accepted before: it comes again because its answer was lost.

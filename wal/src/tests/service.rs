@@ -2,11 +2,33 @@ use super::support::*;
 use common::cluster_map::{ClusterMap, MAP_KEY, MapChange};
 use common::id::{CATALOG_TABLE, CommitId, CounterId, Lsn, TabletId, Term, TxnId};
 use common::service::wal::{
-    AllocateRequest, CommitError, CounterBump, LockError, LockMode, LockRequest, LockWait, Mutation, Observed, ReadLsn,
-    StreamItem, SubscribeRequest, Undurable, WalError, Write,
+    AllocateRequest, CommitError, CommitRequest, CounterBump, LockError, LockMode, LockRequest, LockWait, Mutation,
+    Observed, ReadLsn, StreamItem, SubscribeRequest, Tenure, Undurable, WalError, Write,
 };
 use futures::StreamExt;
 use std::time::Duration;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_whose_locks_are_gone_goes_past_nobody() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let node = start_at(directory.path()).await;
+    let service = node.service();
+    let held = lock(&service, 1, "a").await.expect("nobody has it");
+    let without = service.commit(put(2, "a", "row", Lsn::ZERO)).await;
+    assert!(matches!(without, Err(CommitError::Conflict { .. })), "{without:?}");
+    // Over another connection, or from another leader.
+    let stale = Some(Tenure { session: 7, ..held.tenure() });
+    let lost = CommitRequest { tenure: stale, ..put(3, "a", "row", Lsn::ZERO) };
+    let lost = service.commit(lost).await;
+    assert!(matches!(lost, Err(CommitError::Conflict { .. })), "{lost:?}");
+    let elsewhere = CommitRequest { tenure: stale, ..put(4, "b", "row", Lsn::ZERO) };
+    assert!(service.commit(elsewhere).await.is_ok(), "nobody has locked it");
+    let relying = CommitRequest { tenure: stale, relies_on_locks: true, ..put(5, "c", "row", Lsn::ZERO) };
+    assert_eq!(service.commit(relying).await, Err(CommitError::LocksLost));
+    let own = CommitRequest { tenure: Some(held.tenure()), relies_on_locks: true, ..put(1, "a", "row", Lsn::ZERO) };
+    assert!(service.commit(own).await.is_ok());
+    node.shutdown().await;
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commits_get_dense_lsns_and_conflicts_are_found() {

@@ -8,9 +8,9 @@ use crate::key::Key;
 use crate::rpc::{Deadlines, RpcClient, WalClient};
 use crate::service::WalService;
 use crate::service::wal::{
-    AllocateRequest, CommitError, CommitReply, CommitRequest, LockError, LockInfo, LockReply, LockRequest, LockWait,
-    MemberChange, OldestSnapshot, PressureReport, ReadLsn, SnapshotReport, StreamItem, SubscribeRequest, Tenure,
-    Undurable, WalError, WalStatus,
+    AllocateRequest, CommitError, CommitReply, CommitRequest, Deadlock, LockError, LockInfo, LockReply, LockRequest,
+    LockWait, MemberChange, OldestSnapshot, PressureReport, ReadLsn, SnapshotReport, StreamItem, SubscribeRequest,
+    Tenure, Undurable, WalError, WalStatus,
 };
 use async_trait::async_trait;
 use futures::StreamExt;
@@ -194,6 +194,10 @@ impl WalService for WalRouter {
 
     async fn wait_durable(&self, version: Undurable) -> Result<bool, WalError> {
         self.members.ask(|leader| async move { leader.wait_durable(version).await }).await
+    }
+
+    async fn latest_deadlock(&self) -> Result<Option<Deadlock>, WalError> {
+        self.members.ask(|leader| async move { leader.latest_deadlock().await }).await
     }
 
     async fn holds(&self, tenure: Tenure) -> Result<bool, WalError> {

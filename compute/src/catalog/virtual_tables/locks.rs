@@ -35,7 +35,7 @@ pub(super) async fn data_lock_waits(context: &VirtualContext) -> Result<Vec<Row>
     Ok(rows)
 }
 
-async fn report(context: &VirtualContext) -> Result<Vec<LockInfo>, SqlError> {
+pub(super) async fn report(context: &VirtualContext) -> Result<Vec<LockInfo>, SqlError> {
     let Some(wal) = &context.wal else { return Ok(Vec::new()) };
     with_backoff(|| wal.locks()).await.map_err(wal_error)
 }
@@ -82,7 +82,7 @@ fn overlap(one: &LockTarget, other: &LockTarget) -> bool {
     }
 }
 
-fn lock_row(lock: &LockInfo, catalog: &Catalog) -> Row {
+pub(super) fn lock_row(lock: &LockInfo, catalog: &Catalog) -> Row {
     let (start, end) = match &lock.target {
         LockTarget::Key(key) => (key, None),
         LockTarget::Range(range) => (&range.start, Some(&range.end)),

@@ -45,6 +45,7 @@ impl Binder<'_> {
             },
             ast::Show::CreateUser(name) => Show::CreateUser(self.shown_account(name)?),
             ast::Show::Engines => Show::Engines,
+            ast::Show::EngineStatus => Show::EngineStatus,
             ast::Show::Empty(columns) => Show::Empty(columns.iter().map(|column| (*column).to_owned()).collect()),
             ast::Show::CreateRoutine(kind, name) => return Err(self.no_routine(kind, name)),
             other => self.show_query(other)?,

@@ -492,6 +492,8 @@ pub enum Show {
     Collation(Filter),
     CharacterSet(Filter),
     Engines,
+    /// SHOW ENGINE INNODB STATUS.
+    EngineStatus,
     Plugins,
     Privileges,
     Warnings {

@@ -83,6 +83,9 @@ fn read(parser: &mut Parser<'_>) -> Parsed<Show> {
     if parser.word("engines") || parser.words(&["storage", "engines"]) {
         return Ok(Show::Engines);
     }
+    if parser.words(&["engine", "innodb", "status"]) {
+        return Ok(Show::EngineStatus);
+    }
     if parser.word("plugins") {
         return Ok(Show::Plugins);
     }

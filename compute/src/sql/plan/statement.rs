@@ -212,6 +212,8 @@ pub enum Show {
     },
     CreateUser(AccountName),
     Engines,
+    /// SHOW ENGINE INNODB STATUS.
+    EngineStatus,
     /// A query over virtual tables with MySQL's column names: SHOW TABLES, COLUMNS, INDEX, DATABASES, TABLE STATUS ...
     Query(Query),
     /// No rows ever here: (column names). SHOW TRIGGERS, EVENTS, REPLICA STATUS ...
