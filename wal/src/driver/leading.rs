@@ -17,7 +17,7 @@ use common::id::{CommitId, Lsn, NodeId, TabletId, Term, TxnId};
 use common::key::{Key, KeyRange};
 use common::service::wal::{
     AllocateRequest, Batch, CommitError, CommitReply, CommitRequest, Deadlock, LockError, LockInfo, LockMode,
-    LockReply, LockRequest, LockWait, NewestVersion, WalError,
+    LockReply, LockRequest, LockTarget, LockWait, NewestVersion, WalError,
 };
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -216,7 +216,13 @@ impl Leading {
                 self.waiting.insert(lsn, Waiting { keeps_locks, commits, outcomes: Vec::new() });
                 if keeps_locks.is_none() && !planted(Bug::LockNotPassedOn) {
                     // Its place in the order is certain; whoever gets its locks is told its rows and its LSN.
-                    self.handed_on.insert(self.locks.held_by(request.txn), lsn);
+                    let mut locks = self.locks.held_by(request.txn);
+                    if !self.sequencer.has_its_locks(&request) {
+                        // Who locks now what it relied on comes after it, as if its locks were still there.
+                        let relied = request.checks.iter().map(|check| LockTarget::Key(check.key.clone()));
+                        locks.extend(relied.map(|key| (key, LockMode::Shared)));
+                    }
+                    self.handed_on.insert(locks, lsn);
                     self.unlock(request.txn);
                 }
             }
