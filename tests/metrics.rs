@@ -79,3 +79,31 @@ async fn a_page_server_says_what_it_holds_and_what_its_requests_cost() {
     connection.disconnect().await.unwrap();
     server.stop();
 }
+
+/// Page servers are told by the log to keep what it reads.
+#[tokio::test]
+async fn the_log_hears_of_an_open_transaction_and_of_its_end() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Launch::new(data.path()).start();
+    server.run(&["CREATE DATABASE d", "CREATE TABLE d.t (id INT PRIMARY KEY AUTO_INCREMENT)"]).await;
+    let mut connection = server.connect().await;
+    connection.query_drop("START TRANSACTION WITH CONSISTENT SNAPSHOT").await.unwrap();
+    wait_until(async || {
+        server.run(&["INSERT INTO d.t VALUES (NULL)"]).await;
+        let metrics = Metrics::of(&server).await;
+        (1.0..metrics.get("wal_committed_lsn")).contains(&metrics.get("wal_oldest_snapshot_lsn"))
+    })
+    .await;
+    connection.query_drop("COMMIT").await.unwrap();
+    wait_until(async || Metrics::of(&server).await.get("wal_oldest_snapshot_lsn") == 0.0).await;
+    connection.disconnect().await.unwrap();
+    server.stop();
+}
+
+async fn wait_until(holds: impl AsyncFn() -> bool) {
+    let begun = std::time::Instant::now();
+    while !holds().await {
+        assert!(begun.elapsed().as_secs() < 120, "it did not come");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}

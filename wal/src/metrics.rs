@@ -16,6 +16,7 @@ pub struct WalMetrics {
     pub locks_held: IntGauge,
     pub locks_waiting: IntGauge,
     pub committed_lsn: IntGauge,
+    pub oldest_snapshot: IntGauge,
     pub log_bytes: IntGauge,
     /// What page servers reported, from 0 to 1.
     pub pressure: Gauge,
@@ -44,6 +45,10 @@ impl WalMetrics {
             locks_held: IntGauge::new("wal_locks_held", "Keys locked, counted once per holder")?,
             locks_waiting: IntGauge::new("wal_locks_waiting", "Lock requests that wait")?,
             committed_lsn: IntGauge::new("wal_committed_lsn", "Newest durable transaction")?,
+            oldest_snapshot: IntGauge::new(
+                "wal_oldest_snapshot_lsn",
+                "Oldest snapshot that is open anywhere, as computes report; 0: none",
+            )?,
             log_bytes: IntGauge::new("wal_log_bytes", "Size of the log's segments on disk")?,
             pressure: Gauge::new("wal_pressure", "How much page servers want commits slowed down, from 0 to 1")?,
             commits_delayed: IntCounter::new("wal_commits_delayed_total", "Commits slowed down for page servers")?,
@@ -61,7 +66,9 @@ impl WalMetrics {
         for counter in [&self.commits, &self.conflicts, &self.lookups, &self.deadlocks, &self.lock_timeouts] {
             registry.register(Box::new(counter.clone()))?;
         }
-        for gauge in [&self.locks_held, &self.locks_waiting, &self.committed_lsn, &self.log_bytes] {
+        for gauge in
+            [&self.locks_held, &self.locks_waiting, &self.committed_lsn, &self.oldest_snapshot, &self.log_bytes]
+        {
             registry.register(Box::new(gauge.clone()))?;
         }
         registry.register(Box::new(self.pressure.clone()))?;

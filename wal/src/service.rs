@@ -216,10 +216,11 @@ impl WalService for Service {
 
     async fn report_snapshots(&self, report: SnapshotReport) -> Result<(), WalError> {
         let term = self.check_serving()?;
-        match self.snapshots.reported(report, term, Instant::now()) {
-            true => Ok(()),
-            false => Err(WalError::Unavailable("too many computes report their snapshots".to_string())),
-        }
+        let oldest = self.snapshots.reported(report, term, Instant::now());
+        let oldest =
+            oldest.map_err(|_| WalError::Unavailable("too many computes report their snapshots".to_string()))?;
+        self.metrics.oldest_snapshot.set(oldest.map_or(0, |lsn| i64::try_from(lsn.0).unwrap_or(i64::MAX)));
+        Ok(())
     }
 
     async fn oldest_snapshot(&self) -> Result<OldestSnapshot, WalError> {
