@@ -13,6 +13,7 @@ pub mod ddl;
 pub mod expressions;
 pub mod row;
 pub mod show;
+pub mod temporary;
 pub mod write;
 
 pub use context::{BindExpressions, QuerySettings, ScanLocker, Services, Settings, StatementContext};

@@ -35,6 +35,7 @@ pub use prepared::PreparedInfo;
 
 use crate::execute::Settings;
 use crate::execute::row::Cancel;
+use crate::execute::temporary::TemporaryTables;
 use crate::session::engine::SessionHandle;
 use crate::session::identity::Identity;
 use crate::session::prepared::PreparedStatement;
@@ -85,6 +86,7 @@ pub struct Session {
     /// LOCK TABLES.
     table_locks: Option<TableLocks>,
     wire: Arc<Wire>,
+    temporary: Arc<TemporaryTables>,
 }
 
 /// What is left to do when the last row has been sent.
@@ -122,6 +124,7 @@ impl Session {
             named_locks,
             table_locks: None,
             wire: Arc::default(),
+            temporary: Arc::default(),
         }
     }
 
@@ -138,6 +141,7 @@ impl Session {
         self.release_session_locks().await;
         self.variables = self.engine.globals();
         self.identity.forget_roles();
+        self.temporary.restore(Default::default());
         self.user_variables = UserVariables::default();
         self.next_isolation = None;
         self.next_read_only = None;
@@ -329,10 +333,7 @@ impl Session {
             database: self.database.clone(),
             user: self.identity.user.clone(),
             current_user: self.identity.current_user.clone(),
-            current_role: self
-                .identity
-                .look_up(&self.engine.services.catalog.newest().accounts, &self.engine.globals())
-                .1,
+            current_role: self.identity.look_up(&self.engine.services.catalog.newest().accounts, &self.engine).1,
             connection_id: self.handle.id,
             version: self.engine.version(),
             last_insert_id: self.last_insert_id,

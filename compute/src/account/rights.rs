@@ -2,7 +2,7 @@
 
 use super::{AccountDef, AccountName, Accounts, Privileges, host};
 use crate::catalog::Catalog;
-use common::id::Lsn;
+use common::id::{Lsn, TableId};
 use expr::{ErrorCode, SqlError};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -18,8 +18,8 @@ pub struct Rights {
     pub active_roles: Vec<AccountName>,
     parts: Vec<Arc<AccountDef>>,
     global: Privileges,
-    /// The catalog as far as it may be seen, with the LSN of the whole.
-    visible: Mutex<Option<(Lsn, Arc<Catalog>)>>,
+    /// The catalog as far as it may be seen, with the LSN of the whole and its temporary tables.
+    visible: Mutex<Option<(Lsn, Arc<[TableId]>, Arc<Catalog>)>>,
 }
 
 /// Of a table that is open in part: what each column allows.
@@ -187,20 +187,25 @@ impl Rights {
             return None;
         }
         let mut kept = self.visible.lock();
-        if let Some((lsn, visible)) = &*kept
+        if let Some((lsn, temporary, visible)) = &*kept
             && *lsn == catalog.lsn
+            && Arc::ptr_eq(temporary, &catalog.temporary)
         {
             return Some(visible.clone());
         }
         let mut visible = catalog.clone();
         visible.databases.retain(|name, database| {
-            database.tables.retain(|table, _| self.sees_table(name, table));
+            database
+                .tables
+                .retain(|table, definition| catalog.is_temporary(definition) || self.sees_table(name, table));
             database.views.retain(|view, _| self.sees_table(name, view));
             self.global.has(Privileges::SHOW_DATABASES) || self.sees_database(name)
         });
-        visible.tables_by_id.retain(|_, table| self.sees_table(&table.database, &table.name));
+        visible
+            .tables_by_id
+            .retain(|_, table| catalog.is_temporary(table) || self.sees_table(&table.database, &table.name));
         let visible = Arc::new(visible);
-        *kept = Some((catalog.lsn, visible.clone()));
+        *kept = Some((catalog.lsn, catalog.temporary.clone(), visible.clone()));
         Some(visible)
     }
 

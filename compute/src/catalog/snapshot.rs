@@ -13,6 +13,10 @@ pub struct Catalog {
     pub lsn: Lsn,
     pub databases: BTreeMap<String, Database>,
     pub tables_by_id: HashMap<TableId, Arc<TableDef>>,
+    /// Ids of the session's temporary tables, where this is the catalog as a session sees it.
+    pub temporary: Arc<[TableId]>,
+    /// And then the catalog that all sessions share: what views are made of.
+    pub shared: Option<Arc<Catalog>>,
     /// Another one only where an account has changed.
     pub accounts: Arc<Accounts>,
 }
@@ -31,6 +35,16 @@ impl Catalog {
 
     pub fn table(&self, database: &str, name: &str) -> Option<&Arc<TableDef>> {
         self.databases.get(database)?.tables.get(name)
+    }
+
+    /// Of the session alone.
+    pub fn is_temporary(&self, table: &TableDef) -> bool {
+        self.temporary.contains(&table.id)
+    }
+
+    /// Whether a name stands for a temporary table.
+    pub fn names_temporary(&self, database: &str, name: &str) -> bool {
+        !self.temporary.is_empty() && self.table(database, name).is_some_and(|table| self.is_temporary(table))
     }
 
     pub fn view(&self, database: &str, name: &str) -> Option<&Arc<ViewDef>> {

@@ -122,7 +122,7 @@ impl VirtualContext {
                 let visible = self.viewer.visible(catalog);
                 let catalog = visible.as_deref().unwrap_or(catalog);
                 match schema_tables::rows(name, wanted, catalog, self).await? {
-                    Some(rows) => self.seen(name, rows),
+                    Some(rows) => self.seen(name, rows, catalog),
                     None => constraints::rows(name, catalog)
                         .or_else(|| account_tables::information_schema(name, catalog, self))
                         .unwrap_or_else(|| server_tables::information_schema(name, self)),
@@ -140,7 +140,7 @@ impl VirtualContext {
 
     /// Of rows about the schema, what the viewer may see: the catalog was cut down before, the system's own tables and
     /// single columns were not.
-    fn seen(&self, name: &str, mut rows: Vec<Row>) -> Vec<Row> {
+    fn seen(&self, name: &str, mut rows: Vec<Row>, catalog: &Catalog) -> Vec<Row> {
         let viewer = &self.viewer;
         if viewer.is_unlimited() {
             return rows;
@@ -149,7 +149,10 @@ impl VirtualContext {
             "SCHEMATA" => rows.retain(|row| {
                 viewer.global().has(Privileges::SHOW_DATABASES) || viewer.sees_database(&row[1].to_text())
             }),
-            "TABLES" | "COLUMNS" => rows.retain(|row| viewer.sees_table(&row[1].to_text(), &row[2].to_text())),
+            "TABLES" | "COLUMNS" => rows.retain(|row| {
+                let names = (row[1].to_text(), row[2].to_text());
+                catalog.names_temporary(&names.0, &names.1) || viewer.sees_table(&names.0, &names.1)
+            }),
             "VIEWS" => {
                 for row in &mut rows {
                     if !viewer.table(&row[1].to_text(), &row[2].to_text()).has(Privileges::SHOW_VIEW) {
@@ -162,6 +165,10 @@ impl VirtualContext {
         if name == "COLUMNS" {
             rows.retain_mut(|row| {
                 if row[1].to_text() == "information_schema" || row[1].to_text() == "performance_schema" {
+                    return true;
+                }
+                let names = (row[1].to_text(), row[2].to_text());
+                if catalog.names_temporary(&names.0, &names.1) {
                     return true;
                 }
                 let held = viewer.column(&row[1].to_text(), &row[2].to_text(), &row[3].to_text());

@@ -6,6 +6,7 @@ use crate::execute::account::Actor;
 use crate::execute::expressions::{ExpressionCache, TableExpressions};
 use crate::execute::row::waiting::WaitingFunctions;
 use crate::execute::row::{Cancel, Locked, QueryContext};
+use crate::execute::temporary::TemporaryTables;
 use crate::sql::plan::ScanLock;
 use crate::txn::locking::{definition_changed, wait_durable};
 use crate::txn::snapshot::{newest_lsn_after, newest_view, plain_view};
@@ -84,6 +85,7 @@ pub struct StatementContext<'a> {
     pub binder: Arc<dyn BindExpressions>,
     /// Who runs it.
     pub actor: Actor,
+    pub temporary: Arc<TemporaryTables>,
     /// What the session has locked by LOCK TABLES.
     pub own_tables: Arc<OwnTables>,
 }
@@ -116,7 +118,8 @@ impl StatementContext<'_> {
             ));
         }
         let key = |table: &&TableDef| (storage::table_key(&table.database, &table.name), LockMode::Shared);
-        let keys: Vec<_> = tables.iter().map(key).collect();
+        let shared = tables.iter().filter(|table| !self.catalog.is_temporary(table));
+        let keys: Vec<_> = shared.map(key).collect();
         let locker = self.locker();
         if !locker.holds_all(&keys) {
             locker.defer(keys);

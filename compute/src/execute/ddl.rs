@@ -24,11 +24,12 @@ mod view;
 use crate::catalog::{Catalog, TableDef, storage};
 use crate::execute::StatementContext;
 use crate::session::result::Done;
-use crate::sql::plan::{Ddl, ObjectName};
+use crate::sql::plan::{Ddl, Isolation, ObjectName};
+use crate::txn::Transaction;
 use crate::txn::locking::wait_durable;
 use crate::txn::service_error::{wal_error, with_backoff};
 use crate::txn::snapshot::newest_lsn;
-use common::id::TableId;
+use common::id::{TableId, TxnId};
 use common::key::Key;
 use common::service::wal::{AllocateRequest, CounterBump, LockMode};
 use expr::{ErrorCode, SqlError};
@@ -38,8 +39,10 @@ use std::sync::Arc;
 /// catalog has reached the commit's LSN.
 pub async fn execute(ddl: &Ddl, context: &mut StatementContext<'_>) -> Result<Done, SqlError> {
     let mark = context.transaction.mark();
+    let temporary = context.temporary.definitions();
     let result = dispatch(ddl, context).await;
     if result.is_err() {
+        context.temporary.restore(temporary);
         context.transaction.undo_to(mark);
     }
     result
@@ -53,10 +56,12 @@ async fn dispatch(ddl: &Ddl, context: &mut StatementContext<'_>) -> Result<Done,
         Ddl::AlterDatabase { name, collation } => database::alter(name, *collation, context).await,
         Ddl::DropDatabase { name, if_exists } => database::drop(name, *if_exists, context).await,
         Ddl::CreateTable(create) => create_table::create(create, context).await,
-        Ddl::CreateTableLike { name, like, if_not_exists } => {
-            create_table::create_like(name, like, *if_not_exists, context).await
+        Ddl::CreateTableLike { name, like, if_not_exists, temporary } => {
+            create_table::create_like(name, like, *if_not_exists, *temporary, context).await
         }
-        Ddl::DropTables { names, if_exists } => drop::drop_tables(names, *if_exists, context).await,
+        Ddl::DropTables { names, if_exists, temporary } => {
+            drop::drop_tables(names, *if_exists, *temporary, context).await
+        }
         Ddl::AlterTable { name, actions, .. } => alter::alter(name, actions, context).await,
         Ddl::RenameTables(pairs) => rename::rename(pairs, context).await,
         Ddl::Truncate(name) => drop::truncate(name, context).await,
@@ -75,8 +80,20 @@ pub(super) async fn lock_names(keys: Vec<Key>, context: &mut StatementContext<'_
     // A definition that was committed a moment ago is not durable yet; the catalog shows it when it is.
     wait_durable(&context.transaction.locks(), &context.services.remote).await?;
     let lsn = newest_lsn(&context.services.remote).await?.max(grant.lsn);
-    context.catalog = context.services.catalog.snapshot_at_least(lsn).await?;
+    let shared = context.services.catalog.snapshot_at_least(lsn).await?;
+    context.catalog = context.temporary.over(&shared);
     Ok(context.catalog.clone())
+}
+
+/// A table id for a temporary table, at once for good: the statement's transaction may be rolled back, and an id must not
+/// come again while rows may lie under it.
+async fn allocate_temporary_id(context: &mut StatementContext<'_>) -> Result<TableId, SqlError> {
+    let (id, bump) = next_table_id(context).await?;
+    let remote = &context.services.remote;
+    let mut alone = Transaction::new(TxnId((remote.new_id)()), Isolation::ReadCommitted, false, false);
+    alone.bump_counter(bump);
+    crate::txn::commit(alone, remote).await.map_err(crate::txn::CommitFailure::into_sql_error)?;
+    Ok(id)
 }
 
 /// The keys under which a table or a view of this name may be.
@@ -123,6 +140,13 @@ fn find_table(catalog: &Catalog, name: &ObjectName) -> Result<Arc<TableDef>, Sql
 
 /// A new table id with its counter, which starts at `next`.
 async fn allocate_table_id(context: &mut StatementContext<'_>) -> Result<TableId, SqlError> {
+    let (id, bump) = next_table_id(context).await?;
+    context.transaction.bump_counter(bump);
+    Ok(id)
+}
+
+/// With what makes it last.
+async fn next_table_id(context: &StatementContext<'_>) -> Result<(TableId, CounterBump), SqlError> {
     let request = AllocateRequest {
         counter: storage::TABLE_ID_COUNTER,
         count: 1,
@@ -132,22 +156,36 @@ async fn allocate_table_id(context: &mut StatementContext<'_>) -> Result<TableId
     let table = u32::try_from(id)
         .map_err(|_| SqlError::internal("No table ids are left: create a new cluster and move there"))?;
     let bump = CounterBump { counter: storage::TABLE_ID_COUNTER, next: id + 1, reset: false };
-    context.transaction.bump_counter(bump);
-    Ok(TableId(table))
+    Ok((TableId(table), bump))
 }
 
-/// Stores a table's definition under its name.
+/// Stores a table's definition under its name; where the name is a temporary table's, that one's.
 fn put_table(table: &TableDef, context: &mut StatementContext<'_>) -> Result<(), SqlError> {
+    if context.temporary.get(&table.database, &table.name).is_some() {
+        context.temporary.put(table.clone());
+        return Ok(());
+    }
+    put_shared_table(table, context)
+}
+
+fn put_shared_table(table: &TableDef, context: &mut StatementContext<'_>) -> Result<(), SqlError> {
     let key = storage::table_key(&table.database, &table.name);
     context.transaction.write(key, Some(storage::row_of(table)?), None)
 }
 
 fn delete_table(table: &TableDef, context: &mut StatementContext<'_>) -> Result<(), SqlError> {
+    if context.temporary.get(&table.database, &table.name).is_some_and(|own| own.id == table.id) {
+        context.temporary.remove(&table.database, &table.name);
+        return Ok(());
+    }
     context.transaction.write(storage::table_key(&table.database, &table.name), None, None)
 }
 
 /// Tables with a foreign key to this one, other than itself.
 fn children<'c>(catalog: &'c Catalog, database: &str, name: &str) -> Vec<&'c Arc<TableDef>> {
+    if catalog.names_temporary(database, name) {
+        return Vec::new();
+    }
     let points_here = |table: &&Arc<TableDef>| {
         (table.database != database || table.name != name)
             && table.foreign_keys.iter().any(|key| key.parent_database == database && key.parent_table == name)

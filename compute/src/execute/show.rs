@@ -27,16 +27,17 @@ pub async fn create_table(
     name: &str,
     context: &VirtualContext,
 ) -> Result<ShowTable, SqlError> {
-    if catalog.view(database, name).is_some() {
+    if catalog.view(database, name).is_some() && !catalog.names_temporary(database, name) {
         return create_view(catalog, database, name);
     }
     let Some(table) = catalog.table(database, name) else { return Err(no_such_table(database, name)) };
     let counts = table.columns.iter().any(|column| column.auto_increment);
     let next = if counts { context.next_auto_increment(table.counter).await } else { None };
-    Ok(ShowTable {
-        columns: vec!["Table", "Create Table"],
-        rows: vec![vec![Some(table.name.clone()), Some(table_text(table, next))]],
-    })
+    let mut text = table_text(table, next);
+    if catalog.is_temporary(table) {
+        text.insert_str("CREATE ".len(), "TEMPORARY ");
+    }
+    Ok(ShowTable { columns: vec!["Table", "Create Table"], rows: vec![vec![Some(table.name.clone()), Some(text)]] })
 }
 
 /// SHOW CREATE VIEW.

@@ -13,10 +13,12 @@ use std::time::Duration;
 
 /// Failures that nobody waits for: of a person who mistypes, of a pool that starts with an old password.
 const FREE_PAIR: u32 = 3;
-const FREE_ADDRESS: u32 = 20;
+const FREE_ADDRESS: u32 = 50;
 const FREE_ACCOUNT: u32 = 100;
 const WAIT_FIRST: Duration = Duration::from_millis(100);
 const WAIT_MAX: Duration = Duration::from_secs(4);
+/// Many clients may come through one address, a balancer's.
+const WAIT_ADDRESS_MAX: Duration = Duration::from_secs(1);
 /// An account that is attacked from everywhere stays usable by its owner.
 const WAIT_ACCOUNT_MAX: Duration = Duration::from_millis(500);
 /// Failures older than this are forgotten.
@@ -57,7 +59,7 @@ impl Guard {
             failures.filter(|failures| now_us.saturating_sub(failures.last_us) < FORGET_US).map_or(0, |it| it.count)
         };
         let of_pair = grown(count(state.pairs.get(&(user.to_owned(), address))), FREE_PAIR, WAIT_MAX);
-        let of_address = grown(count(state.addresses.get(&address)), FREE_ADDRESS, WAIT_MAX);
+        let of_address = grown(count(state.addresses.get(&address)), FREE_ADDRESS, WAIT_ADDRESS_MAX);
         let of_user = grown(count(state.users.get(user)), FREE_ACCOUNT, WAIT_ACCOUNT_MAX);
         of_pair.max(of_address).max(of_user)
     }
@@ -72,6 +74,10 @@ impl Guard {
     pub fn succeeded(&self, user: &str, address: IpAddr) {
         let mut state = self.state.lock();
         state.pairs.remove(&(user.to_owned(), address));
+        // Whoever knows a password speaks for the others of that address.
+        if let Some(failures) = state.addresses.get_mut(&address) {
+            failures.count /= 2;
+        }
     }
 
     /// FAILED_LOGIN_ATTEMPTS and PASSWORD_LOCK_TIME: 3955 while the account is locked, whatever the password.
@@ -159,7 +165,9 @@ mod tests {
         for user in 0..100 {
             guard.failed(&user.to_string(), address, 1);
         }
-        assert_eq!(guard.wait("bob", address, 1), WAIT_MAX);
+        assert_eq!(guard.wait("bob", address, 1), WAIT_ADDRESS_MAX);
+        guard.succeeded("bob", address);
+        assert!(guard.wait("carl", address, 1) < WAIT_ADDRESS_MAX);
     }
 
     #[test]

@@ -116,11 +116,11 @@ fn tree_text(statement: &Statement, engine: &super::Engine) -> Result<String, Sq
             let verb = if insert.replace { "Replace" } else { "Insert" };
             let head = format!("-> {verb} into {}\n", insert.table.name);
             match &insert.source {
-                InsertSource::Values(_) => head,
                 InsertSource::Query(query) => {
                     let inner = tree::query(query, engine, None);
                     head + &inner.lines().map(|line| format!("    {line}\n")).collect::<String>()
                 }
+                _ => head,
             }
         }
         Statement::Update(update) => {

@@ -3,7 +3,7 @@
 //! Rights follow the accounts of the catalog that a statement runs with: what was granted or revoked on any compute
 //! counts from the next statement on. A session of an account that is gone has none.
 
-use super::Session;
+use super::{Engine, Session};
 use crate::account::{AccountDef, AccountName, Accounts, Rights};
 use crate::catalog::Catalog;
 use crate::execute::account::{Actor, Policies};
@@ -77,7 +77,7 @@ impl Identity {
     pub fn look_up(
         &self,
         accounts: &Arc<Accounts>,
-        globals: &Values,
+        engine: &Engine,
     ) -> (Arc<Rights>, Arc<str>, Option<Arc<AccountDef>>) {
         let mut roles = self.roles.lock();
         if let Some(kept) = &roles.kept
@@ -85,8 +85,9 @@ impl Identity {
         {
             return (kept.rights.clone(), kept.current_role.clone(), kept.account.clone());
         }
+        let globals = engine.globals();
         let account = accounts.get(&self.login.account).cloned();
-        let granted = granted_roles(account.as_deref(), accounts, &mandatory_roles(globals));
+        let granted = granted_roles(account.as_deref(), accounts, &mandatory_roles(&globals));
         let wanted =
             roles.active.get_or_insert_with(|| match (&account, globals.boolean("activate_all_roles_on_login")) {
                 (_, true) => granted.iter().cloned().collect(),
@@ -159,7 +160,7 @@ fn granted_roles(
 impl Session {
     /// What the session's account may do, by the accounts of this catalog.
     pub(super) fn rights(&self, catalog: &Catalog) -> Arc<Rights> {
-        self.identity.look_up(&catalog.accounts, &self.engine.globals()).0
+        self.identity.look_up(&catalog.accounts, &self.engine).0
     }
 
     /// By the newest accounts known here: for statements that ask no catalog.

@@ -4,6 +4,7 @@ use super::result::{Done, ResultSet, StatementResult};
 use super::source::{Plan, Source};
 use super::{Sending, Session};
 use crate::catalog::Catalog;
+use crate::execute::account::{Actor, Policies};
 use crate::execute::choose;
 use crate::execute::row::walk;
 use crate::execute::row::{Locker as RowLocker, QueryContext};
@@ -83,7 +84,7 @@ impl Session {
     fn check_account(&mut self, statement: &ast::Statement) -> Result<(), SqlError> {
         use crate::sql::plan::account::AccountStatement;
         let accounts = &self.engine.services.catalog.newest().accounts;
-        let Some(account) = self.identity.look_up(accounts, &self.engine.globals()).2 else { return Ok(()) };
+        let Some(account) = self.identity.look_up(accounts, &self.engine).2 else { return Ok(()) };
         let changes = matches!(
             statement.kind,
             Kind::Insert(_) | Kind::Update(_) | Kind::Delete(_) | Kind::CreateTable(_) | Kind::AlterTable { .. }
@@ -129,7 +130,9 @@ impl Session {
             Plan::Change(change) => Ok(StatementResult::Done(self.change(&change, catalog, context).await?)),
             Plan::Other(other) => match *other {
                 Statement::Ddl(ddl) => {
-                    self.commit().await?;
+                    if !ddl.keeps_transaction() {
+                        self.commit().await?;
+                    }
                     Ok(StatementResult::Done(self.define(&ddl, catalog, context).await?))
                 }
                 other => Ok(self.control(other, catalog, context).await?),
@@ -144,8 +147,9 @@ impl Session {
         catalog: Arc<Catalog>,
         context: EvalContext,
     ) -> Result<Done, Failure> {
+        let actor = Actor { rights: self.rights(&catalog), policies: Policies::default() };
         let outcome =
-            self.with_context(catalog, context, async |context| write::execute(statement, context).await).await;
+            self.with_context(catalog, context, actor, async |context| write::execute(statement, context).await).await;
         let done = match outcome {
             Ok(done) => done,
             Err(error) => {
@@ -172,14 +176,22 @@ impl Session {
         catalog: Arc<Catalog>,
         context: EvalContext,
     ) -> Result<Done, Failure> {
-        let outcome = self.with_context(catalog, context, async |context| ddl::execute(statement, context).await).await;
+        let actor = self.actor(&catalog);
+        let outcome =
+            self.with_context(catalog, context, actor, async |context| ddl::execute(statement, context).await).await;
         let done = match outcome {
             Ok(done) => done,
             Err(error) => {
-                self.roll_back().await;
+                if !self.in_transaction() || write::ends_transaction(&error) {
+                    self.roll_back().await;
+                }
                 return Err(error.into());
             }
         };
+        if statement.keeps_transaction() && self.in_transaction() {
+            self.row_count = done.affected_rows as i64;
+            return Ok(done);
+        }
         let lsn = self.try_commit().await.map_err(Failure::Commit)?;
         if let Some(lsn) = lsn {
             self.engine.services.catalog.snapshot_at_least(lsn).await?;
@@ -202,7 +214,13 @@ impl Session {
     }
 
     /// Runs something that writes in this session's transaction.
-    async fn with_context<F>(&mut self, catalog: Arc<Catalog>, eval: EvalContext, run: F) -> Result<Done, SqlError>
+    async fn with_context<F>(
+        &mut self,
+        catalog: Arc<Catalog>,
+        eval: EvalContext,
+        actor: Actor,
+        run: F,
+    ) -> Result<Done, SqlError>
     where
         F: AsyncFnOnce(&mut StatementContext<'_>) -> Result<Done, SqlError>,
     {
@@ -212,7 +230,7 @@ impl Session {
         let binder = self.definition_binder(catalog.clone());
         let services = self.engine.services.clone();
         let own_tables = self.own_tables();
-        let actor = self.actor(&catalog);
+        let temporary = self.temporary.clone();
         let mut context = StatementContext {
             services: &services,
             transaction: self.transaction(),
@@ -222,6 +240,7 @@ impl Session {
             queries,
             binder,
             actor,
+            temporary,
             own_tables,
         };
         let outcome = run(&mut context).await;

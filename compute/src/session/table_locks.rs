@@ -11,7 +11,7 @@ use crate::execute::row::walk;
 use crate::sql::plan::{InsertSource, Node, ObjectName, Query, Scan, Statement, Subquery};
 use crate::txn::OwnTables;
 use crate::txn::service_error::{lock_error, with_backoff};
-use common::id::TxnId;
+use common::id::{Lsn, TxnId};
 use common::key::KeyRange;
 use common::service::wal::{LockMode, LockRequest, LockWait, Tenure};
 use expr::{ErrorCode, SqlError};
@@ -137,6 +137,10 @@ impl Session {
 
 impl TableLocks {
     fn check(&self, table: &TableDef, write: bool) -> Result<(), SqlError> {
+        // Temporary tables are the session's own.
+        if table.version == Lsn::ZERO {
+            return Ok(());
+        }
         match self.tables.get(&(table.database.clone(), table.name.clone())) {
             None => {
                 let text = format!("Table '{}' was not locked with LOCK TABLES", table.name);

@@ -80,7 +80,8 @@ impl Session {
     /// which the statement may read.
     pub(super) async fn newest_catalog(&self) -> Result<(Arc<Catalog>, Option<Lsn>), SqlError> {
         let now = snapshot::read_lsn(&self.engine.services.remote).await?;
-        let catalog = self.engine.services.catalog.snapshot_at_least(now.definitions).await?;
+        let shared = self.engine.services.catalog.snapshot_at_least(now.definitions).await?;
+        let catalog = self.temporary.over(&shared);
         // A table that was made since then is not there yet at that LSN.
         let begun_at = Some(now.lsn).filter(|lsn| catalog.lsn <= *lsn);
         Ok((catalog, begun_at))

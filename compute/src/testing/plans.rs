@@ -86,6 +86,7 @@ pub fn create_database() -> Ddl {
 
 pub fn create(table: &str, columns: Vec<ColumnSpec>, indexes: Vec<IndexSpec>) -> CreateTable {
     CreateTable {
+        temporary: false,
         name: name(table),
         if_not_exists: false,
         columns,

@@ -113,6 +113,7 @@ impl TestServer {
             },
             binder: Arc::new(NamesOnly),
             actor: Actor { rights: Rights::of_server(), policies: Policies::default() },
+            temporary: Arc::default(),
             own_tables: Arc::default(),
         }
     }

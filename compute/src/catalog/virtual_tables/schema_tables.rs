@@ -79,7 +79,8 @@ async fn tables(wanted: &[usize], catalog: &Catalog, context: &VirtualContext) -
     let wants_size = wanted.iter().any(|column| (TABLE_ROWS..=DATA_LENGTH).contains(column));
     let wants_counter = wanted.contains(&AUTO_INCREMENT);
     let mut rows = Vec::new();
-    for table in all_tables(catalog) {
+    // Temporary tables are nobody's but the session's, and not listed there either.
+    for table in all_tables(catalog).filter(|table| !catalog.is_temporary(table)) {
         let size = if wants_size { context.estimate(table).await } else { Default::default() };
         let counts = table.columns.iter().any(|column| column.auto_increment);
         let next = if wants_counter && counts { context.next_auto_increment(table.counter).await } else { None };

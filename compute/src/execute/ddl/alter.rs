@@ -65,6 +65,9 @@ pub async fn alter(
     }
     let catalog = lock_names(keys, context).await?;
     let old = find_table(&catalog, name)?;
+    if catalog.is_temporary(&old) {
+        refuse_for_temporary(actions)?;
+    }
     let mut alteration = Alteration {
         new: (*old).clone(),
         old,
@@ -84,6 +87,23 @@ pub async fn alter(
         alteration.apply(action, context)?;
     }
     alteration.finish(context).await
+}
+
+/// What temporary tables cannot do, here or in MySQL.
+fn refuse_for_temporary(actions: &[AlterAction]) -> Result<(), SqlError> {
+    for action in actions {
+        match action {
+            AlterAction::Rename(_) => return Err(SqlError::not_supported("RENAME of temporary tables")),
+            AlterAction::AddForeignKey(_) => {
+                return Err(SqlError::new(ErrorCode(1215), "Cannot add foreign key constraint"));
+            }
+            AlterAction::Partition(_) => {
+                return Err(SqlError::new(ErrorCode(1562), "Cannot create temporary table with partitions"));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 impl Alteration {

@@ -12,6 +12,9 @@ use expr::collation::CollationId;
 use expr::error::WarningLevel;
 
 pub async fn create(create: &CreateTable, context: &mut StatementContext<'_>) -> Result<Done, SqlError> {
+    if create.temporary {
+        return create_temporary(create, context).await;
+    }
     let Some(catalog) = claim_name(&create.name, create.if_not_exists, context).await? else {
         return Ok(Done::default());
     };
@@ -20,7 +23,7 @@ pub async fn create(create: &CreateTable, context: &mut StatementContext<'_>) ->
     // Errors in the expressions of the definition come now, not at the first INSERT.
     crate::execute::expressions::TableExpressions::bind(&table, &*context.binder)?;
     touch_parents(&table, context).await?;
-    put_table(&table, context)?;
+    put_shared_table(&table, context)?;
     start_counter(&table, create.options.auto_increment.unwrap_or(1), context);
     match &create.source {
         Some(source) => insert::fill_new_table(Arc::new(table), source, create, context).await,
@@ -28,16 +31,78 @@ pub async fn create(create: &CreateTable, context: &mut StatementContext<'_>) ->
     }
 }
 
+/// CREATE TEMPORARY TABLE. It takes no locks, and belongs to the transaction only by the rows of its query.
+async fn create_temporary(create: &CreateTable, context: &mut StatementContext<'_>) -> Result<Done, SqlError> {
+    if !claim_temporary(&create.name, create.if_not_exists, context)? {
+        return Ok(Done::default());
+    }
+    if !create.foreign_keys.is_empty() {
+        return Err(SqlError::new(ErrorCode(1215), "Cannot add foreign key constraint"));
+    }
+    if matches!(create.options.partitioning, Some(PartitioningOption::By(_))) {
+        return Err(SqlError::new(ErrorCode(1562), "Cannot create temporary table with partitions"));
+    }
+    let id = allocate_temporary_id(context).await?;
+    let catalog = context.catalog.clone();
+    let table = define(create, &catalog, id, context)?;
+    crate::execute::expressions::TableExpressions::bind(&table, &*context.binder)?;
+    begin_counter_at(&table, create.options.auto_increment.unwrap_or(1), context).await?;
+    context.temporary.put(table.clone());
+    context.catalog = context.temporary.over(&context.services.catalog.newest());
+    match &create.source {
+        Some(source) => insert::fill_new_table(Arc::new(table), source, create, context).await,
+        None => Ok(Done::default()),
+    }
+}
+
+/// False: the session has one of this name, and IF NOT EXISTS was said.
+fn claim_temporary(name: &ObjectName, if_not_exists: bool, context: &StatementContext<'_>) -> Result<bool, SqlError> {
+    refuse_system_database(&name.database)?;
+    if name.name.chars().count() > 64 {
+        return Err(SqlError::new(ErrorCode::TOO_LONG_IDENT, format!("Identifier name '{}' is too long", name.name)));
+    }
+    if context.catalog.database(&name.database).is_none() {
+        return Err(unknown_database(&name.database));
+    }
+    if context.temporary.get(&name.database, &name.name).is_none() {
+        return Ok(true);
+    }
+    let message = format!("Table '{}' already exists", name.name);
+    if !if_not_exists {
+        return Err(SqlError::new(ErrorCode::TABLE_EXISTS, message));
+    }
+    context.warn(WarningLevel::Note, ErrorCode::TABLE_EXISTS, message);
+    Ok(false)
+}
+
+/// The counter of a temporary table begins there now: the transaction may go on for long.
+async fn begin_counter_at(table: &TableDef, next: u64, context: &StatementContext<'_>) -> Result<(), SqlError> {
+    if next <= 1 {
+        return Ok(());
+    }
+    let request = AllocateRequest { counter: table.counter, count: 0, at_least: next };
+    with_backoff(|| context.services.remote.wal.allocate(request)).await.map_err(wal_error).map(|_| ())
+}
+
 pub async fn create_like(
     name: &ObjectName,
     like: &ObjectName,
     if_not_exists: bool,
+    temporary: bool,
     context: &mut StatementContext<'_>,
 ) -> Result<Done, SqlError> {
-    let Some(catalog) = claim_name(name, if_not_exists, context).await? else { return Ok(Done::default()) };
-    let model = find_table(&catalog, like)?;
-    context.rely_on(&model);
-    let id = allocate_table_id(context).await?;
+    let (model, id) = if temporary {
+        let model = find_table(&context.catalog, like)?;
+        if !claim_temporary(name, if_not_exists, context)? {
+            return Ok(Done::default());
+        }
+        (model, allocate_temporary_id(context).await?)
+    } else {
+        let Some(catalog) = claim_name(name, if_not_exists, context).await? else { return Ok(Done::default()) };
+        let model = find_table(&catalog, like)?;
+        context.rely_on(&model);
+        (model, allocate_table_id(context).await?)
+    };
     let mut checks = model.checks.clone();
     // Generated names carry the table's name.
     let prefix = format!("{}_chk_", model.name);
@@ -57,7 +122,11 @@ pub async fn create_like(
         version: Lsn::ZERO,
         ..(*model).clone()
     };
-    put_table(&table, context)?;
+    if temporary {
+        context.temporary.put(table);
+        return Ok(Done::default());
+    }
+    put_shared_table(&table, context)?;
     start_counter(&table, 1, context);
     Ok(Done::default())
 }
@@ -76,7 +145,13 @@ pub async fn claim_name(
     keys.push(storage::database_key(&name.database));
     let catalog = lock_names(keys, context).await?;
     let database = catalog.database(&name.database).ok_or_else(|| unknown_database(&name.database))?;
-    if database.tables.contains_key(&name.name) || database.views.contains_key(&name.name) {
+    // A temporary table of that name is in nobody's way.
+    let newest = context.services.catalog.newest();
+    let taken = match catalog.names_temporary(&name.database, &name.name) {
+        true => newest.table(&name.database, &name.name).is_some(),
+        false => database.tables.contains_key(&name.name),
+    };
+    if taken || database.views.contains_key(&name.name) {
         let message = format!("Table '{}' already exists", name.name);
         if !if_not_exists {
             return Err(SqlError::new(ErrorCode::TABLE_EXISTS, message));

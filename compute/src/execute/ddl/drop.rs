@@ -11,13 +11,17 @@ use expr::error::WarningLevel;
 pub async fn drop_tables(
     names: &[ObjectName],
     if_exists: bool,
+    temporary: bool,
     context: &mut StatementContext<'_>,
 ) -> Result<Done, SqlError> {
     for name in names {
         refuse_system_database(&name.database)?;
     }
-    let keys = names.iter().map(|name| storage::table_key(&name.database, &name.name)).collect();
-    let catalog = lock_names(keys, context).await?;
+    // What is the session's own needs no lock.
+    let shared = names.iter().filter(|name| context.temporary.get(&name.database, &name.name).is_none());
+    let keys: Vec<Key> = shared.map(|name| storage::table_key(&name.database, &name.name)).collect();
+    let catalog =
+        if temporary || keys.is_empty() { context.catalog.clone() } else { lock_names(keys, context).await? };
     let mut unknown = Vec::new();
     let mut dropped: Vec<Arc<TableDef>> = Vec::new();
     for name in names {
@@ -27,6 +31,9 @@ pub async fn drop_tables(
                     ErrorCode::NONUNIQ_TABLE,
                     format!("Not unique table/alias: '{}'", name.name),
                 ));
+            }
+            Some(table) if temporary && !catalog.is_temporary(table) => {
+                unknown.push(format!("{}.{}", name.database, name.name));
             }
             Some(table) => dropped.push(table.clone()),
             None => unknown.push(format!("{}.{}", name.database, name.name)),
@@ -52,7 +59,7 @@ pub async fn drop_tables(
 
 /// A parent may go only together with its children.
 fn refuse_if_referenced(catalog: &Catalog, dropped: &[Arc<TableDef>]) -> Result<(), SqlError> {
-    for table in dropped {
+    for table in dropped.iter().filter(|table| !catalog.is_temporary(table)) {
         for child in children(catalog, &table.database, &table.name) {
             if dropped.iter().any(|other| other.id == child.id) {
                 continue;

@@ -90,7 +90,7 @@ async fn definitions_that_make_no_sense_are_refused() {
         assert_eq!(server.ddl_fails(create_table("t", columns, indexes)).await, expected);
     }
     assert_eq!(server.ddl_fails(create_database()).await, "1007 Can't create database 'd'; database exists");
-    let missing = Ddl::DropTables { names: vec![name("a"), name("b")], if_exists: false };
+    let missing = Ddl::DropTables { names: vec![name("a"), name("b")], if_exists: false, temporary: false };
     assert_eq!(server.ddl_fails(missing).await, "1051 Unknown table 'd.a,d.b'");
     let elsewhere = CreateTable {
         name: ObjectName { database: "nowhere".into(), name: "t".into() },

@@ -301,7 +301,7 @@ async fn children_need_parents() {
     assert_eq!(server.fails(update(&p, point(&p, 0, 1), vec![("id", literal(7))]).into()).await, has_children);
     server.run(delete(&p, point(&p, 0, 3)).into()).await.unwrap();
     assert_eq!(
-        server.ddl_fails(Ddl::DropTables { names: vec![name("p")], if_exists: false }).await,
+        server.ddl_fails(Ddl::DropTables { names: vec![name("p")], if_exists: false, temporary: false }).await,
         "3730 Cannot drop table 'p' referenced by a foreign key constraint 'c_ibfk_1' on table 'c'."
     );
 }

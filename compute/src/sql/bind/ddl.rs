@@ -34,25 +34,14 @@ impl Binder<'_> {
             }
             Kind::DropDatabase { name, if_exists } => Ddl::DropDatabase { name: name.clone(), if_exists: *if_exists },
             Kind::CreateTable(table) => Ddl::CreateTable(Box::new(self.create_table(table)?)),
-            Kind::CreateTableLike { temporary: true, .. } => return Err(SqlError::not_supported("TEMPORARY tables")),
-            Kind::CreateTableLike { name, like, if_not_exists, .. } => Ddl::CreateTableLike {
+            Kind::CreateTableLike { name, like, if_not_exists, temporary } => Ddl::CreateTableLike {
                 name: self.object(name)?,
                 like: self.object(like)?,
                 if_not_exists: *if_not_exists,
+                temporary: *temporary,
             },
-            // There are no temporary tables.
-            Kind::DropTables { names, if_exists, temporary: true } => match (if_exists, names.first()) {
-                (false, Some(name)) => {
-                    let name = self.object(name)?;
-                    return Err(SqlError::new(
-                        ErrorCode::BAD_TABLE,
-                        format!("Unknown table '{}.{}'", name.database, name.name),
-                    ));
-                }
-                _ => Ddl::DropTables { names: Vec::new(), if_exists: true },
-            },
-            Kind::DropTables { names, if_exists, .. } => {
-                Ddl::DropTables { names: self.objects(names)?, if_exists: *if_exists }
+            Kind::DropTables { names, if_exists, temporary } => {
+                Ddl::DropTables { names: self.objects(names)?, if_exists: *if_exists, temporary: *temporary }
             }
             Kind::AlterTable { name, actions, is_index_statement } => {
                 let name = self.object(name)?;
@@ -88,11 +77,9 @@ impl Binder<'_> {
     }
 
     fn create_table(&mut self, table: &ast::CreateTable) -> Result<CreateTable, SqlError> {
-        if table.temporary {
-            return Err(SqlError::not_supported("TEMPORARY tables"));
-        }
         let name = self.object(&table.name)?;
         let mut bound = CreateTable {
+            temporary: table.temporary,
             if_not_exists: table.if_not_exists,
             columns: Vec::new(),
             indexes: Vec::new(),
@@ -352,6 +339,7 @@ impl Binder<'_> {
                 return Err(SqlError::new(ErrorCode(1351), "View's SELECT contains a variable or parameter"));
             }
             let query = bound?.0;
+            self.refuse_temporary(&query)?;
             let mut select = view.select.clone();
             for (start, (end, columns)) in stars.into_iter().rev() {
                 if let (Some(start), Some(end)) =
@@ -389,6 +377,34 @@ impl Binder<'_> {
         }
         Err(SqlError::new(ErrorCode(1351), "View's SELECT contains a variable or parameter"))
     }
+}
+
+impl Binder<'_> {
+    /// 1352: a view outlives the session.
+    fn refuse_temporary(&self, query: &crate::sql::plan::Query) -> Result<(), SqlError> {
+        let mut found = None;
+        let mut look = |scan: &crate::sql::plan::Scan| {
+            if self.context.catalog.is_temporary(&scan.table) {
+                found = Some(scan.table.name.clone());
+            }
+        };
+        scans(&query.root, &mut look);
+        query.subqueries.iter().for_each(|subquery| scans(&subquery.query.root, &mut look));
+        match found {
+            Some(name) => {
+                let text = format!("View's SELECT refers to a temporary table '{name}'");
+                Err(SqlError::new(ErrorCode(1352), text))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+fn scans(node: &crate::sql::plan::Node, look: &mut dyn FnMut(&crate::sql::plan::Scan)) {
+    if let crate::sql::plan::Node::Scan(scan) = node {
+        look(scan);
+    }
+    node.inputs().into_iter().for_each(|input| scans(input, look));
 }
 
 /// PRIMARY KEY and UNIQUE of a column's definition.

@@ -33,7 +33,7 @@ impl Binder<'_> {
                     format!("The target table {} of the DELETE is not updatable", table.alias),
                 ));
             };
-            self.rights.require_table(Privileges::DELETE, &definition.database, &definition.name)?;
+            self.need_table(Privileges::DELETE, &definition.database, &definition.name)?;
             aliases.push(table.alias);
             targets.push(DeleteTarget { table: definition, base });
         }

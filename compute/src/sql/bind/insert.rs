@@ -72,7 +72,7 @@ impl Binder<'_> {
         }
         self.check_some(Privileges::INSERT, &database, &name.name)?;
         if insert.replace {
-            self.rights.require_table(Privileges::DELETE, &database, &name.name)?;
+            self.need_table(Privileges::DELETE, &database, &name.name)?;
         }
         if !insert.on_duplicate.is_empty() {
             self.check_some(Privileges::UPDATE, &database, &name.name)?;
@@ -83,7 +83,7 @@ impl Binder<'_> {
     /// INSERT on the table, or on each column that is named.
     fn check_inserted(&self, table: &TableDef, columns: &[usize], insert: &ast::Insert) -> Result<(), SqlError> {
         if insert.columns.is_none() {
-            return self.rights.require_table(Privileges::INSERT, &table.database, &table.name);
+            return self.need_table(Privileges::INSERT, &table.database, &table.name);
         }
         columns.iter().try_for_each(|at| self.check_column(Privileges::INSERT, table, &table.columns[*at].name))
     }

@@ -23,7 +23,7 @@ impl Binder<'_> {
         let open = database.eq_ignore_ascii_case("information_schema")
             || (database.eq_ignore_ascii_case("performance_schema")
                 && OPEN_PERFORMANCE_TABLES.iter().any(|table| table.eq_ignore_ascii_case(name)));
-        if open || self.rights.is_unlimited() {
+        if open || self.rights.is_unlimited() || self.context.catalog.names_temporary(database, name) {
             return Ok(None);
         }
         if self.row_ids && self.frames.len() == 1 {
@@ -55,7 +55,10 @@ impl Binder<'_> {
     /// 1142, or 1143 where other columns of the table may be changed so.
     pub fn check_column(&self, needed: Privileges, table: &TableDef, column: &str) -> Result<(), SqlError> {
         let rights = &self.rights;
-        if rights.is_unlimited() || rights.column(&table.database, &table.name, column).has(needed) {
+        if rights.is_unlimited()
+            || self.context.catalog.is_temporary(table)
+            || rights.column(&table.database, &table.name, column).has(needed)
+        {
             return Ok(());
         }
         let command = needed.list();
@@ -69,17 +72,25 @@ impl Binder<'_> {
     pub fn check_some(&self, needed: Privileges, database: &str, name: &str) -> Result<(), SqlError> {
         let rights = &self.rights;
         let held = || rights.table(database, name) | rights.any_column(database, name);
-        if rights.is_unlimited() || held().has(needed) {
+        if rights.is_unlimited() || self.context.catalog.names_temporary(database, name) || held().has(needed) {
             return Ok(());
         }
         Err(rights.table_denied(&needed.list(), name))
+    }
+
+    /// 1142 unless all of these are there for the whole table. What is the session's own needs none.
+    pub fn need_table(&self, needed: Privileges, database: &str, name: &str) -> Result<(), SqlError> {
+        if self.context.catalog.names_temporary(database, name) {
+            return Ok(());
+        }
+        self.rights.require_table(needed, database, name)
     }
 
     /// FOR UPDATE: 1142 unless the rows could be changed, or their tables locked.
     pub fn check_locking(&self, table: &TableDef) -> Result<(), SqlError> {
         let any = Privileges::UPDATE | Privileges::DELETE | Privileges::LOCK_TABLES;
         let held = self.rights.table(&table.database, &table.name);
-        if self.rights.is_unlimited() || held.has_any(any) {
+        if self.rights.is_unlimited() || self.context.catalog.is_temporary(table) || held.has_any(any) {
             return Ok(());
         }
         Err(self.rights.table_denied("SELECT with locking clause", &table.name))
@@ -144,8 +155,16 @@ impl Binder<'_> {
         if rights.is_unlimited() {
             return Ok(());
         }
-        let need = |needed: Privileges, name: &ObjectName| rights.require_table(needed, &name.database, &name.name);
+        let need = |needed: Privileges, name: &ObjectName| self.need_table(needed, &name.database, &name.name);
         match ddl {
+            Ddl::CreateTable(create) if create.temporary => {
+                rights.require_database(Privileges::CREATE_TEMPORARY_TABLES, &create.name.database)
+            }
+            Ddl::CreateTableLike { name, like, temporary: true, .. } => {
+                rights.require_database(Privileges::CREATE_TEMPORARY_TABLES, &name.database)?;
+                need(Privileges::SELECT, like)
+            }
+            Ddl::DropTables { temporary: true, .. } => Ok(()),
             Ddl::CreateDatabase { name, .. } => rights.require_database(Privileges::CREATE, name),
             Ddl::AlterDatabase { name, .. } => rights.require_database(Privileges::ALTER, name),
             Ddl::DropDatabase { name, .. } => rights.require_database(Privileges::DROP, name),
@@ -180,8 +199,7 @@ impl Binder<'_> {
 
     fn check_alter(&self, table: &ObjectName, action: &AlterAction) -> Result<(), SqlError> {
         use crate::sql::parse::ast::PartitionAction;
-        let need =
-            |needed: Privileges, name: &ObjectName| self.rights.require_table(needed, &name.database, &name.name);
+        let need = |needed: Privileges, name: &ObjectName| self.need_table(needed, &name.database, &name.name);
         match action {
             AlterAction::Rename(to) => {
                 need(Privileges::DROP, table)?;
@@ -207,6 +225,7 @@ impl Binder<'_> {
         let rights = &self.rights;
         let any = Privileges::OF_COLUMN;
         let open = rights.is_unlimited()
+            || self.context.catalog.names_temporary(database, name)
             || database.eq_ignore_ascii_case("information_schema")
             || database.eq_ignore_ascii_case("performance_schema")
             || rights.table(database, name).has_any(any)

@@ -13,7 +13,8 @@ impl Binder<'_> {
         Ok(Statement::Show(match show {
             ast::Show::CreateTable(name) => {
                 let name = self.object(name)?;
-                if !self.rights.sees_table(&name.database, &name.name) {
+                let own = self.context.catalog.names_temporary(&name.database, &name.name);
+                if !own && !self.rights.sees_table(&name.database, &name.name) {
                     return Err(self.rights.table_denied("SHOW", &name.name));
                 }
                 Show::CreateTable(name)

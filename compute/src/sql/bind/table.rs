@@ -180,6 +180,8 @@ impl<'a> Binder<'a> {
         let blocks = std::mem::take(&mut self.blocks);
         let ctes = std::mem::take(&mut self.ctes);
         self.context.database = Some(&view.select_database);
+        // A temporary table does not stand in for a view's own.
+        self.context.catalog = self.context.catalog.shared.as_deref().unwrap_or(self.context.catalog);
         self.context.sql_mode = sql_mode;
         self.view_depth += 1;
         let bound = stacker::maybe_grow(256 << 10, 4 << 20, || self.framed_query(query, Boundary::Top));

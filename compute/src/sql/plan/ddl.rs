@@ -35,10 +35,12 @@ pub enum Ddl {
         name: ObjectName,
         like: ObjectName,
         if_not_exists: bool,
+        temporary: bool,
     },
     DropTables {
         names: Vec<ObjectName>,
         if_exists: bool,
+        temporary: bool,
     },
     /// `is_index_statement`: CREATE INDEX or DROP INDEX.
     AlterTable {
@@ -56,8 +58,20 @@ pub enum Ddl {
     Account(Box<AccountStatement>),
 }
 
+impl Ddl {
+    /// CREATE and DROP of temporary tables belong to the transaction that is open; other definitions end it.
+    pub fn keeps_transaction(&self) -> bool {
+        match self {
+            Ddl::CreateTable(create) => create.temporary,
+            Ddl::CreateTableLike { temporary, .. } | Ddl::DropTables { temporary, .. } => *temporary,
+            _ => false,
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 pub struct CreateTable {
+    pub temporary: bool,
     pub name: ObjectName,
     pub if_not_exists: bool,
     pub columns: Vec<ColumnSpec>,

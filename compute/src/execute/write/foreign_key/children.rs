@@ -33,7 +33,7 @@ struct ChildKey {
 
 fn child_keys(parent: &TableDef, context: &StatementContext<'_>) -> Result<Vec<ChildKey>, SqlError> {
     let mut keys = Vec::new();
-    if !context.settings.foreign_key_checks {
+    if !context.settings.foreign_key_checks || context.catalog.is_temporary(parent) {
         return Ok(keys);
     }
     for child in context.catalog.tables_by_id.values() {
