@@ -35,6 +35,8 @@ mod update;
 mod window;
 
 #[cfg(test)]
+mod statistics_tests;
+#[cfg(test)]
 mod tests;
 
 use crate::account::{Privileges, Rights};
