@@ -147,6 +147,9 @@ struct NodeArguments {
     /// Accept an empty root password from other hosts too
     #[arg(long)]
     insecure: bool,
+    /// The directory whose files LOAD DATA without LOCAL may read; none by default
+    #[arg(long, value_name = "DIR")]
+    secure_file_priv: Option<PathBuf>,
     #[command(flatten)]
     page_server: page_server::Settings,
 }
@@ -230,6 +233,7 @@ impl From<NodeArguments> for node::Settings {
             store: arguments.store,
             page_server: arguments.page_server,
             insecure: arguments.insecure,
+            secure_file_priv: arguments.secure_file_priv,
             root_password: root_password(),
         }
     }
@@ -279,9 +283,15 @@ struct StartArguments {
     /// Address of /healthz, /readyz and /metrics (port 0: any free one)
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     http: SocketAddr,
+    /// Rows of a load into an empty table that go to the store ahead of their commit when they are more
+    #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = page_server::parse_size)]
+    bulk_size: u64,
     /// Accept an empty root password from other hosts too
     #[arg(long)]
     insecure: bool,
+    /// The directory whose files LOAD DATA without LOCAL may read; none by default
+    #[arg(long, value_name = "DIR")]
+    secure_file_priv: Option<PathBuf>,
     #[command(flatten)]
     page_server: page_server::Settings,
 }
@@ -323,6 +333,8 @@ impl From<StartArguments> for start::Settings {
             http: arguments.http,
             page_server: arguments.page_server,
             insecure: arguments.insecure,
+            secure_file_priv: arguments.secure_file_priv,
+            bulk_bytes: arguments.bulk_size,
             root_password: root_password(),
         }
     }

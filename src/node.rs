@@ -56,6 +56,7 @@ pub struct Settings {
     /// Of a page server.
     pub page_server: page_server::Settings,
     pub insecure: bool,
+    pub secure_file_priv: Option<PathBuf>,
     pub root_password: String,
 }
 

@@ -25,6 +25,8 @@ pub struct Settings {
     pub http: SocketAddr,
     pub page_server: page_server::Settings,
     pub insecure: bool,
+    pub secure_file_priv: Option<PathBuf>,
+    pub bulk_bytes: u64,
     pub root_password: String,
 }
 
@@ -83,6 +85,8 @@ impl Roles {
             data_dir: data_dir.path().to_owned(),
             root_password: settings.root_password.clone(),
             insecure: settings.insecure,
+            secure_file_priv: settings.secure_file_priv.clone(),
+            bulk_bytes: usize::try_from(settings.bulk_bytes).unwrap_or(usize::MAX),
         };
         let compute =
             compute::start(config, wal.service(), page_server.service()).await.map_err(|error| match &error {

@@ -43,6 +43,11 @@ impl KeyRange {
         KeyRange { start: Bytes::copy_from_slice(prefix), end: prefix_end(prefix) }
     }
 
+    /// Every key of one table.
+    pub fn table(table: TableId) -> KeyRange {
+        KeyRange::prefix(&table.0.to_be_bytes())
+    }
+
     /// Every key of one index.
     pub fn index(table: TableId, index: IndexId) -> KeyRange {
         KeyRange::prefix(&index_prefix(table, index))

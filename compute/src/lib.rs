@@ -46,7 +46,14 @@ pub struct ComputeConfig {
     pub root_password: String,
     /// Accept an empty password from other hosts too.
     pub insecure: bool,
+    /// The directory that LOAD DATA without LOCAL may read; none: it reads nothing.
+    pub secure_file_priv: Option<PathBuf>,
+    /// Rows of new tables and indexes, and of loads into empty tables, beyond this go to the store ahead of their commit.
+    pub bulk_bytes: usize,
 }
+
+/// For [`ComputeConfig::bulk_bytes`].
+pub const BULK_BYTES_DEFAULT: usize = txn::bulk::BULK_BYTES;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -76,13 +83,20 @@ pub async fn start(
         .await
         .map_err(|source| StartError::Listen { address: config.listen, source })?;
     let random = Random::system();
-    let remote = Remote { wal, pages, new_id: Arc::new(move || random.u128()), snapshots: Arc::default() };
+    let remote = Remote {
+        wal,
+        pages,
+        new_id: Arc::new(move || random.u128()),
+        snapshots: Arc::default(),
+        bulk_bytes: config.bulk_bytes,
+    };
     let catalog = CatalogCache::start(remote.clone()).await.map_err(StartError::Catalog)?;
     let services = Services { remote, catalog: Arc::new(catalog), expressions: Arc::new(ExpressionCache::default()) };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let version = format!("{MYSQL_VERSION}-Drumlin-{}", env!("CARGO_PKG_VERSION"));
     let memory = execute::row::context::MEMORY_LIMIT_BYTES_DEFAULT;
     let engine = Arc::new(Engine::new(services, clock, version, memory));
+    engine.set_file_directory(config.secure_file_priv.as_deref());
     let mut tasks = JoinSet::new();
     tasks.spawn(refresh_statistics(engine.clone()));
     tasks.spawn(txn::open_snapshots::report(engine.services.remote.clone()));

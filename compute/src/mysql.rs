@@ -18,6 +18,7 @@ mod connection;
 mod errors;
 mod guard;
 mod handshake;
+mod local_file;
 mod login;
 mod packet;
 mod parameters;

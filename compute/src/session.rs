@@ -12,6 +12,7 @@ mod control;
 mod engine;
 mod explain;
 mod identity;
+mod load;
 mod lost_locks;
 mod named_locks;
 mod prepared;
@@ -36,6 +37,7 @@ pub use prepared::PreparedInfo;
 use crate::execute::Settings;
 use crate::execute::row::Cancel;
 use crate::execute::temporary::TemporaryTables;
+use crate::execute::write::load::input::FileInput;
 use crate::session::engine::SessionHandle;
 use crate::session::identity::Identity;
 use crate::session::prepared::PreparedStatement;
@@ -87,6 +89,10 @@ pub struct Session {
     table_locks: Option<TableLocks>,
     wire: Arc<Wire>,
     temporary: Arc<TemporaryTables>,
+    /// LOAD DATA LOCAL, until its file comes.
+    waiting: Option<load::Waiting>,
+    /// What LOAD DATA reads.
+    input: Option<FileInput>,
 }
 
 /// What is left to do when the last row has been sent.
@@ -125,6 +131,8 @@ impl Session {
             table_locks: None,
             wire: Arc::default(),
             temporary: Arc::default(),
+            waiting: None,
+            input: None,
         }
     }
 
@@ -172,7 +180,11 @@ impl Session {
         self.engine.began(&self.handle, text);
         self.handle.cancel.reset();
         let outcome = match parse::parse(text, self.sql_mode()) {
-            Ok(statement) => self.run(&Source::new(statement), Arc::from([])).await,
+            Ok(statement) => match self.ask_for_file(statement, text).await {
+                Ok(Ok(file)) => return Ok(file),
+                Ok(Err(statement)) => self.run(&Source::new(statement), Arc::from([])).await,
+                Err(error) => Err(error),
+            },
             Err(error) => {
                 self.warnings.clear();
                 Err(error)

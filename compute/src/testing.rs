@@ -13,6 +13,7 @@ use crate::execute::Services;
 use crate::txn::Remote;
 use async_trait::async_trait;
 use bytes::Bytes;
+use common::bulk::BulkLayer;
 use common::id::{CommitId, CounterId, LogPos, Lsn, NodeId, TabletId, Term, TxnId};
 use common::key::Key;
 use common::service::WalService;
@@ -40,6 +41,8 @@ struct State {
     counters: HashMap<CounterId, u64>,
     commits: HashMap<CommitId, Lsn>,
     batches: Vec<Arc<Batch>>,
+    /// Rows of bulk layers, by sequence number.
+    bulk: Vec<BTreeMap<Key, Bytes>>,
 }
 
 impl FakeCluster {
@@ -55,7 +58,8 @@ impl FakeCluster {
     pub fn remote(self: &Arc<Self>) -> Remote {
         let next = AtomicU64::new(1);
         let new_id = Arc::new(move || u128::from(next.fetch_add(1, Ordering::Relaxed)));
-        Remote { wal: self.clone(), pages: self.clone(), new_id, snapshots: Arc::default() }
+        // Little, so that whatever may go past the buffer does in tests.
+        Remote { wal: self.clone(), pages: self.clone(), new_id, snapshots: Arc::default(), bulk_bytes: 600 }
     }
 
     /// With a catalog that follows.
@@ -131,8 +135,20 @@ impl WalService for FakeCluster {
             }
             let lsn = self.newest().next();
             for write in &request.writes {
-                let versions = state.versions.entry(write.mutation.key.clone()).or_default();
-                versions.push((lsn, write.mutation.row.clone()));
+                let rows: Vec<(Key, Option<Bytes>)> = match BulkLayer::of(&write.mutation) {
+                    None => vec![(write.mutation.key.clone(), write.mutation.row.clone())],
+                    Some(layer) => {
+                        let layer = layer.expect("a record that this cluster has made");
+                        let rows = std::mem::take(&mut state.bulk[layer.sequence as usize]);
+                        assert_eq!(rows.len() as u64, layer.rows, "a layer is committed once");
+                        rows.into_iter().map(|(key, row)| (key, Some(row))).collect()
+                    }
+                };
+                for (key, row) in rows {
+                    let versions = state.versions.entry(key).or_default();
+                    assert!(versions.last().is_none_or(|(newest, _)| *newest < lsn), "a commit writes a key once");
+                    versions.push((lsn, row));
+                }
             }
             for bump in &request.counters {
                 let next = state.counters.entry(bump.counter).or_insert(1);

@@ -4,8 +4,10 @@
 //! [`locking`] takes locks, [`commit`] commits and finds out about lost answers, [`retry`] runs a statement again.
 //! [`open_snapshots`] has what they read kept.
 //!
-//! Always true: what a statement wrote is in the write buffer or nowhere; nothing is in the log before COMMIT.
+//! Always true: what a statement wrote is in the write buffer, or, of a table or index that nobody else sees yet, in layers
+//! that only this transaction knows ([`bulk`]); nothing is in the log before COMMIT.
 
+pub mod bulk;
 pub mod commit;
 pub mod locking;
 pub mod merge;
@@ -34,4 +36,6 @@ pub struct Remote {
     pub new_id: Arc<dyn Fn() -> u128 + Send + Sync>,
     /// Where this compute's transactions read.
     pub snapshots: Arc<OpenSnapshots>,
+    /// Buffered rows of a new table or index that go to the store ahead of the commit; see [`bulk`].
+    pub bulk_bytes: usize,
 }

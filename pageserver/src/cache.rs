@@ -9,6 +9,7 @@ use crate::layer::column::FormatError;
 use crate::metrics::Metrics;
 use bytes::Bytes;
 use common::env::objects::ObjectError;
+use common::id::Lsn;
 use foyer::{
     BlockEngineConfig, Code, DeviceBuilder, FsDeviceBuilder, HybridCache, HybridCacheBuilder, HybridCachePolicy,
     RecoverMode, S3FifoConfig, Source,
@@ -68,8 +69,9 @@ impl CachedBlock {
         CachedBlock { bytes, parsed: OnceLock::new() }
     }
 
-    fn block(&self, crc: u32) -> Result<Arc<Block>, FormatError> {
-        self.parsed.get_or_init(|| Block::parse(&self.bytes, crc).map(Arc::new)).clone()
+    /// `stamp`: of the layer. It has it before the first of its blocks comes here, and for good.
+    fn block(&self, crc: u32, stamp: Option<Lsn>) -> Result<Arc<Block>, FormatError> {
+        self.parsed.get_or_init(|| Block::parse_stamped(&self.bytes, crc, stamp).map(Arc::new)).clone()
     }
 }
 
@@ -137,8 +139,8 @@ impl BlockCache {
     }
 
     /// A block that is in memory and sound.
-    pub fn in_memory(&self, key: &BlockKey) -> Option<Arc<Block>> {
-        let block = self.blocks.memory().get(key)?.value().block(key.crc).ok()?;
+    pub fn in_memory(&self, key: &BlockKey, stamp: Option<Lsn>) -> Option<Arc<Block>> {
+        let block = self.blocks.memory().get(key)?.value().block(key.crc, stamp).ok()?;
         self.metrics.cache_memory_hits.inc();
         Some(block)
     }
@@ -154,9 +156,9 @@ impl BlockCache {
     }
 
     /// Puts a block that was read together with its neighbours; the error says that its bytes are damaged.
-    pub fn insert_sound(&self, key: BlockKey, bytes: Bytes) -> Result<Arc<Block>, FormatError> {
+    pub fn insert_sound(&self, key: BlockKey, bytes: Bytes, stamp: Option<Lsn>) -> Result<Arc<Block>, FormatError> {
         let cached = CachedBlock::new(bytes);
-        let block = cached.block(key.crc)?;
+        let block = cached.block(key.crc, stamp)?;
         self.blocks.insert(key, cached);
         self.metrics.cache_misses.inc();
         Ok(block)
@@ -164,7 +166,12 @@ impl BlockCache {
 
     /// The block, from the cache or through `fetch`; requests for one block at one time share a fetch. The inner
     /// error says that the bytes are damaged; they are then out of the cache.
-    pub async fn get_or_fetch<F>(&self, key: BlockKey, fetch: F) -> Result<Result<Arc<Block>, FormatError>, FetchError>
+    pub async fn get_or_fetch<F>(
+        &self,
+        key: BlockKey,
+        stamp: Option<Lsn>,
+        fetch: F,
+    ) -> Result<Result<Arc<Block>, FormatError>, FetchError>
     where
         F: Future<Output = Result<Bytes, ObjectError>> + Send + 'static,
     {
@@ -179,7 +186,7 @@ impl BlockCache {
             Source::Disk => self.metrics.cache_disk_hits.inc(),
             Source::Outer => self.metrics.cache_misses.inc(),
         }
-        let block = entry.value().block(key.crc);
+        let block = entry.value().block(key.crc, stamp);
         if block.is_err() {
             self.blocks.remove(&key);
         }

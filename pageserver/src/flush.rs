@@ -11,7 +11,7 @@ use crate::layer::block::Version;
 use crate::layer::writer::{EncodedLayer, LayerWriter, WriterOptions};
 use crate::layer::{Compression, Layer};
 use crate::manifest::{LayerMeta, Manifest, ManifestError};
-use crate::tablet::{Change, Cut, Frozen, Tablet, Tablets};
+use crate::tablet::{Change, Cut, CutPart, Frozen, Tablet, Tablets};
 use common::env::objects::ObjectError;
 use common::env::planted::{Bug, planted};
 use common::env::threads;
@@ -149,17 +149,16 @@ impl Flusher {
         };
         let waits = |id: TabletId| id == first || Some(id) == left;
         // An earlier attempt may have come this far.
-        let todo = cut.frozen.iter().filter(|(tablet, frozen)| tablet.durable() < frozen.up_to);
-        let writes: Vec<_> =
-            todo.map(|(tablet, frozen)| self.flush_one(cut, tablet, frozen, waits(tablet.id))).collect();
+        let todo = cut.parts().into_iter().filter(|part| part.tablet.durable() < cut.up_to);
+        let writes: Vec<_> = todo.map(|part| self.flush_one(cut, part, waits)).collect();
         let mut written = futures::stream::iter(writes).buffer_unordered(FLUSHES_AT_ONCE).boxed();
         let mut waiting = HashMap::new();
-        while let Some((id, layer)) = written.try_next().await? {
-            waiting.insert(id, layer);
+        while let Some((id, layers)) = written.try_next().await? {
+            waiting.insert(id, layers);
         }
         drop(written);
         self.change_stored(cut, &mut waiting).await?;
-        self.complete(cut, waiting.remove(&first)).await?;
+        self.complete(cut, waiting.remove(&first).unwrap_or_default()).await?;
         self.tablets.cut_flushed(cut);
         match &cut.change {
             Some(Change::Merge { right, .. }) => right.retire().await,
@@ -171,7 +170,7 @@ impl Flusher {
         self.tablets.source.metrics.flushes.inc();
         self.flushed.notify_one();
         let kept = self.config.manifests_kept;
-        for tablet in cut.frozen.iter().map(|(tablet, _)| tablet).filter(|tablet| tablet.id != first) {
+        for tablet in cut.parts().into_iter().map(|part| part.tablet).filter(|tablet| tablet.id != first) {
             if cut.set.by_id(tablet.id).is_some() {
                 tablet.prune_manifests(kept).await;
             }
@@ -180,38 +179,43 @@ impl Flusher {
         Ok(())
     }
 
-    /// Writes one memtable as a layer and, unless it `waits`, publishes it.
+    /// Writes a tablet's memtable as a layer and, unless it `waits`, publishes it with what was attached.
     async fn flush_one(
         &self,
         cut: &Cut,
-        tablet: &Arc<Tablet>,
-        frozen: &Arc<Frozen>,
-        waits: bool,
-    ) -> Result<(TabletId, Arc<Layer>), FlushError> {
-        let options = writer_options(&self.config, Compression::Lz4);
-        let table = frozen.clone();
-        let encoded = threads::blocking(move || encode_memtable(&table, options)).await?;
-        let encoded = encoded.expect("only memtables that have something are set aside");
-        let layer = put_layer(tablet, encoded, 0).await?;
-        if !waits {
-            let added = vec![layer.meta.clone()];
+        part: CutPart<'_>,
+        waits: impl Fn(TabletId) -> bool,
+    ) -> Result<(TabletId, Vec<Arc<Layer>>), FlushError> {
+        let CutPart { tablet, frozen, attached: mut layers } = part;
+        if let Some(table) = frozen.cloned() {
+            let options = writer_options(&self.config, Compression::Lz4);
+            let encoded = threads::blocking(move || encode_memtable(&table, options)).await?;
+            let encoded = encoded.expect("only memtables that have something are set aside");
+            layers.push(put_layer(tablet, encoded, 0).await?);
+        }
+        if !waits(tablet.id) {
+            let added = layers.iter().map(|layer| layer.meta.clone()).collect();
             let edit = |manifest: &Manifest| Tablet::durable_at(manifest, added, cut.up_to, cut.time_us);
-            tablet.publish(vec![layer.clone()], edit).await?;
+            tablet.publish(layers.clone(), edit).await?;
             self.flushed.notify_one();
         }
-        Ok((tablet.id, layer))
+        Ok((tablet.id, layers))
     }
 
     /// Brings the cut's change of the map to the store, as far as the first tablet's manifest does not.
-    async fn change_stored(&self, cut: &Cut, waiting: &mut HashMap<TabletId, Arc<Layer>>) -> Result<(), FlushError> {
+    async fn change_stored(
+        &self,
+        cut: &Cut,
+        waiting: &mut HashMap<TabletId, Vec<Arc<Layer>>>,
+    ) -> Result<(), FlushError> {
         let first = cut.set.first().id;
         match &cut.change {
             Some(Change::Split { parent, child }) => {
-                let pending = waiting.get(&parent.id).filter(|_| parent.id == first).cloned();
+                let pending = waiting.get(&parent.id).filter(|_| parent.id == first).cloned().unwrap_or_default();
                 child.establish(parent, pending, cut).await?;
             }
             Some(Change::Merge { left, right }) if left.id != first && left.has_guest() => {
-                let opened: Vec<Arc<Layer>> = waiting.remove(&left.id).into_iter().collect();
+                let opened = waiting.remove(&left.id).unwrap_or_default();
                 let added = opened.iter().map(|layer| layer.meta.clone()).collect();
                 let edit = |manifest: &Manifest| Tablet::durable_at(manifest, added, cut.up_to, cut.time_us);
                 left.absorb(right, opened, edit).await?;
@@ -222,9 +226,8 @@ impl Flusher {
     }
 
     /// Publishes the first tablet's manifest, which says that everything up to the cut is there.
-    async fn complete(&self, cut: &Cut, layer: Option<Arc<Layer>>) -> Result<(), FlushError> {
+    async fn complete(&self, cut: &Cut, opened: Vec<Arc<Layer>>) -> Result<(), FlushError> {
         let first = cut.set.first();
-        let opened: Vec<Arc<Layer>> = layer.into_iter().collect();
         let added = opened.iter().map(|layer| layer.meta.clone()).collect();
         let edit = |manifest: &Manifest| {
             let mut next = Tablet::durable_at(manifest, added, cut.up_to, cut.time_us);
@@ -267,6 +270,7 @@ pub async fn put_layer(tablet: &Tablet, encoded: EncodedLayer, level: u32) -> Re
         lsn_max: encoded.lsn_max,
         versions: encoded.versions,
         tombstones: encoded.tombstones,
+        stamped: false,
     };
     // Held from before the object is there, so that it is never taken for one that nobody needs.
     let path = tablet.source.held.hold(id);

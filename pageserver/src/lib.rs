@@ -12,6 +12,7 @@
 //! Everything here can be lost but the object store, and what is not there yet is in the log: a start reads the newest
 //! manifest and follows the log from its durable LSN.
 
+mod bulk;
 mod cache;
 mod compact;
 pub mod config;
@@ -159,6 +160,7 @@ impl PageServer {
             flushed: flushed.clone(),
             memtable_bytes_max: config.memtable_bytes_max,
             memtables_bytes_max: config.memtables_bytes_max,
+            flushes: is_owner,
         };
         let flusher = Flusher {
             tablets: tablets.clone(),

@@ -22,13 +22,15 @@ use crate::read::pool::ScanPool;
 use crate::tablet::{Tablets, open};
 use crate::{PageServer, StartError};
 use async_trait::async_trait;
+use bytes::Bytes;
+use common::bulk::BulkLayer;
 use common::cluster_map::{FIRST_TABLET, OWNER_KEY, Owner};
 use common::env::Random;
 use common::env::objects::Objects;
 use common::id::{CommitId, Lsn, TxnId};
 use common::key::{Key, KeyRange};
 use common::service::page::{
-    GetRequest, IndexFigures, PageError, PageStatus, RangeEstimate, RowVersion, ScanBatch, ScanRequest,
+    BulkFinished, GetRequest, IndexFigures, PageError, PageStatus, RangeEstimate, RowVersion, ScanBatch, ScanRequest,
 };
 use common::service::wal::{CommitError, CommitRequest, Mutation, Write};
 use common::service::{PageService, WalService};
@@ -331,6 +333,14 @@ impl PageService for Current {
 
     async fn flush(&self) -> Result<Lsn, PageError> {
         self.service().flush().await
+    }
+
+    async fn bulk_write(&self, rows: Vec<(Key, Bytes)>) -> Result<Vec<BulkLayer>, PageError> {
+        self.service().bulk_write(rows).await
+    }
+
+    async fn bulk_finish(&self, layers: Vec<BulkLayer>) -> Result<BulkFinished, PageError> {
+        self.service().bulk_finish(layers).await
     }
 
     async fn status(&self) -> Result<PageStatus, PageError> {

@@ -1,5 +1,6 @@
 //! The page service: checks a request, waits for its LSN, takes snapshots of the tablets concerned, and reads.
 
+use crate::bulk;
 use crate::config::Config;
 use crate::flush::FlushRequest;
 use crate::read;
@@ -7,12 +8,15 @@ use crate::read::pool::ScanPool;
 use crate::tablet::set::KeySnapshots;
 use crate::tablet::{Snapshot, Tablets};
 use async_trait::async_trait;
+use bytes::Bytes;
+use common::bulk::BulkLayer;
 use common::env::planted::{Bug, planted};
 use common::id::Lsn;
 use common::key::{Key, KeyRange};
 use common::service::PageService;
 use common::service::page::{
-    GetRequest, IndexFigures, PageError, PageStatus, RangeEstimate, RowVersion, ScanBatch, ScanOutput, ScanRequest,
+    BulkFinished, GetRequest, IndexFigures, PageError, PageStatus, RangeEstimate, RowVersion, ScanBatch, ScanOutput,
+    ScanRequest,
 };
 use futures::stream::BoxStream;
 use std::collections::HashMap;
@@ -36,6 +40,15 @@ impl Service {
             return Ok(());
         }
         self.tablets.wait_applied(lsn, self.config.read_wait_max).await
+    }
+
+    /// For what writes to the store.
+    fn check_owner(&self) -> Result<(), PageError> {
+        self.tablets.check_owned()?;
+        match self.is_owner {
+            true => Ok(()),
+            false => Err(PageError::Unavailable("this page server is a standby".into())),
+        }
     }
 
     /// What `keys` have at `lsn`, tombstones included, each with the snapshot that says so.
@@ -129,10 +142,7 @@ impl PageService for Service {
     }
 
     async fn flush(&self) -> Result<Lsn, PageError> {
-        self.tablets.check_owned()?;
-        if !self.is_owner {
-            return Err(PageError::Unavailable("this page server is a standby".into()));
-        }
+        self.check_owner()?;
         let (answer, answered) = oneshot::channel();
         let stopping = || PageError::Unavailable("the page server is stopping".into());
         self.flushes.send(answer).await.map_err(|_| stopping())?;
@@ -159,5 +169,15 @@ impl PageService for Service {
             memtable_bytes: self.tablets.memtable_bytes().2 as u64,
             cache_memory_bytes: self.tablets.source.cache.memory_bytes(),
         })
+    }
+
+    async fn bulk_write(&self, rows: Vec<(Key, Bytes)>) -> Result<Vec<BulkLayer>, PageError> {
+        self.check_owner()?;
+        bulk::write(&self.tablets, &self.config, rows).await
+    }
+
+    async fn bulk_finish(&self, layers: Vec<BulkLayer>) -> Result<BulkFinished, PageError> {
+        self.check_owner()?;
+        bulk::finish(&self.tablets, &self.config, layers).await
     }
 }

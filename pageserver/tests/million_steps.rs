@@ -12,7 +12,7 @@ use pageserver::Config;
 use std::collections::BTreeMap;
 use support::faults::FaultyStore;
 use support::small_config;
-use support::world::{KEYS, Step, World};
+use support::world::{BulkFate, KEYS, Step, World};
 
 /// Steps of one history: a hundred flushes, some dozen compactions, and restarts of every kind.
 const HISTORY_STEPS: u64 = 25_000;
@@ -58,7 +58,14 @@ impl Dice {
             321..322 => ("loss of the log", Step::LoseLog(self.below(16) as u8)),
             322..326 => ("split", Step::Split(self.below(KEYS))),
             326..328 => ("merge", Step::Merge(self.below(KEYS))),
-            328..9000 => ("get", Step::Get { keys: self.keys(1), back: self.back() }),
+            328..334 => {
+                let rows = self.keys(30).into_iter().map(|key| (key, self.below(10_000))).collect();
+                let others = self.keys(3).into_iter().map(|key| (key, (!self.one_in(3)).then(|| self.below(10_000))));
+                let fate = [BulkFate::Commit, BulkFate::Commit, BulkFate::CrashThenCommit, BulkFate::GiveUp];
+                let (others, fate) = (others.collect(), fate[self.below(4) as usize]);
+                ("bulk commit", Step::Bulk { rows, others, parts: 1 + self.below(3) as usize, fate })
+            }
+            334..9000 => ("get", Step::Get { keys: self.keys(1), back: self.back() }),
             9000..9400 => ("multi-get", Step::Get { keys: self.keys(12), back: self.back() }),
             9400..9650 => ("newest version", Step::Newest(self.keys(3))),
             _ => {

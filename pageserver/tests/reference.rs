@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use std::sync::atomic::Ordering;
 use support::faults::FaultyStore;
 use support::small_config;
-use support::world::{KEYS, Step, World};
+use support::world::{BulkFate, KEYS, Step, World};
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let change = (0..KEYS, prop::option::weighted(0.8, 0..10_000u32));
@@ -21,8 +21,15 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1..40usize,
         0..80u64,
     );
+    let bulk = (
+        prop::collection::vec((0..KEYS, 0..10_000u32), 1..40),
+        prop::collection::vec(change.clone(), 0..4),
+        1..4usize,
+        prop_oneof![4 => Just(BulkFate::Commit), 1 => Just(BulkFate::CrashThenCommit), 1 => Just(BulkFate::GiveUp)],
+    );
     let step = prop_oneof![
         8 => prop::collection::vec(change, 1..12).prop_map(Step::Commit),
+        3 => bulk.prop_map(|(rows, others, parts, fate)| Step::Bulk { rows, others, parts, fate }),
         2 => Just(Step::Flush),
         2 => Just(Step::Compact),
         1 => Just(Step::Restart),

@@ -220,6 +220,8 @@ async fn start_compute(around: &Surroundings) -> Result<RunningRole, Failure> {
         data_dir: around.data_dir.path().to_owned(),
         root_password: settings.root_password.clone(),
         insecure: settings.insecure,
+        secure_file_priv: settings.secure_file_priv.clone(),
+        bulk_bytes: compute::BULK_BYTES_DEFAULT,
     };
     let pages: Arc<dyn PageService> = Arc::new(PageRouter::following(&around.client, around.wal.clone()));
     let wal: Arc<dyn WalService> = around.wal.clone();

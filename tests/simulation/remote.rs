@@ -4,6 +4,8 @@
 use crate::network::{self, Lost, travel};
 use crate::sim::{Member, Pages, Process, Sim, lock};
 use async_trait::async_trait;
+use bytes::Bytes;
+use common::bulk::BulkLayer;
 use common::id::{CommitId, Lsn, NodeId, TabletId, Term, TxnId};
 use common::key::{Key, KeyRange};
 use common::service::page::*;
@@ -326,5 +328,21 @@ impl PageService for Remote {
 
     async fn status(&self) -> Result<PageStatus, PageError> {
         self.at_pages(|pages| async move { pages.status().await }).await
+    }
+
+    async fn bulk_write(&self, rows: Vec<(Key, Bytes)>) -> Result<Vec<BulkLayer>, PageError> {
+        self.at_pages(|pages| {
+            let rows = rows.clone();
+            async move { pages.bulk_write(rows).await }
+        })
+        .await
+    }
+
+    async fn bulk_finish(&self, layers: Vec<BulkLayer>) -> Result<BulkFinished, PageError> {
+        self.at_pages(|pages| {
+            let layers = layers.clone();
+            async move { pages.bulk_finish(layers).await }
+        })
+        .await
     }
 }

@@ -6,10 +6,12 @@ use super::message::{Request, StreamRequest};
 use super::peer::{CallError, Peer};
 use super::scan_batch;
 use super::server::{ITEM_END, ITEM_ERROR};
+use crate::bulk::BulkLayer;
 use crate::id::{CommitId, Lsn, TabletId, TxnId};
 use crate::key::{Key, KeyRange};
 use crate::service::page::{
-    GetRequest, IndexFigures, PageError, PageService, PageStatus, RangeEstimate, RowVersion, ScanBatch, ScanRequest,
+    BulkFinished, GetRequest, IndexFigures, PageError, PageService, PageStatus, RangeEstimate, RowVersion, ScanBatch,
+    ScanRequest,
 };
 use crate::service::wal::{
     AllocateRequest, CommitError, CommitReply, CommitRequest, Deadlock, LockError, LockInfo, LockReply, LockRequest,
@@ -226,6 +228,14 @@ impl PageService for PageClient {
 
     async fn status(&self) -> Result<PageStatus, PageError> {
         self.call(Request::PageStatus, self.deadlines.call).await
+    }
+
+    async fn bulk_write(&self, rows: Vec<(Key, Bytes)>) -> Result<Vec<BulkLayer>, PageError> {
+        self.call(Request::BulkWrite(rows), self.deadlines.flush).await
+    }
+
+    async fn bulk_finish(&self, layers: Vec<BulkLayer>) -> Result<BulkFinished, PageError> {
+        self.call(Request::BulkFinish(layers), self.deadlines.flush).await
     }
 }
 

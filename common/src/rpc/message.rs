@@ -1,5 +1,6 @@
 //! The calls of both services as messages. Each call's answer is its own `Result`, in postcard.
 
+use crate::bulk::BulkLayer;
 use crate::id::{CommitId, Lsn, TabletId, TxnId};
 use crate::key::{Key, KeyRange};
 use crate::service::page::{GetRequest, ScanRequest};
@@ -50,6 +51,8 @@ pub(super) enum Request {
     Figures(KeyRange),
     Holds(Tenure),
     LatestDeadlock,
+    BulkWrite(Vec<(Key, Bytes)>),
+    BulkFinish(Vec<BulkLayer>),
 }
 
 /// A call answered by a stream of items.

@@ -339,6 +339,8 @@ async fn answer(id: u64, request: &[u8], caller: &Caller) -> Result<Bytes, Frame
         | Request::Estimate(_)
         | Request::Figures(_)
         | Request::Flush
+        | Request::BulkWrite(_)
+        | Request::BulkFinish(_)
         | Request::PageStatus => {
             let Some(page) = &services.page else { return refusal(id, Status::NoSuchService) };
             match request {
@@ -347,6 +349,8 @@ async fn answer(id: u64, request: &[u8], caller: &Caller) -> Result<Bytes, Frame
                 Request::Estimate(range) => done(id, page.estimate(range).await),
                 Request::Figures(range) => done(id, page.figures(range).await),
                 Request::Flush => done(id, page.flush().await),
+                Request::BulkWrite(rows) => done(id, page.bulk_write(rows).await),
+                Request::BulkFinish(layers) => done(id, page.bulk_finish(layers).await),
                 _ => done(id, page.status().await),
             }
         }

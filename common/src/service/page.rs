@@ -1,5 +1,6 @@
 //! What page servers offer: point reads and scans at an LSN.
 
+use crate::bulk::BulkLayer;
 use crate::id::{ColumnId, Lsn, TabletId};
 use crate::key::{Key, KeyRange};
 use crate::physical::{PhysicalType, PhysicalValue};
@@ -9,6 +10,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
+use std::time::Duration;
 
 #[async_trait]
 pub trait PageService: Send + Sync {
@@ -37,6 +39,28 @@ pub trait PageService: Send + Sync {
     async fn flush(&self) -> Result<Lsn, PageError>;
 
     async fn status(&self) -> Result<PageStatus, PageError>;
+
+    /// Writes rows, in ascending order of their keys and each key once, as layers in the object store that nobody sees
+    /// until a commit names them. At most [`BULK_BYTES_MAX`] of keys and rows in one call.
+    async fn bulk_write(&self, rows: Vec<(Key, Bytes)>) -> Result<Vec<BulkLayer>, PageError>;
+
+    /// Makes layers of [`PageService::bulk_write`] ready for one commit: where their ranges overlap, they are merged into
+    /// layers that do not. From this answer on, the page server keeps them for [`BULK_KEPT`]: time to commit them.
+    async fn bulk_finish(&self, layers: Vec<BulkLayer>) -> Result<BulkFinished, PageError>;
+}
+
+/// What one [`PageService::bulk_write`] may carry.
+pub const BULK_BYTES_MAX: usize = 64 << 20;
+
+/// How long layers without a commit are kept. Longer than any commit is tried again.
+pub const BULK_KEPT: Duration = Duration::from_secs(3600);
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BulkFinished {
+    /// Disjoint, in key order.
+    Ready(Vec<BulkLayer>),
+    /// Two of them have this key.
+    Duplicate(Key),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,6 +7,7 @@ use crate::execute::expressions::{ExpressionCache, TableExpressions};
 use crate::execute::row::waiting::WaitingFunctions;
 use crate::execute::row::{Cancel, Locked, QueryContext};
 use crate::execute::temporary::TemporaryTables;
+use crate::execute::write::load::input::FileInput;
 use crate::sql::plan::ScanLock;
 use crate::txn::locking::{definition_changed, wait_durable};
 use crate::txn::snapshot::{newest_lsn_after, newest_view, plain_view};
@@ -88,6 +89,8 @@ pub struct StatementContext<'a> {
     pub temporary: Arc<TemporaryTables>,
     /// What the session has locked by LOCK TABLES.
     pub own_tables: Arc<OwnTables>,
+    /// The file that LOAD DATA reads.
+    pub input: Option<FileInput>,
 }
 
 impl StatementContext<'_> {

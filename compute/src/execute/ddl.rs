@@ -194,4 +194,6 @@ fn children<'c>(catalog: &'c Catalog, database: &str, name: &str) -> Vec<&'c Arc
 }
 
 #[cfg(test)]
+mod bulk_tests;
+#[cfg(test)]
 mod tests;

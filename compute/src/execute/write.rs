@@ -18,6 +18,8 @@ pub mod foreign_key;
 pub mod insert;
 mod insert_rows;
 pub mod keeper;
+pub mod load;
+mod past_buffer;
 mod targets;
 mod update;
 

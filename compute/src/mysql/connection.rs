@@ -7,6 +7,7 @@ use super::command::{self, Command};
 use super::compression::Algorithm;
 use super::errors;
 use super::handshake::{self, Client, HandshakeError};
+use super::local_file;
 use super::packet::{PacketError, PacketStream};
 use super::parameters::{self, ParameterType};
 use super::server::{CONNECT_TIMEOUT, Front};
@@ -23,6 +24,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// Long data and statements that one connection may hold.
@@ -248,6 +250,28 @@ impl Connection {
         match outcome {
             Ok(StatementResult::Done(done)) => self.send_done(&done, more).await?,
             Ok(StatementResult::Rows(rows)) => self.send_rows(rows, format, more).await?,
+            Ok(StatementResult::File(name)) => self.load_file(&name, more).await?,
+            Err(error) => self.send_error(&error).await?,
+        }
+        Ok(())
+    }
+
+    /// LOAD DATA LOCAL: the client is asked for its file, and the statement runs while it comes.
+    async fn load_file(&mut self, name: &str, more: bool) -> Result<(), End> {
+        if !self.capabilities.contains(CapabilityFlags::CLIENT_LOCAL_FILES) {
+            let error = self.session.refuse_load();
+            return Ok(self.send_error(&error).await?);
+        }
+        local_file::ask(&mut self.packets, name).await?;
+        let (limit, idle) = (self.session.max_allowed_packet(), self.session.wait_timeout());
+        let (chunks, received) = mpsc::channel(local_file::CHUNKS_MAX);
+        let statement = self.session.load(received);
+        // Where the client is lost in the middle, the statement finds its channel closed, and ends by itself.
+        let (outcome, file) = tokio::join!(statement, local_file::receive(&mut self.packets, chunks, limit, idle));
+        file?;
+        match outcome {
+            Ok(StatementResult::Done(done)) => self.send_done(&done, more).await?,
+            Ok(_) => self.send_error(&SqlError::internal("LOAD DATA gave rows")).await?,
             Err(error) => self.send_error(&error).await?,
         }
         Ok(())
@@ -469,7 +493,9 @@ impl Connection {
                 self.send_end_of_rows(0xfe, false).await?;
                 Ok(self.packets.flush().await?)
             }
-            Ok(StatementResult::Done(_)) => Ok(self.send_done(&Done::default(), false).await?),
+            Ok(StatementResult::Done(_) | StatementResult::File(_)) => {
+                Ok(self.send_done(&Done::default(), false).await?)
+            }
             Err(error) => Ok(self.send_error(&error).await?),
         }
     }

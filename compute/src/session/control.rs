@@ -27,7 +27,7 @@ impl Session {
                 let row = outcome?.into_iter().flatten().next().unwrap_or_default();
                 Ok(row.into_iter().next().unwrap_or(Value::Null))
             }
-            Ok(StatementResult::Done(_)) => Ok(Value::Null),
+            Ok(StatementResult::Done(_) | StatementResult::File(_)) => Ok(Value::Null),
             Err(failure) => Err(failure.into()),
         }
     }

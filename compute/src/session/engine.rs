@@ -16,6 +16,7 @@ use common::key::KeyRange;
 use common::service::page::ColumnFigures;
 use expr::{ErrorCode, SqlError};
 use parking_lot::{Mutex, RwLock};
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -34,8 +35,8 @@ pub struct Engine {
     questions: AtomicU64,
     started_us: u64,
     /// Rough, and as old as the last refresh.
-    figures: Mutex<HashMap<TableId, TableFigures>>,
-    /// Rises when the figures have changed.
+    figures: Mutex<HashMap<TableId, Known>>,
+    /// Rises when the figures have changed by much.
     statistics_version: AtomicU64,
     /// What accounts with limits have used.
     pub usage: UsageTable,
@@ -43,11 +44,28 @@ pub struct Engine {
     server_digest: OnceLock<[u8; 32]>,
 }
 
+struct Known {
+    newest: Arc<TableFigures>,
+    /// As they were when plans were made anew the last time.
+    planned_by: Arc<TableFigures>,
+}
+
 /// What is known of a table without reading it.
-#[derive(Clone, PartialEq)]
 struct TableFigures {
     rows: u64,
     columns: HashMap<ColumnId, Arc<ColumnFigures>>,
+}
+
+impl TableFigures {
+    /// Whether plans would hardly be others: kept plans are not made anew for a few rows more.
+    fn is_like(&self, other: &TableFigures) -> bool {
+        let alike = |one: u64, other: u64| one.abs_diff(other) <= one.max(other) / 10;
+        let same = |(column, one): (&ColumnId, &Arc<ColumnFigures>)| {
+            let other = other.columns.get(column);
+            other.is_some_and(|other| alike(one.distinct, other.distinct) && alike(one.nulls, other.nulls))
+        };
+        alike(self.rows, other.rows) && self.columns.len() == other.columns.len() && self.columns.iter().all(same)
+    }
 }
 
 /// What others see of a session, and how they reach it.
@@ -131,6 +149,13 @@ impl Engine {
         self.globals.read().clone()
     }
 
+    /// secure_file_priv: where files of this server are read.
+    pub fn set_file_directory(&self, directory: Option<&std::path::Path>) {
+        if let (Some(variable), Some(directory)) = (variables::lookup("secure_file_priv"), directory) {
+            self.set_global(variable, Some(directory.display().to_string()));
+        }
+    }
+
     pub fn set_global(&self, variable: &'static variables::Variable, text: Option<String>) {
         Arc::make_mut(&mut self.globals.write()).set(variable, text);
     }
@@ -143,9 +168,15 @@ impl Engine {
             if let Ok(figures) = self.services.remote.pages.figures(range).await {
                 let columns = figures.columns.into_iter().map(|column| (column.column, Arc::new(column))).collect();
                 let figures = TableFigures { rows: figures.rows, columns };
-                let before = self.figures.lock().insert(table.id, figures.clone());
-                if before != Some(figures) {
-                    self.statistics_version.fetch_add(1, Ordering::Relaxed);
+                let figures = Arc::new(figures);
+                match self.figures.lock().entry(table.id) {
+                    Entry::Occupied(mut known) if known.get().planned_by.is_like(&figures) => {
+                        known.get_mut().newest = figures;
+                    }
+                    known => {
+                        known.insert_entry(Known { newest: figures.clone(), planned_by: figures });
+                        self.statistics_version.fetch_add(1, Ordering::Relaxed);
+                    }
                 }
             }
         }
@@ -225,11 +256,11 @@ impl Engine {
 
 impl Statistics for Engine {
     fn rows(&self, table: &TableDef) -> u64 {
-        self.figures.lock().get(&table.id).map_or(ROWS_UNKNOWN, |figures| figures.rows)
+        self.figures.lock().get(&table.id).map_or(ROWS_UNKNOWN, |known| known.newest.rows)
     }
 
     fn column(&self, table: &TableDef, column: ColumnId) -> Option<Arc<ColumnFigures>> {
-        self.figures.lock().get(&table.id)?.columns.get(&column).cloned()
+        self.figures.lock().get(&table.id)?.newest.columns.get(&column).cloned()
     }
 }
 

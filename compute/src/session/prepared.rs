@@ -1,6 +1,7 @@
 //! Prepared statements: parsed once; bound again where tables may have changed in between.
 
 use super::Session;
+use super::load::reads_file;
 use super::result::StatementResult;
 use super::source::Source;
 use crate::sql::parse::{self, ast};
@@ -32,6 +33,9 @@ impl Session {
         // SHOW WARNINGS shows those of the statement before it, prepared or not.
         if !matches!(statement.kind, ast::Kind::Show(ast::Show::Warnings { .. })) {
             self.warnings.clear();
+        }
+        if reads_file(&statement) {
+            return Err(not_preparable());
         }
         if statement.parameters > usize::from(u16::MAX) {
             return Err(SqlError::new(ErrorCode(1390), "Prepared statement contains too many placeholders"));
@@ -67,9 +71,9 @@ impl Session {
         if matches!(
             statement.kind,
             ast::Kind::Prepare { .. } | ast::Kind::ExecutePrepared { .. } | ast::Kind::Deallocate(_)
-        ) {
-            let text = "This command is not supported in the prepared statement protocol yet";
-            return Err(SqlError::new(ErrorCode::UNSUPPORTED_PS, text));
+        ) || reads_file(&statement)
+        {
+            return Err(not_preparable());
         }
         self.describe(&statement).await?;
         self.named.insert(name.to_lowercase(), text);
@@ -87,6 +91,11 @@ impl Session {
             None => Err(unknown_name(name, "DEALLOCATE PREPARE")),
         }
     }
+}
+
+fn not_preparable() -> SqlError {
+    let text = "This command is not supported in the prepared statement protocol yet";
+    SqlError::new(ErrorCode::UNSUPPORTED_PS, text)
 }
 
 fn unknown_name(name: &str, command: &str) -> SqlError {

@@ -8,6 +8,8 @@ use futures::stream::BoxStream;
 pub enum StatementResult {
     Done(Done),
     Rows(ResultSet),
+    /// LOAD DATA LOCAL waits for a file of that name.
+    File(String),
 }
 
 /// An OK packet's worth.

@@ -1,5 +1,6 @@
 //! Running one parsed statement: transaction, catalog, binding, execution, and what the session keeps of it.
 
+use super::load::reads_file;
 use super::result::{Done, ResultSet, StatementResult};
 use super::source::{Plan, Source};
 use super::{Sending, Session};
@@ -61,7 +62,8 @@ impl Session {
         self.check_session_locks().await?;
         let mut runs = 1;
         loop {
-            let explicit = self.in_transaction() || !self.autocommit();
+            // What a statement read from a file is gone, too.
+            let explicit = self.in_transaction() || !self.autocommit() || reads_file(statement);
             let failure = match self.run_once(source, parameters.clone()).await {
                 Ok(result) => return Ok(result),
                 Err(failure) => failure,
@@ -70,6 +72,7 @@ impl Session {
                 Failure::Commit(reason) if may_run_again(&reason, explicit, false, runs) => {}
                 Failure::Statement(error)
                     if error.code == TABLE_CHANGED
+                        && !reads_file(statement)
                         && (!explicit
                             || matches!(statement.kind, Kind::Insert(_) | Kind::Update(_) | Kind::Delete(_)))
                         && runs < crate::txn::retry::RUNS_MAX => {}
@@ -124,6 +127,7 @@ impl Session {
         };
         let plan = self.plan(source, &catalog, &parameters)?;
         self.check_table_locks(&plan)?;
+        self.open_file(&source.statement)?;
         let context = self.eval_context(parameters);
         match plan {
             Plan::Query(query) => Ok(self.select(query, catalog, context, begun_at).await?),
@@ -229,6 +233,7 @@ impl Session {
         let queries = self.query_settings(Arc::default());
         let binder = self.definition_binder(catalog.clone());
         let services = self.engine.services.clone();
+        let input = self.input.take();
         let own_tables = self.own_tables();
         let temporary = self.temporary.clone();
         let mut context = StatementContext {
@@ -242,6 +247,7 @@ impl Session {
             actor,
             temporary,
             own_tables,
+            input,
         };
         let outcome = run(&mut context).await;
         self.keep(&effects);

@@ -18,6 +18,7 @@ mod expression;
 mod from;
 mod insert;
 mod literal;
+mod load;
 mod parameter;
 pub mod partition;
 mod query;

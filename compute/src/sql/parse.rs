@@ -17,6 +17,7 @@ mod error;
 mod grant;
 mod infix;
 pub mod lexer;
+mod load;
 pub mod partition;
 mod prefix;
 mod reserved;
@@ -162,6 +163,7 @@ fn statement(parser: &mut Parser<'_>, text: &str) -> Parsed<Kind> {
         "describe" | "desc" | "explain" => explain(parser, text),
         "grant" => grant::grant(parser),
         "revoke" => grant::revoke(parser),
+        "load" => load::load(parser),
         "use" => {
             parser.advance_token();
             Ok(Kind::Use(parser.name()?))

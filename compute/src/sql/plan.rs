@@ -7,11 +7,13 @@ pub mod account;
 pub mod ddl;
 pub mod display;
 pub mod explain;
+pub mod load;
 pub mod query;
 pub mod rules;
 pub mod statement;
 pub mod walk;
 
 pub use ddl::*;
+pub use load::*;
 pub use query::*;
 pub use statement::*;

@@ -4,18 +4,30 @@ use super::{FakeCluster, State};
 use crate::execute::codec::columns_of_rows;
 use async_trait::async_trait;
 use bytes::Bytes;
-use common::id::Lsn;
+use common::bulk::BulkLayer;
+use common::id::{Lsn, TabletId};
 use common::key::{Key, KeyRange};
 use common::service::PageService;
 use common::service::page::*;
 use expr::row_encoding::RowReader;
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use std::collections::BTreeMap;
 
 fn version(state: &State, key: &Key, lsn: Lsn) -> Option<RowVersion> {
     let versions = state.versions.get(key)?;
     let (lsn, row) = versions.iter().rev().find(|(written, _)| *written <= lsn)?;
     Some(RowVersion { lsn: *lsn, row: row.clone()? })
+}
+
+impl State {
+    fn put_bulk(&mut self, rows: BTreeMap<Key, Bytes>) -> Option<BulkLayer> {
+        let (first, last) = (rows.keys().next()?.clone(), rows.keys().next_back()?.clone());
+        let (count, sequence) = (rows.len() as u64, self.bulk.len() as u64);
+        self.bulk.push(rows);
+        let (home, generation, bytes, index_offset) = (TabletId(1), 1, 2, 1);
+        Some(BulkLayer { home, generation, sequence, bytes, index_offset, first, last, rows: count })
+    }
 }
 
 #[async_trait]
@@ -94,5 +106,23 @@ impl PageService for FakeCluster {
             memtable_bytes: 0,
             cache_memory_bytes: 0,
         })
+    }
+
+    async fn bulk_write(&self, rows: Vec<(Key, Bytes)>) -> Result<Vec<BulkLayer>, PageError> {
+        assert!(rows.windows(2).all(|pair| pair[0].0 < pair[1].0), "bulk rows ascend");
+        Ok(self.state.lock().put_bulk(rows.into_iter().collect()).into_iter().collect())
+    }
+
+    async fn bulk_finish(&self, layers: Vec<BulkLayer>) -> Result<BulkFinished, PageError> {
+        let mut state = self.state.lock();
+        let mut all = BTreeMap::new();
+        for layer in &layers {
+            for (key, row) in state.bulk[layer.sequence as usize].clone() {
+                if all.insert(key.clone(), row).is_some() {
+                    return Ok(BulkFinished::Duplicate(key));
+                }
+            }
+        }
+        Ok(BulkFinished::Ready(state.put_bulk(all).into_iter().collect()))
     }
 }

@@ -87,6 +87,7 @@ impl TestServer {
 
     pub fn context<'a>(&'a self, transaction: &'a mut Transaction) -> StatementContext<'a> {
         StatementContext {
+            input: None,
             services: &self.services,
             transaction,
             catalog: self.services.catalog.newest(),

@@ -85,6 +85,12 @@ impl LockSet {
         }
     }
 
+    /// Keys of a range that is locked as a whole: the commit relies on that lock instead of on each of them.
+    pub fn cover(&mut self, range: &KeyRange) {
+        assert!(self.holds_range(range, LockMode::Exclusive), "only a locked range covers its keys");
+        self.held.retain(|key, _| !range.contains(key));
+    }
+
     /// What has to become durable before anything that was read is shown.
     pub fn undurable(&self) -> Option<Undurable> {
         self.undurable

@@ -35,7 +35,7 @@ impl Known {
         self.0.as_ref()?.get(key)
     }
 
-    fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.0.is_none()
     }
 }

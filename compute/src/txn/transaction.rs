@@ -13,8 +13,9 @@ use crate::txn::locking::LockSet;
 use crate::txn::open_snapshots::{OpenSnapshot, OpenSnapshots};
 use crate::txn::read_view::{ReadView, WriteBuffer};
 use bytes::Bytes;
+use common::bulk::BulkLayer;
 use common::id::{CommitId, CounterId, Lsn, TxnId};
-use common::key::Key;
+use common::key::{Key, KeyRange};
 use common::service::PageService;
 use common::service::wal::{CommitRequest, CounterBump, Mutation, Observed, Write};
 use expr::{ErrorCode, SqlError};
@@ -46,6 +47,8 @@ pub struct Transaction {
     checks: HashMap<Key, Lsn>,
     counters: HashMap<CounterId, CounterBump>,
     locks: Arc<Mutex<LockSet>>,
+    /// What has left the buffer for the store, to be committed with the rest.
+    bulk: Vec<BulkLayer>,
     undo: Vec<Undo>,
     savepoints: Vec<(String, UndoMark)>,
 }
@@ -59,7 +62,10 @@ struct Undo {
 
 /// A place to come back to within a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct UndoMark(usize);
+pub struct UndoMark {
+    undo: usize,
+    bulk: usize,
+}
 
 impl Transaction {
     pub fn new(id: TxnId, isolation: Isolation, read_only: bool, explicit: bool) -> Transaction {
@@ -76,6 +82,7 @@ impl Transaction {
             checks: HashMap::new(),
             counters: HashMap::new(),
             locks: Arc::default(),
+            bulk: Vec::new(),
             undo: Vec::new(),
             savepoints: Vec::new(),
         }
@@ -113,7 +120,7 @@ impl Transaction {
 
     /// True if COMMIT has something to send.
     pub fn has_writes(&self) -> bool {
-        !self.buffer.is_empty() || !self.counters.is_empty()
+        !self.buffer.is_empty() || !self.counters.is_empty() || !self.bulk.is_empty()
     }
 
     /// True if the lock table may know of this transaction.
@@ -190,18 +197,54 @@ impl Transaction {
         self.buffer.get(key)
     }
 
+    /// What the buffer takes in memory, about.
+    pub fn buffered_bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Takes the rows of a range out of the buffer, in key order, and what would undo them. The statement at work wrote
+    /// all of them, and nothing is stored under their keys: a deletion among them leaves nothing to delete.
+    pub fn take_rows(&mut self, range: &KeyRange) -> Vec<(Key, Bytes)> {
+        let buffer = Arc::make_mut(&mut self.buffer);
+        let mut taken = buffer.split_off(&range.start);
+        if !range.end.is_empty() {
+            buffer.append(&mut taken.split_off(&range.end));
+        }
+        self.bytes -= taken.iter().map(|(key, row)| cost(key, row)).sum::<usize>();
+        let oldest = self.undo.iter().position(|undo| range.contains(&undo.key)).unwrap_or(self.undo.len());
+        let marked = self.savepoints.iter().map(|(_, mark)| mark.undo).max().unwrap_or(0);
+        assert!(marked <= oldest, "rows leave the buffer in the statement that wrote them");
+        self.undo.retain(|undo| !range.contains(&undo.key));
+        taken.into_iter().filter_map(|(key, row)| Some((key, row?))).collect()
+    }
+
+    /// Layers that the commit will name.
+    pub fn bulk(&self) -> &[BulkLayer] {
+        &self.bulk
+    }
+
+    pub fn add_bulk(&mut self, layers: Vec<BulkLayer>) {
+        self.bulk.extend(layers);
+    }
+
+    /// Layers that have the rows of those before.
+    pub fn set_bulk(&mut self, layers: Vec<BulkLayer>) {
+        self.bulk = layers;
+    }
+
     /// Where the transaction is now: for a statement that may fail halfway.
     pub fn mark(&self) -> UndoMark {
-        UndoMark(self.undo.len())
+        UndoMark { undo: self.undo.len(), bulk: self.bulk.len() }
     }
 
     /// Takes back every write since the mark.
     pub fn undo_to(&mut self, mark: UndoMark) {
-        if self.undo.len() <= mark.0 {
+        self.bulk.truncate(mark.bulk);
+        if self.undo.len() <= mark.undo {
             return;
         }
         let buffer = Arc::make_mut(&mut self.buffer);
-        for Undo { key, before } in self.undo.drain(mark.0..).rev() {
+        for Undo { key, before } in self.undo.drain(mark.undo..).rev() {
             let size = buffer.get(&key).map_or(0, |row| cost(&key, row));
             self.bytes -= size;
             match before {
@@ -215,7 +258,7 @@ impl Transaction {
             }
         }
         // A savepoint set after the mark cannot be returned to.
-        self.savepoints.retain(|(_, savepoint)| savepoint.0 <= mark.0);
+        self.savepoints.retain(|(_, savepoint)| savepoint.undo <= mark.undo);
     }
 
     /// SAVEPOINT: a name set before moves here.
@@ -249,20 +292,21 @@ impl Transaction {
 
     /// Everything the commit has to say. The buffer goes into it; the transaction is over.
     pub fn into_commit(self, commit_id: CommitId) -> CommitRequest {
-        let Transaction { id, buffer, observed, mut checks, counters, locks, .. } = self;
+        let Transaction { id, buffer, observed, mut checks, counters, locks, bulk, .. } = self;
         let locks = locks.lock();
         let buffer = Arc::try_unwrap(buffer).unwrap_or_else(|shared| (*shared).clone());
         for (key, lsn) in locks.iter().filter(|(key, _)| !buffer.contains_key(*key)) {
             note_observed(&mut checks, key, lsn);
         }
         // A key that was written and then taken back is still one whose version was relied on, through its lock.
-        let writes = buffer
+        let writes: Vec<Write> = buffer
             .into_iter()
             .map(|(key, row)| {
                 let lsn = [observed.get(&key).copied(), locks.observed(&key), checks.remove(&key)];
                 let observed = lsn.into_iter().flatten().min().unwrap_or(Lsn::MAX);
                 Write { mutation: Mutation { key, row }, observed }
             })
+            .chain(bulk.iter().map(|layer| Write { mutation: layer.record(), observed: Lsn::MAX }))
             .collect();
         let checks = checks.into_iter().map(|(key, lsn)| Observed { key, lsn }).collect();
         CommitRequest {

@@ -262,6 +262,7 @@ mod tests {
                 lsn_max: Lsn(lsn_max.parse().unwrap()),
                 versions: 10,
                 tombstones: 0,
+                stamped: false,
             };
             layer.tombstones = words.get(4).map_or(0, |count| count.parse().unwrap());
             manifest.layers.push(layer);

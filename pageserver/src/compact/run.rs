@@ -116,7 +116,7 @@ impl Output<'_> {
 }
 
 /// All versions of the inputs within a range, key by key.
-struct Merge {
+pub struct Merge {
     runs: Vec<Run>,
     range: KeyRange,
 }
@@ -139,7 +139,7 @@ struct Current {
 }
 
 impl Merge {
-    fn new(inputs: &[Arc<Layer>], range: &KeyRange) -> Merge {
+    pub fn new(inputs: &[Arc<Layer>], range: &KeyRange) -> Merge {
         let mut runs: Vec<(u32, VecDeque<Arc<Layer>>)> = Vec::new();
         // Inputs come in the order of the layer set: by level, and by key within the deeper ones.
         for layer in inputs {
@@ -155,7 +155,7 @@ impl Merge {
     }
 
     /// The versions of the next key, newest first.
-    async fn next_key(&mut self) -> Result<Option<Vec<Version>>, ReadError> {
+    pub async fn next_key(&mut self) -> Result<Option<Vec<Version>>, ReadError> {
         for run in &mut self.runs {
             run.fill(&self.range).await?;
         }

@@ -22,6 +22,7 @@ pub type CompactRequest = oneshot::Sender<Result<(), String>>;
 
 pub struct Compactor {
     tablets: Arc<Tablets>,
+    wal: Arc<dyn WalService>,
     config: Arc<Config>,
     requests: mpsc::Receiver<CompactRequest>,
     compaction_wanted: Arc<Notify>,
@@ -70,8 +71,9 @@ impl Compactor {
         compaction_wanted: Arc<Notify>,
     ) -> Compactor {
         Compactor {
-            snapshots: SnapshotsInUse::new(wal),
+            snapshots: SnapshotsInUse::new(wal.clone()),
             tablets,
+            wal,
             config,
             requests,
             compaction_wanted,
@@ -164,6 +166,11 @@ impl Compactor {
 
     async fn collect_orphans(&mut self) {
         if self.tablets.check_owned().is_err() {
+            return;
+        }
+        // Bulk layers of commits that are not applied here are named by the log alone.
+        let Ok(status) = self.wal.status().await else { return };
+        if self.tablets.wait_applied(status.committed, self.config.read_wait_max).await.is_err() {
             return;
         }
         match leftovers::find(&self.tablets).await {

@@ -1,5 +1,6 @@
 //! What an item of the stream means for a tablet that has applied the log up to some LSN. No I/O, no state.
 
+use common::bulk::BulkError;
 use common::cluster_map::ClusterMapError;
 use common::id::{Lsn, TabletId};
 use common::service::wal::{Batch, StreamItem, Transaction};
@@ -29,6 +30,13 @@ pub enum StreamError {
     BadMap { lsn: Lsn, error: ClusterMapError },
     #[error("the map of tablets at lsn {lsn} is not one split or merge away from the one before it")]
     NoStep { lsn: Lsn },
+    #[error("the bulk record at lsn {lsn}: {error}")]
+    BadBulk { lsn: Lsn, error: BulkError },
+    #[error("the bulk layer of lsn {lsn} cannot be opened: {error}")]
+    NoLayer { lsn: Lsn, error: String },
+    /// The owner's manifests will have them in layers; a standby goes over to those.
+    #[error("memtables of this standby have keys of the bulk layer of lsn {lsn}")]
+    Hidden { lsn: Lsn },
     /// Compaction will see to it; then the stream can go on.
     #[error("tablets that merge at lsn {lsn} still share layers with others")]
     NotClean { lsn: Lsn },

@@ -3,7 +3,10 @@
 //! When memtables are full, it stops taking batches until a flush has made room; the log keeps them meanwhile.
 
 use super::apply::{self, Step, StreamError};
+use crate::bulk;
+use crate::layer::Layer;
 use crate::tablet::Tablets;
+use common::bulk::{BulkLayer, is_record};
 use common::cluster_map::MAP_KEY;
 use common::id::Lsn;
 use common::service::WalService;
@@ -29,6 +32,8 @@ pub struct Receiver {
     pub flushed: Arc<Notify>,
     pub memtable_bytes_max: usize,
     pub memtables_bytes_max: usize,
+    /// Whether a flush can be asked for: a standby has none.
+    pub flushes: bool,
 }
 
 impl Receiver {
@@ -74,7 +79,7 @@ impl Receiver {
             };
             match apply::step(self.tablets.applied(), &item) {
                 Ok(Step::Apply { transactions, time_us, up_to }) => {
-                    if let Err(error) = self.apply(transactions, time_us) {
+                    if let Err(error) = self.apply(transactions, time_us).await {
                         return WalError::Unavailable(error.to_string());
                     }
                     self.tablets.applied_up_to(up_to);
@@ -88,9 +93,10 @@ impl Receiver {
         WalError::Unavailable("the stream ended".into())
     }
 
-    fn apply(&self, transactions: &[Transaction], time_us: u64) -> Result<(), StreamError> {
+    async fn apply(&self, transactions: &[Transaction], time_us: u64) -> Result<(), StreamError> {
         for transaction in transactions {
-            if let Err(error) = self.tablets.apply(transaction, time_us) {
+            let bulk = self.bulk_of(transaction).await;
+            if let Err(error) = bulk.and_then(|bulk| self.tablets.apply(transaction, &bulk, time_us)) {
                 // What came before it is applied; the next subscription begins with it.
                 self.tablets.applied_up_to(Lsn(transaction.lsn.0 - 1));
                 if matches!(error, StreamError::NotClean { .. }) {
@@ -99,11 +105,43 @@ impl Receiver {
                 return Err(error);
             }
             // A change of the map is on the store with the next cut; until then its tablets are not compacted.
-            if transaction.mutations.iter().any(|(_, mutation)| mutation.key == MAP_KEY) {
+            // Bulk layers wait for it too: until then their memory is held.
+            let wants_flush = |key: &[u8]| key == MAP_KEY || is_record(key);
+            if transaction.mutations.iter().any(|(_, mutation)| wants_flush(&mutation.key)) {
                 self.flush_wanted.notify_one();
             }
         }
         Ok(())
+    }
+
+    /// The layers that a transaction's bulk records name and that are wanted here, open, and with nothing in memtables
+    /// that would hide them.
+    async fn bulk_of(&self, transaction: &Transaction) -> Result<Vec<Arc<Layer>>, StreamError> {
+        let lsn = transaction.lsn;
+        let mut layers: Vec<BulkLayer> = Vec::new();
+        for (_, mutation) in &transaction.mutations {
+            let Some(layer) = BulkLayer::of(mutation) else { continue };
+            let layer = layer.map_err(|error| StreamError::BadBulk { lsn, error })?;
+            // Once for each tablet that has keys of it.
+            if layers.last() != Some(&layer) && self.tablets.want(&layer.range(), lsn) {
+                layers.push(layer);
+            }
+        }
+        if layers.is_empty() {
+            return Ok(Vec::new());
+        }
+        let opened = bulk::open(&self.tablets, &layers, lsn).await;
+        let opened = opened.map_err(|error| StreamError::NoLayer { lsn, error: error.to_string() })?;
+        while layers.iter().any(|layer| self.tablets.hide(&layer.range())) {
+            // Seldom: rows that were deleted a moment ago are inserted again.
+            if !self.flushes {
+                return Err(StreamError::Hidden { lsn });
+            }
+            self.tablets.cut();
+            self.flush_wanted.notify_one();
+            self.flushed.notified().await;
+        }
+        Ok(opened)
     }
 
     async fn make_room(&self) {

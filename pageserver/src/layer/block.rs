@@ -367,6 +367,17 @@ impl Block {
         })
     }
 
+    /// The same with one LSN for all its versions, whatever the object says: a bulk layer is written before its commit.
+    pub fn parse_stamped(bytes: &Bytes, crc: u32, stamp: Option<Lsn>) -> Result<Block, FormatError> {
+        let mut block = Block::parse(bytes, crc)?;
+        if let Some(lsn) = stamp {
+            let mut constant = Vec::new();
+            integer::encode(&vec![lsn.0; block.rows], false, &mut constant);
+            block.lsns = IntegerColumn::parse(&constant.into(), block.rows)?;
+        }
+        Ok(block)
+    }
+
     pub fn rows(&self) -> usize {
         self.rows
     }

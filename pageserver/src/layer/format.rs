@@ -50,6 +50,29 @@ pub struct BlockEntry {
     pub columns: Vec<ColumnStatistics>,
 }
 
+impl Index {
+    /// What the layer knows of an index, by the first eight bytes of its keys.
+    pub fn sketch_of(&self, prefix: &[u8]) -> Option<&IndexSketch> {
+        let place = self.sketches.binary_search_by(|sketch| (*sketch.prefix).cmp(prefix)).ok()?;
+        Some(&self.sketches[place])
+    }
+
+    /// The blocks of an index.
+    pub fn blocks_of<'i>(&'i self, prefix: &'i [u8]) -> impl Iterator<Item = &'i BlockEntry> {
+        let first = self.blocks.partition_point(|block| &block.last[..] < prefix);
+        self.blocks[first..].iter().take_while(move |block| block.first.starts_with(prefix))
+    }
+
+    /// Gives all versions one LSN, for a layer that was written before its commit.
+    pub fn stamp(&mut self, stamp: Option<Lsn>) {
+        let Some(lsn) = stamp else { return };
+        for block in self.blocks.iter_mut() {
+            (block.lsn_min, block.lsn_max) = (lsn, lsn);
+        }
+        self.sketches.iter_mut().flat_map(|sketch| &mut sketch.sample.rows).for_each(|row| row.lsn = lsn);
+    }
+}
+
 /// Index and footer in bytes, for a file whose blocks end at `offset`.
 pub fn encode_tail(index: &Index, offset: u64) -> Vec<u8> {
     let mut out = postcard::to_stdvec(index).expect("an index serializes");

@@ -14,6 +14,7 @@ use crate::manifest::LayerMeta;
 use crate::metrics::Metrics;
 use bytes::Bytes;
 use common::env::objects::{ObjectError, Objects};
+use common::id::Lsn;
 use common::service::page::PageError;
 use object_store::path::Path;
 use parking_lot::Mutex;
@@ -100,7 +101,8 @@ fn missing(text: String) -> PageError {
 
 impl Layer {
     /// A layer that this process has just written, with its index at hand. `path` has been held since before it was.
-    pub fn written(source: LayerSource, meta: LayerMeta, path: Arc<Path>, index: Index) -> Layer {
+    pub fn written(source: LayerSource, meta: LayerMeta, path: Arc<Path>, mut index: Index) -> Layer {
+        index.stamp(meta.stamp());
         Layer { path, meta, blocks: Blocks::of(&index), index: Arc::new(index), source }
     }
 
@@ -115,6 +117,20 @@ impl Layer {
         }
     }
 
+    /// A bulk layer, from the LSN of its commit on.
+    pub fn stamped(&self, lsn: Lsn) -> Layer {
+        let meta = LayerMeta { lsn_min: lsn, lsn_max: lsn, stamped: true, ..self.meta.clone() };
+        let mut index = Index::clone(&self.index);
+        index.stamp(meta.stamp());
+        Layer {
+            path: self.path.clone(),
+            meta,
+            blocks: Blocks::of(&index),
+            index: Arc::new(index),
+            source: self.source.clone(),
+        }
+    }
+
     /// Reads the index; the blocks are read as they are needed.
     pub async fn open(source: LayerSource, meta: LayerMeta) -> Result<Layer, ReadError> {
         let path = source.held.hold(meta.id());
@@ -123,7 +139,8 @@ impl Layer {
         for _ in 0..2 {
             let tail = source.objects.get_range(&path, meta.index_offset..meta.bytes).await?;
             match format::decode_tail(&tail, meta.bytes) {
-                Ok(index) => {
+                Ok(mut index) => {
+                    index.stamp(meta.stamp());
                     return Ok(Layer { meta, blocks: Blocks::of(&index), index: Arc::new(index), path, source });
                 }
                 Err(what) => last_error = Some(what),
@@ -153,7 +170,7 @@ impl Layer {
             self.source.metrics.cache_memory_hits.inc();
             return Some(block);
         }
-        let block = self.source.cache.in_memory(&self.key(number));
+        let block = self.source.cache.in_memory(&self.key(number), self.meta.stamp());
         // Nothing is kept alive here: what the cache drops is gone.
         *slot = Slot { block: block.as_ref().map_or_else(Weak::new, Arc::downgrade), reads: 1 };
         block
@@ -171,7 +188,7 @@ impl Layer {
 
     /// Puts the bytes of a block that came with others into the cache; `None` if they are damaged.
     pub(super) fn keep(&self, number: usize, bytes: Bytes) -> Option<Arc<Block>> {
-        let block = self.source.cache.insert_sound(self.key(number), bytes).ok()?;
+        let block = self.source.cache.insert_sound(self.key(number), bytes, self.meta.stamp()).ok()?;
         self.check_shape(number, block).ok()
     }
 
@@ -189,7 +206,7 @@ impl Layer {
         let key = self.key(number);
         let (objects, path, range) = (self.source.objects.clone(), self.path.clone(), self.byte_range(number));
         let fetch = async move { objects.get_range(&path, range).await.map(|bytes| without_header(number, bytes)) };
-        match self.source.cache.get_or_fetch(key, fetch).await? {
+        match self.source.cache.get_or_fetch(key, self.meta.stamp(), fetch).await? {
             Ok(block) => self.check_shape(number, block),
             Err(what) => self.block_again(number, what).await,
         }
@@ -207,7 +224,8 @@ impl Layer {
     async fn block_uncached(&self, number: usize) -> Result<Arc<Block>, ReadError> {
         let key = self.key(number);
         let bytes = without_header(number, self.source.objects.get_range(&self.path, self.byte_range(number)).await?);
-        let block = Block::parse(&bytes, key.crc).map_err(|what| self.corrupt(number, what))?;
+        let block =
+            Block::parse_stamped(&bytes, key.crc, self.meta.stamp()).map_err(|what| self.corrupt(number, what))?;
         self.source.cache.insert(key, bytes);
         self.check_shape(number, Arc::new(block))
     }
@@ -216,11 +234,11 @@ impl Layer {
     /// what is in use. Bytes that are damaged are read again, once.
     pub async fn block_apart(&self, number: usize, bytes: Bytes) -> Result<Arc<Block>, ReadError> {
         let crc = self.index.blocks[number].crc;
-        let block = match Block::parse(&bytes, crc) {
+        let block = match Block::parse_stamped(&bytes, crc, self.meta.stamp()) {
             Ok(block) => block,
             Err(_) => {
                 let bytes = self.bytes_of(number..number + 1).await?;
-                Block::parse(&bytes, crc).map_err(|what| self.corrupt(number, what))?
+                Block::parse_stamped(&bytes, crc, self.meta.stamp()).map_err(|what| self.corrupt(number, what))?
             }
         };
         self.check_shape(number, Arc::new(block))

@@ -9,7 +9,7 @@ use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
 const MAGIC: &[u8; 7] = b"DRUMMAN";
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -63,6 +63,8 @@ pub struct LayerMeta {
     pub lsn_max: Lsn,
     pub versions: u64,
     pub tombstones: u64,
+    /// Written ahead of its commit: every version has `lsn_min`, whatever the object says.
+    pub stamped: bool,
 }
 
 impl LayerId {
@@ -90,9 +92,21 @@ impl LayerMeta {
         LayerId { home: self.home, generation: self.generation, sequence: self.sequence }
     }
 
+    /// The LSN of all its versions, where the object does not have it.
+    pub fn stamp(&self) -> Option<Lsn> {
+        self.stamped.then_some(self.lsn_min)
+    }
+
     /// Whether it has no key beyond `range`.
     pub fn is_within(&self, range: &KeyRange) -> bool {
         range.contains(&self.first) && range.contains(&self.last)
+    }
+
+    /// Its keys, and whatever lies between them.
+    pub fn range(&self) -> KeyRange {
+        let mut end = self.last.to_vec();
+        end.push(0);
+        KeyRange { start: self.first.clone(), end: end.into() }
     }
 
     pub fn overlaps(&self, other: &LayerMeta) -> bool {
@@ -138,7 +152,8 @@ impl Manifest {
         layers.retain(|layer| !removed.contains(&layer.id()));
         layers.extend(added);
         layers.sort_by(|a, b| {
-            let newest_first = b.lsn_max.cmp(&a.lsn_max);
+            // A stamped layer has none of the keys that others have at its LSN, and newer versions than their older ones.
+            let newest_first = b.lsn_max.cmp(&a.lsn_max).then(b.stamped.cmp(&a.stamped));
             let by_place = if a.level == 0 { newest_first } else { a.first.cmp(&b.first) };
             a.level.cmp(&b.level).then(by_place)
         });
@@ -150,6 +165,9 @@ impl Manifest {
         for layer in &self.layers {
             if layer.first > layer.last || layer.lsn_min > layer.lsn_max || layer.index_offset >= layer.bytes {
                 return Err(FormatError("a layer contradicts itself"));
+            }
+            if layer.stamped && layer.lsn_min != layer.lsn_max {
+                return Err(FormatError("a stamped layer has several LSNs"));
             }
             if layer.lsn_max > self.durable {
                 return Err(FormatError("a layer is newer than the durable LSN"));
@@ -169,7 +187,9 @@ impl Manifest {
         let level0 = self.layers.iter().take_while(|layer| layer.level == 0).count();
         for (at, newer) in self.layers[..level0].iter().enumerate() {
             // Those of tablets that were merged may be of one time, but not of the same keys.
-            let clash = |older: &LayerMeta| older.lsn_max >= newer.lsn_min && older.overlaps(newer);
+            let apart =
+                |older: &LayerMeta| older.lsn_max < newer.lsn_min || (newer.stamped && older.lsn_max == newer.lsn_min);
+            let clash = |older: &LayerMeta| !apart(older) && older.overlaps(newer);
             if self.layers[at + 1..level0].iter().any(clash) {
                 return Err(FormatError("flushed layers overlap in LSN and keys"));
             }
@@ -227,6 +247,7 @@ mod version1 {
                 lsn_max: layer.lsn_max,
                 versions: layer.versions,
                 tombstones: layer.tombstones,
+                stamped: false,
             };
             super::Manifest {
                 tablet: old.tablet,
@@ -241,6 +262,77 @@ mod version1 {
                 counters: old.counters,
                 layers: old.layers.into_iter().map(layer).collect(),
                 map: None,
+            }
+        }
+    }
+}
+
+/// The format before bulk layers: every object has its own LSNs.
+mod version2 {
+    use super::{ClusterMap, CounterId, Deserialize, Key, Lsn, TabletId};
+
+    #[derive(Deserialize)]
+    pub struct Manifest {
+        tablet: TabletId,
+        number: u64,
+        generation: u64,
+        owner: u128,
+        durable: Lsn,
+        durable_time_us: u64,
+        horizon: Lsn,
+        tombstones_dropped: Lsn,
+        next_sequence: u64,
+        counters: Vec<(CounterId, u64)>,
+        layers: Vec<LayerMeta>,
+        map: Option<ClusterMap>,
+    }
+
+    #[derive(Deserialize)]
+    struct LayerMeta {
+        home: TabletId,
+        generation: u64,
+        sequence: u64,
+        level: u32,
+        bytes: u64,
+        index_offset: u64,
+        first: Key,
+        last: Key,
+        lsn_min: Lsn,
+        lsn_max: Lsn,
+        versions: u64,
+        tombstones: u64,
+    }
+
+    impl From<Manifest> for super::Manifest {
+        fn from(old: Manifest) -> super::Manifest {
+            let layer = |layer: LayerMeta| super::LayerMeta {
+                home: layer.home,
+                generation: layer.generation,
+                sequence: layer.sequence,
+                level: layer.level,
+                bytes: layer.bytes,
+                index_offset: layer.index_offset,
+                first: layer.first,
+                last: layer.last,
+                lsn_min: layer.lsn_min,
+                lsn_max: layer.lsn_max,
+                versions: layer.versions,
+                tombstones: layer.tombstones,
+                stamped: false,
+            };
+            super::Manifest {
+                tablet: old.tablet,
+                number: old.number,
+                generation: old.generation,
+                owner: old.owner,
+                durable: old.durable,
+                durable_time_us: old.durable_time_us,
+                horizon: old.horizon,
+                tombstones_dropped: old.tombstones_dropped,
+                next_sequence: old.next_sequence,
+                counters: old.counters,
+                layers: old.layers.into_iter().map(layer).collect(),
+                map: old.map,
             }
         }
     }
@@ -267,6 +359,7 @@ pub fn decode(bytes: &[u8]) -> Result<Manifest, FormatError> {
     let malformed = |_| FormatError("the manifest does not decode");
     let manifest: Manifest = match cursor.u8()? {
         1 => postcard::from_bytes::<version1::Manifest>(cursor.rest()).map_err(malformed)?.into(),
+        2 => postcard::from_bytes::<version2::Manifest>(cursor.rest()).map_err(malformed)?.into(),
         FORMAT => postcard::from_bytes(cursor.rest()).map_err(malformed)?,
         _ => return Err(FormatError("a manifest format that this version does not know")),
     };

@@ -39,9 +39,7 @@ pub fn figures(parts: &[(Arc<Snapshot>, Vec<KeyRange>)], range: &KeyRange) -> In
         layers.extend(overlapping.map(|layer| (layer.meta.id(), layer)));
     }
     let prefix = &range.start[..range.start.len().min(KEY_PREFIX_BYTES)];
-    let of_index = |sketch: &&IndexSketch| *sketch.prefix == *prefix;
-    let sketches: Vec<&IndexSketch> =
-        layers.values().flat_map(|layer| layer.index.sketches.iter().filter(of_index)).collect();
+    let sketches: Vec<&IndexSketch> = layers.values().filter_map(|layer| layer.index.sketch_of(prefix)).collect();
     let sample = sample(&sketches);
     let mut columns: BTreeMap<ColumnId, Column> = BTreeMap::new();
     for sketch in &sketches {
@@ -54,7 +52,7 @@ pub fn figures(parts: &[(Arc<Snapshot>, Vec<KeyRange>)], range: &KeyRange) -> In
     let mut silent_layers = false;
     for layer in layers.values() {
         silent_layers |= layer.index.sketches.is_empty();
-        for block in layer.index.blocks.iter().filter(|block| block.first.starts_with(prefix)) {
+        for block in layer.index.blocks_of(prefix) {
             stored_rows += u64::from(block.rows.saturating_sub(block.tombstones));
             for statistics in &block.columns {
                 let column = columns.entry(statistics.column).or_default();

@@ -88,6 +88,12 @@ impl Balancer {
 pub async fn propose(tablets: &Tablets, wal: &Arc<dyn WalService>, change: &MapChange) -> Result<Lsn, CommitError> {
     let applied = tablets.applied();
     let set = tablets.set();
+    if let MapChange::Merge { left, right } = change
+        && ![left, right].into_iter().all(|id| set.by_id(*id).is_some_and(|tablet| tablet.is_clean()))
+    {
+        // Bulk layers may have come since somebody looked; those that come from here on refuse the commit.
+        return Err(CommitError::Refused("the tablets share layers with others".into()));
+    }
     let Some(map) = set.map.changed(change) else {
         return Err(CommitError::Refused("the change does not fit the map in force".into()));
     };

@@ -76,6 +76,7 @@ fn split(
     let whole = parent.snapshot();
     let snapshot = Snapshot {
         layers: whole.layers.overlapping(&upper),
+        attached: whole.attached.iter().filter(|layer| layer.meta.overlaps_range(&upper)).cloned().collect(),
         range: upper,
         active: Arc::default(),
         guest: None,
@@ -103,6 +104,7 @@ fn merge(left: &Arc<Tablet>, right: &Arc<Tablet>, range: KeyRange) {
             active: before.active.clone(),
             frozen,
             layers: LayerSet::union(before.layers.clone(), &other.layers),
+            attached: before.attached.clone(),
             horizon: before.horizon.max(other.horizon),
             tombstones_dropped: before.tombstones_dropped.max(other.tombstones_dropped),
             // Whoever publishes for `left` from now on keeps these layers in sight.

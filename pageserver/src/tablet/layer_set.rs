@@ -45,7 +45,8 @@ impl LayerSet {
         let known: HashSet<LayerId> = self.iter().map(|layer| layer.meta.id()).collect();
         let new = |layer: &&Arc<Layer>| !known.contains(&layer.meta.id());
         self.level0.extend(other.level0.iter().filter(new).cloned());
-        self.level0.sort_by_key(|layer| Reverse(layer.meta.lsn_max));
+        // As in manifests: see `Manifest::with_layers`.
+        self.level0.sort_by_key(|layer| Reverse((layer.meta.lsn_max, layer.meta.stamped)));
         for (level, layers) in other.levels.iter().enumerate() {
             let level = self.level(level + 1);
             level.extend(layers.iter().filter(new).cloned());

@@ -30,13 +30,14 @@ use crate::manifest::{LayerId, Manifest, ManifestStore};
 use crate::memtable::Memtable;
 use common::id::{Lsn, TabletId};
 use common::key::{Key, KeyRange};
+use common::service::page::Direction;
 use parking_lot::RwLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 pub use change::Change;
 pub use layer_set::LayerSet;
-pub use set::{Cut, TabletSet, Tablets};
+pub use set::{Cut, CutPart, TabletSet, Tablets};
 
 /// What a reader holds while it reads.
 #[derive(Clone)]
@@ -47,6 +48,8 @@ pub struct Snapshot {
     /// Newest first.
     pub frozen: Vec<Arc<Frozen>>,
     pub layers: LayerSet,
+    /// Bulk layers among them that this tablet's manifest does not name yet.
+    attached: Vec<Arc<Layer>>,
     /// Reads below are refused.
     pub horizon: Lsn,
     /// A key that is nowhere may have been written and deleted up to here.
@@ -63,6 +66,7 @@ impl Snapshot {
             active: Arc::default(),
             frozen: Vec::new(),
             layers,
+            attached: Vec::new(),
             horizon: manifest.horizon,
             tombstones_dropped: manifest.tombstones_dropped,
             guest: None,
@@ -166,6 +170,29 @@ impl Tablet {
             ..before.clone()
         });
         Some(frozen)
+    }
+
+    /// Whether it takes part in a bulk commit at `lsn` that has keys of `keys`, and its layers do not have it already.
+    fn wants(&self, keys: &KeyRange, lsn: Lsn) -> bool {
+        lsn > self.durable() && !self.snapshot().range.intersection(keys).is_empty()
+    }
+
+    /// Whether a memtable has a key of `keys`. It would hide a layer that is attached, which is newer.
+    fn hides(&self, keys: &KeyRange) -> bool {
+        let snapshot = self.snapshot();
+        let has = |table: &Memtable| !table.chunk(keys, Lsn::MAX, Direction::Forward, 1).is_empty();
+        has(&snapshot.active) || snapshot.frozen.iter().any(|frozen| has(&frozen.table))
+    }
+
+    /// Shows layers that were written ahead of the commit that is being applied.
+    fn attach(&self, layers: Vec<Arc<Layer>>) {
+        let bytes = layers.iter().map(|layer| layer.meta.bytes).sum();
+        self.written_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.replace(|before| Snapshot {
+            layers: before.layers.clone().union(&LayerSet { level0: layers.clone(), levels: Vec::new() }),
+            attached: before.attached.iter().cloned().chain(layers).collect(),
+            ..before.clone()
+        });
     }
 
     /// Whether every change of the map that concerns this tablet is on the store.

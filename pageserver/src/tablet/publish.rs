@@ -46,7 +46,9 @@ impl Tablet {
             let is_guests = |frozen: &Frozen| guest.as_ref().is_some_and(|(id, _)| frozen.tablet == *id);
             let own = before.frozen.iter().filter(|frozen| frozen.up_to > next.durable && !is_guests(frozen));
             let mut frozen: Vec<Arc<Frozen>> = own.cloned().collect();
-            let mut layers = layers;
+            let attached: Vec<Arc<Layer>> =
+                before.attached.iter().filter(|layer| layer.meta.lsn_max > next.durable).cloned().collect();
+            let mut layers = layers.union(&LayerSet { level0: attached.clone(), levels: Vec::new() });
             if let Some((_, guest)) = &guest {
                 frozen.extend(guest.frozen.iter().cloned());
                 frozen.sort_by_key(|frozen| Reverse(frozen.up_to));
@@ -55,6 +57,7 @@ impl Tablet {
             Snapshot {
                 frozen,
                 layers,
+                attached,
                 horizon: next.horizon.max(before.horizon),
                 tombstones_dropped: next.tombstones_dropped.max(before.tombstones_dropped),
                 ..before.clone()
@@ -64,16 +67,11 @@ impl Tablet {
     }
 
     /// The first manifest of a tablet that came of a split: it names the layers of its parent that hold keys of its
-    /// range at the cut. `pending` is a layer of the parent that its manifest does not name yet.
+    /// range at the cut. `pending` are layers of the parent that its manifest does not name yet.
     ///
     /// The first tablet's generation tells processes apart here: one of a former owner gives way, one of a later owner is
     /// left alone.
-    pub async fn establish(
-        &self,
-        parent: &Tablet,
-        pending: Option<Arc<Layer>>,
-        cut: &Cut,
-    ) -> Result<(), ManifestError> {
+    pub async fn establish(&self, parent: &Tablet, pending: Vec<Arc<Layer>>, cut: &Cut) -> Result<(), ManifestError> {
         let range = cut.set.map.range_of(self.id).expect("the map that made a tablet has it");
         let generation = cut.set.first().manifest().await.generation;
         let mut current = self.manifest.lock().await;
@@ -82,8 +80,11 @@ impl Tablet {
             return Ok(());
         }
         let inherited = parent.snapshot();
-        let known: Vec<Arc<Layer>> = inherited.layers.overlapping(&range).iter().cloned().collect();
-        let pending = pending.filter(|layer| layer.meta.overlaps_range(&range));
+        // What was attached after the cut is for the cuts that follow.
+        let inherited_layers = inherited.layers.overlapping(&range);
+        let known: Vec<Arc<Layer>> =
+            inherited_layers.iter().filter(|layer| layer.meta.lsn_max <= cut.up_to).cloned().collect();
+        let pending = pending.into_iter().filter(|layer| layer.meta.overlaps_range(&range));
         let known: Vec<Arc<Layer>> = known.into_iter().chain(pending).collect();
         let mut first = Manifest { generation, next_sequence: 1, layers: Vec::new(), ..current.clone() };
         first.durable = cut.up_to;

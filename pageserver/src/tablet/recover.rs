@@ -127,6 +127,7 @@ mod tests {
             lsn_max: Lsn(lsn_max),
             versions: 1,
             tombstones: 0,
+            stamped: false,
         }
     }
 

@@ -13,8 +13,11 @@
 use super::change::{self, Change};
 use super::retention::TimeLine;
 use super::{Frozen, Snapshot, Tablet};
+use crate::bulk::Waiting;
 use crate::ingest::apply::StreamError;
+use crate::layer::Layer;
 use crate::layer::reader::LayerSource;
+use common::bulk::is_record;
 use common::cluster_map::{ClusterMap, MAP_KEY};
 use common::id::{CounterId, Lsn, TabletId};
 use common::key::{Key, KeyRange};
@@ -46,8 +49,32 @@ pub struct Cut {
     pub frozen: Vec<(Arc<Tablet>, Arc<Frozen>)>,
     /// The tablets from here on.
     pub set: Arc<TabletSet>,
-    /// How they came of those before.
+    /// Bulk layers that came with the transaction at the cut, and the tablets that have keys of them.
+    pub attached: Vec<(Arc<Tablet>, Arc<Layer>)>,
+    /// How the tablets came of those before.
     pub change: Option<Change>,
+}
+
+/// What a cut has of one tablet.
+pub struct CutPart<'c> {
+    pub tablet: &'c Arc<Tablet>,
+    pub frozen: Option<&'c Arc<Frozen>>,
+    pub attached: Vec<Arc<Layer>>,
+}
+
+impl Cut {
+    /// By tablet.
+    pub fn parts(&self) -> Vec<CutPart<'_>> {
+        let frozen = self.frozen.iter().map(|(tablet, frozen)| (tablet, Some(frozen), None));
+        let attached = self.attached.iter().map(|(tablet, layer)| (tablet, None, Some(layer)));
+        let mut parts: BTreeMap<TabletId, CutPart<'_>> = BTreeMap::new();
+        for (tablet, frozen, layer) in frozen.chain(attached) {
+            let part = parts.entry(tablet.id).or_insert_with(|| CutPart { tablet, frozen: None, attached: Vec::new() });
+            part.frozen = part.frozen.or(frozen);
+            part.attached.extend(layer.cloned());
+        }
+        parts.into_values().collect()
+    }
 }
 
 /// Where to look for keys.
@@ -60,6 +87,8 @@ pub enum KeySnapshots {
 
 pub struct Tablets {
     pub source: LayerSource,
+    /// Bulk layers that are not committed yet.
+    pub bulk: Waiting,
     set: RwLock<Arc<TabletSet>>,
     applied: watch::Sender<Lsn>,
     /// Everything up to here is in layers, of all tablets.
@@ -99,6 +128,12 @@ impl TabletSet {
         self.ranges.partition_point(|range| &range.start[..] <= key).saturating_sub(1)
     }
 
+    /// The tablet that has `key`, and its keys.
+    pub fn place_and_range(&self, key: &[u8]) -> (usize, KeyRange) {
+        let place = self.place_of(key);
+        (place, self.ranges[place].clone())
+    }
+
     pub fn by_id(&self, id: TabletId) -> Option<&Arc<Tablet>> {
         Some(&self.tablets[*self.places.get(&id)?])
     }
@@ -122,6 +157,7 @@ impl Tablets {
         };
         Tablets {
             source,
+            bulk: Waiting::default(),
             set: RwLock::new(Arc::new(set)),
             applied: watch::Sender::new(cut),
             cut: AtomicU64::new(cut.0),
@@ -191,14 +227,24 @@ impl Tablets {
         parts.into_iter().map(|(at, parts)| (set.tablets[at].snapshot(), parts)).collect()
     }
 
-    /// Applies one transaction. Only the log receiver calls this, in the order of the log. An error leaves nothing of it
+    /// Whether a tablet lacks keys of `keys` that a bulk commit at `lsn` brings; what is in its layers it does not want.
+    pub fn want(&self, keys: &KeyRange, lsn: Lsn) -> bool {
+        self.set().tablets.iter().any(|tablet| tablet.wants(keys, lsn))
+    }
+
+    /// Whether a memtable has one of these keys, which has to be in a layer before a bulk layer can lie over it.
+    pub fn hide(&self, keys: &KeyRange) -> bool {
+        self.set().tablets.iter().any(|tablet| tablet.hides(keys))
+    }
+
+    /// Applies one transaction, with the layers that its bulk records name. Only the log receiver calls this, in the order of the log. An error leaves nothing of it
     /// applied.
-    pub fn apply(&self, transaction: &Transaction, time_us: u64) -> Result<(), StreamError> {
+    pub fn apply(&self, transaction: &Transaction, bulk: &[Arc<Layer>], time_us: u64) -> Result<(), StreamError> {
         let set = self.set();
         let mut head = self.head.lock();
         let mut concerned: Vec<TabletId> = Vec::new();
         let mut map = None;
-        for (tablet, mutation) in &transaction.mutations {
+        for (tablet, mutation) in transaction.mutations.iter().filter(|(_, mutation)| !is_record(&mutation.key)) {
             let range = set.places.get(tablet).map(|place| &set.ranges[*place]);
             if !range.is_some_and(|range| range.contains(&mutation.key)) {
                 return Err(StreamError::OtherMap { lsn: transaction.lsn, tablet: *tablet });
@@ -211,7 +257,8 @@ impl Tablets {
             }
         }
         for id in concerned {
-            let changes = transaction.mutations.iter().filter(|(tablet, _)| *tablet == id);
+            let changes = transaction.mutations.iter();
+            let changes = changes.filter(|(tablet, mutation)| *tablet == id && !is_record(&mutation.key));
             let changes = changes.map(|(_, mutation)| (&mutation.key, &mutation.row));
             if let Some(tablet) = set.by_id(id) {
                 tablet.apply(transaction.lsn, changes);
@@ -224,13 +271,21 @@ impl Tablets {
         head.time_us = head.time_us.max(time_us);
         head.time_line.note(time_us, transaction.lsn);
         head.dirty = true;
+        if !bulk.is_empty() {
+            // A cut of its own: the layers and what else the transaction wrote get to the store together.
+            let attached = attach(&set, bulk, transaction.lsn);
+            let frozen = freeze_all(&set, transaction.lsn);
+            let cut = Cut { attached, frozen, ..head.cut(transaction.lsn, &set) };
+            head.push_cut(cut);
+        }
         if let Some((map, step)) = map {
             self.raise_applied(transaction.lsn);
             let frozen = freeze_all(&set, transaction.lsn);
             let mut current = self.set.write();
             let (next, change) = change::change(&set, map, transaction.lsn, &step, &self.fenced);
             let next = Arc::new(next);
-            head.push_cut(transaction.lsn, frozen, next.clone(), Some(change));
+            let cut = Cut { frozen, change: Some(change), ..head.cut(transaction.lsn, &next) };
+            head.push_cut(cut);
             *current = next;
         }
         // At once, not after the batch: a cut may come before the next transaction.
@@ -275,7 +330,8 @@ impl Tablets {
         if head.dirty {
             let (set, up_to) = (self.set(), self.applied());
             let frozen = freeze_all(&set, up_to);
-            head.push_cut(up_to, frozen, set, None);
+            let cut = Cut { frozen, ..head.cut(up_to, &set) };
+            head.push_cut(cut);
         }
     }
 
@@ -330,17 +386,31 @@ fn freeze_all(set: &TabletSet, up_to: Lsn) -> Vec<(Arc<Tablet>, Arc<Frozen>)> {
     set.tablets.iter().filter_map(|tablet| Some((tablet.clone(), tablet.freeze(up_to)?))).collect()
 }
 
+/// Shows bulk layers in every tablet that has keys of them; says which those are.
+fn attach(set: &TabletSet, layers: &[Arc<Layer>], lsn: Lsn) -> Vec<(Arc<Tablet>, Arc<Layer>)> {
+    let mut attached = Vec::new();
+    for tablet in &set.tablets {
+        let wanted: Vec<Arc<Layer>> =
+            layers.iter().filter(|layer| tablet.wants(&layer.meta.range(), lsn)).cloned().collect();
+        attached.extend(wanted.iter().map(|layer| (tablet.clone(), layer.clone())));
+        if !wanted.is_empty() {
+            tablet.attach(wanted);
+        }
+    }
+    attached
+}
+
 impl Head {
-    fn push_cut(
-        &mut self,
-        up_to: Lsn,
-        frozen: Vec<(Arc<Tablet>, Arc<Frozen>)>,
-        set: Arc<TabletSet>,
-        change: Option<Change>,
-    ) {
-        self.dirty = false;
+    /// A cut here, with nothing in it.
+    fn cut(&self, up_to: Lsn, set: &Arc<TabletSet>) -> Cut {
         let counters = self.counters.iter().map(|(counter, next)| (*counter, *next)).collect();
-        self.cuts.push_back(Arc::new(Cut { up_to, time_us: self.time_us, counters, frozen, set, change }));
+        let (frozen, attached) = (Vec::new(), Vec::new());
+        Cut { up_to, time_us: self.time_us, counters, frozen, attached, set: set.clone(), change: None }
+    }
+
+    fn push_cut(&mut self, cut: Cut) {
+        self.dirty = false;
+        self.cuts.push_back(Arc::new(cut));
     }
 }
 
@@ -367,7 +437,8 @@ mod tests {
         let mutation = Mutation { key: Key::from_static(b"a key of a table"), row: None };
         for lsn in [1, 2] {
             let (commit_id, mutations) = (CommitId(u128::from(lsn)), vec![(TabletId(1), mutation.clone())]);
-            tablets.apply(&Transaction { lsn: Lsn(lsn), commit_id, mutations, counters: Vec::new() }, lsn).unwrap();
+            let transaction = Transaction { lsn: Lsn(lsn), commit_id, mutations, counters: Vec::new() };
+            tablets.apply(&transaction, &[], lsn).unwrap();
         }
         tablets.cut();
         let cut = tablets.oldest_cut().unwrap();

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use common::bulk::BulkLayer;
 use common::cluster_map::{ClusterMap, MAP_KEY};
 use common::id::{CommitId, LogPos, Lsn, NodeId, TabletId, Term, TxnId};
 use common::key::Key;
@@ -67,9 +68,17 @@ impl MemoryLog {
                     assert!(map.change_to(&next).is_some(), "a map one step away");
                     *self.map.lock().unwrap() = (next, lsn);
                 }
-                (map.tablet_of(&key), Mutation { key, row })
+                let mutation = Mutation { key, row };
+                match BulkLayer::of(&mutation) {
+                    None => vec![(map.tablet_of(&mutation.key), mutation)],
+                    Some(layer) => {
+                        let keys = layer.unwrap().range();
+                        let concerned = map.ranges().filter(|(_, range)| !range.intersection(&keys).is_empty());
+                        concerned.map(|(tablet, _)| (tablet, mutation.clone())).collect()
+                    }
+                }
             };
-            let mutations = changes.into_iter().map(tagged).collect();
+            let mutations = changes.into_iter().flat_map(tagged).collect();
             transactions.push(Transaction { lsn, commit_id: CommitId(u128::from(lsn.0)), mutations, counters });
         }
         let time_us = last_lsn.0 * self.time_step_us;

@@ -10,7 +10,7 @@ use common::cluster_map::{ClusterMap, MAP_KEY, MapChange};
 use common::id::{ColumnId, CounterId, Lsn};
 use common::key::{Key, KeyRange};
 use common::physical::PhysicalValue;
-use common::service::page::{ColumnBound, Direction, GetRequest, PageError, ScanOutput, ScanRequest};
+use common::service::page::{BulkFinished, ColumnBound, Direction, GetRequest, PageError, ScanOutput, ScanRequest};
 use common::service::wal::CounterBump;
 use object_store::ObjectStore;
 use pageserver::{Config, PageServer, StoredState};
@@ -26,6 +26,13 @@ const RETAINED: u64 = 60;
 #[derive(Debug, Clone)]
 pub enum Step {
     Commit(Vec<(u32, Option<u32>)>),
+    /// Rows that go to the store ahead of their commit, in so many interleaved parts, and what else the commit writes.
+    Bulk {
+        rows: Vec<(u32, u32)>,
+        others: Vec<(u32, Option<u32>)>,
+        parts: usize,
+        fate: BulkFate,
+    },
     Flush,
     Compact,
     Restart,
@@ -57,6 +64,15 @@ pub enum Step {
         batch_rows: usize,
         back: u64,
     },
+}
+
+/// What happens between the layers and their commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BulkFate {
+    Commit,
+    /// The process dies in between: the next one opens the layers.
+    CrashThenCommit,
+    GiveUp,
 }
 
 pub struct World {
@@ -114,6 +130,7 @@ impl World {
                 self.model.commit(lsn, &changes);
                 self.highest = self.highest.max(lsn.0);
             }
+            Step::Bulk { rows, others, parts, fate } => self.bulk(rows, others, *parts, *fate).await,
             Step::Flush => {
                 self.wait_applied().await;
                 let durable = self.server().flush().await.unwrap();
@@ -223,6 +240,39 @@ impl World {
             batch_rows: 7,
         };
         check_scan(&*self.server().service(), &self.model, &request).await.unwrap();
+    }
+
+    async fn bulk(&mut self, rows: &[(u32, u32)], others: &[(u32, Option<u32>)], parts: usize, fate: BulkFate) {
+        let rows: BTreeMap<Key, Bytes> = rows.iter().map(|(number, seed)| (key(*number), row(*seed))).collect();
+        let service = self.server().service();
+        let mut layers = Vec::new();
+        for part in 0..parts {
+            let part = rows.iter().enumerate().filter(|(at, _)| at % parts == part).map(|(_, (key, row))| (key, row));
+            let part = part.map(|(key, row)| (key.clone(), row.clone())).collect();
+            layers.extend(service.bulk_write(part).await.unwrap());
+        }
+        let BulkFinished::Ready(layers) = service.bulk_finish(layers).await.unwrap() else { panic!("no key is twice") };
+        assert!(layers.windows(2).all(|pair| pair[0].last < pair[1].first), "{layers:?}");
+        assert_eq!(layers.iter().map(|layer| layer.rows).sum::<u64>(), rows.len() as u64);
+        drop(service);
+        match fate {
+            BulkFate::Commit => {}
+            BulkFate::CrashThenCommit => {
+                self.die();
+                self.start().await;
+                let refused = self.server().service().bulk_finish(layers.clone()).await;
+                assert!(matches!(refused, Err(PageError::BadRequest(_))), "{refused:?}");
+            }
+            BulkFate::GiveUp => return,
+        }
+        let others: BTreeMap<Key, Option<Bytes>> =
+            others.iter().map(|(number, seed)| (key(*number), seed.map(row))).collect();
+        let mut changes: Vec<_> = others.into_iter().filter(|(key, _)| !rows.contains_key(key)).collect();
+        let records = layers.iter().map(|layer| layer.record()).map(|record| (record.key, record.row));
+        let lsn = self.log.commit(changes.iter().cloned().chain(records).collect(), Vec::new());
+        changes.extend(rows.into_iter().map(|(key, row)| (key, Some(row))));
+        self.model.commit(lsn, &changes);
+        self.highest = self.highest.max(lsn.0);
     }
 
     fn change_map(&mut self, change: MapChange) {

@@ -9,7 +9,7 @@ use crate::lock_table::{LockEvent, LockOutcome, LockTable, RequestId};
 use crate::metrics::WalMetrics;
 use crate::raft::{Applied, Command, CommandKind, Proposal, ProposeError, RaftNode};
 use crate::segment::SegmentLog;
-use crate::sequencer::{ConflictWindow, Counters, Decision, Outcomes, Sequencer, SequencerLimits};
+use crate::sequencer::{ConflictWindow, Counters, Decision, Outcomes, Sequencer, SequencerLimits, note_writes};
 use crate::stream::read_backwards;
 use common::env::planted::{Bug, planted};
 use common::env::threads;
@@ -171,9 +171,7 @@ fn rebuild_window(
     let floor = batches.last().map_or(last_lsn, |oldest| Lsn(oldest.first_lsn.0 - 1));
     let mut window = ConflictWindow::new(keys_max, floor);
     for transaction in batches.iter().rev().flat_map(|batch| &batch.transactions) {
-        for (_, mutation) in &transaction.mutations {
-            window.insert(&mutation.key, transaction.lsn);
-        }
+        note_writes(&mut window, transaction.lsn, &transaction.mutations);
     }
     Ok(window)
 }

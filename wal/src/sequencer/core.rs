@@ -4,11 +4,12 @@ use super::conflict_window::{ConflictWindow, Newest};
 use super::counters::Counters;
 use super::history::{History, Outcomes};
 use super::in_flight::InFlight;
+use common::bulk::{self, BulkLayer};
 use common::cluster_map::{ClusterMap, MAP_KEY};
 use common::env::planted::{Bug, planted};
-use common::id::{CommitId, CounterId, Lsn, Term};
-use common::key::Key;
-use common::service::wal::{Batch, CommitRequest, Tenure, Transaction};
+use common::id::{CommitId, CounterId, Lsn, TabletId, Term};
+use common::key::{Key, KeyRange};
+use common::service::wal::{Batch, CommitRequest, Mutation, Tenure, Transaction};
 use std::collections::{HashMap, HashSet, VecDeque};
 
 #[derive(Debug, Clone, Copy)]
@@ -134,14 +135,23 @@ impl Sequencer {
             Ok(map) => map,
             Err(reason) => return Decision::Refused(reason),
         };
+        let bulk = match bulk::layers_of(&request.writes) {
+            Ok(bulk) if bulk.is_empty() || new_map.is_none() => bulk,
+            Ok(_) => return Decision::Refused("a change of the map goes by itself".to_string()),
+            Err(error) => return Decision::Refused(error.to_string()),
+        };
         let lsn = self.last_lsn.next();
         self.last_lsn = lsn;
         let mut mutations = Vec::with_capacity(request.writes.len());
-        for write in &request.writes {
-            self.window.insert(&write.mutation.key, lsn);
+        for write in request.writes.iter().filter(|write| !bulk::is_record(&write.mutation.key)) {
             self.rows.insert(&write.mutation, lsn);
             mutations.push((self.map.tablet_of(&write.mutation.key), write.mutation.clone()));
         }
+        for layer in bulk {
+            let tablets = tablets_of(&self.map, &layer);
+            mutations.extend(tablets.map(|tablet| (tablet, layer.record())));
+        }
+        note_writes(&mut self.window, lsn, &mutations);
         if let Some(map) = new_map {
             self.map = map;
         }
@@ -188,7 +198,7 @@ impl Sequencer {
         }
         let writes = request.writes.iter().map(|write| (&write.mutation.key, write.observed));
         let checks = request.checks.iter().map(|check| (&check.key, check.lsn));
-        let mut unknown = Vec::new();
+        let (mut unknown, mut needed) = (Vec::new(), self.window.floor());
         for (key, observed) in writes.chain(checks) {
             match self.window.newest(key) {
                 _ if observed == Lsn::MAX => {}
@@ -203,13 +213,16 @@ impl Sequencer {
                             return Some(Decision::Conflict { key: key.clone(), newest: *newest });
                         }
                         Some(_) => {}
-                        None => unknown.push(key.clone()),
+                        None => {
+                            unknown.push(key.clone());
+                            needed = needed.max(floor);
+                        }
                     }
                 }
                 Newest::At(_) | Newest::NotAbove(_) => {}
             }
         }
-        (!unknown.is_empty()).then(|| Decision::NeedsLookup { keys: unknown, applied: self.window.floor() })
+        (!unknown.is_empty()).then(|| Decision::NeedsLookup { keys: unknown, applied: needed })
     }
 
     /// Closes the forming batch, if there is one: as many transactions as fit, one at least. Its time never goes back.
@@ -276,6 +289,29 @@ impl Sequencer {
     /// The newest LSN given out.
     pub fn last_lsn(&self) -> Lsn {
         self.last_lsn
+    }
+}
+
+/// The tablets that have keys of a layer.
+fn tablets_of<'m>(map: &'m ClusterMap, layer: &BulkLayer) -> impl Iterator<Item = TabletId> + use<'m> {
+    let keys = layer.range();
+    let overlapping = map.ranges().filter(move |(_, range)| !range.intersection(&keys).is_empty());
+    overlapping.map(|(tablet, _)| tablet)
+}
+
+/// Tells the window what a transaction wrote, as the log has it.
+pub fn note_writes(window: &mut ConflictWindow, lsn: Lsn, mutations: &[(TabletId, Mutation)]) {
+    let mut before: Option<&Mutation> = None;
+    for (_, mutation) in mutations {
+        match BulkLayer::of(mutation) {
+            None => window.insert(&mutation.key, lsn),
+            // Several tablets share it from now on: who wants to merge some of them has to look again.
+            Some(_) if before.is_some_and(|before| before.key == mutation.key) => window.insert(&MAP_KEY, lsn),
+            Some(Ok(layer)) => window.insert_range(layer.range(), lsn),
+            // The sequencer lets none of these into the log.
+            Some(Err(_)) => window.insert_range(KeyRange::all(), lsn),
+        }
+        before = Some(mutation);
     }
 }
 

@@ -22,7 +22,7 @@ mod in_flight;
 mod tests;
 
 pub use conflict_window::ConflictWindow;
-pub use core::{Decision, Sequencer, SequencerLimits, VersionsAt};
+pub use core::{Decision, Sequencer, SequencerLimits, VersionsAt, note_writes};
 pub use counters::Counters;
 pub use history::{History, Outcomes};
 pub use in_flight::InFlight;

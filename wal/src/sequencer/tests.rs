@@ -2,6 +2,7 @@
 
 use super::{ConflictWindow, Decision, History, Sequencer, SequencerLimits, VersionsAt};
 use bytes::Bytes;
+use common::bulk::BulkLayer;
 use common::cluster_map::{ClusterMap, MAP_KEY, MapChange};
 use common::id::{CommitId, CounterId, Lsn, TabletId, Term, TxnId};
 use common::key::KeyRange;
@@ -277,4 +278,73 @@ fn rows_are_known_from_their_lsn_until_they_are_applied() {
     let second = sequencer.take_batch(1).expect("a commit was accepted");
     sequencer.applied(&second);
     assert!(sequencer.rows_in_flight().is_empty());
+}
+
+fn bulk(id: u128, sequence: u64, first: u8, last: u8) -> CommitRequest {
+    let layer = BulkLayer {
+        home: TabletId(1),
+        generation: 1,
+        sequence,
+        bytes: 100,
+        index_offset: 50,
+        first: key(first),
+        last: key(last),
+        rows: 3,
+    };
+    let mut request = request(id, &[], &[]);
+    request.writes.push(Write { mutation: layer.record(), observed: Lsn::MAX });
+    request
+}
+
+#[test]
+fn what_observed_a_key_of_a_bulk_range_before_it_asks_for_its_version() {
+    let mut sequencer = sequencer(&History::new(1000), 100);
+    assert_eq!(sequencer.commit(&request(1, &[(20, Lsn::MAX), (90, Lsn::MAX)], &[]), None), Decision::Accepted(Lsn(1)));
+    assert_eq!(sequencer.commit(&bulk(2, 1, 10, 30), None), Decision::Accepted(Lsn(2)));
+    // Beyond the range, all is known.
+    assert_eq!(sequencer.commit(&request(3, &[(90, Lsn(1))], &[]), None), Decision::Accepted(Lsn(3)));
+    let within = request(4, &[(20, Lsn(1))], &[(11, Lsn(0))]);
+    let wanted = Decision::NeedsLookup { keys: vec![key(20), key(11)], applied: Lsn(2) };
+    assert_eq!(sequencer.commit(&within, None), wanted);
+    // 20 is in the layer.
+    let answer =
+        |lsn: u64| VersionsAt { applied: Lsn(2), newest: HashMap::from([(key(20), Lsn(lsn)), (key(11), Lsn::ZERO)]) };
+    assert_eq!(sequencer.commit(&within, Some(&answer(2))), Decision::Conflict { key: key(20), newest: Lsn(2) });
+    assert_eq!(sequencer.commit(&within, Some(&answer(1))), Decision::Accepted(Lsn(4)));
+    // What was written after it is known again.
+    let conflict = Decision::Conflict { key: key(20), newest: Lsn(4) };
+    assert_eq!(sequencer.commit(&request(5, &[(20, Lsn(2))], &[]), None), conflict);
+    assert_eq!(sequencer.commit(&request(6, &[(15, Lsn(2))], &[]), None), Decision::Accepted(Lsn(5)));
+}
+
+#[test]
+fn a_layer_goes_to_every_tablet_that_has_keys_of_it() {
+    let mut sequencer = sequencer(&History::new(1000), 100);
+    let map = sequencer.map().changed(&MapChange::Split { tablet: TabletId(1), at: key(20) }).unwrap();
+    let mut change = request(1, &[], &[]);
+    change.writes.push(Write { mutation: Mutation { key: MAP_KEY, row: Some(map.encode()) }, observed: Lsn(0) });
+    assert_eq!(sequencer.commit(&change, None), Decision::Accepted(Lsn(1)));
+    let merge = map.changed(&MapChange::Merge { left: TabletId(1), right: TabletId(2) }).unwrap();
+    assert_eq!(sequencer.commit(&bulk(2, 1, 10, 19), None), Decision::Accepted(Lsn(2)));
+    assert_eq!(sequencer.commit(&bulk(3, 2, 19, 30), None), Decision::Accepted(Lsn(3)));
+    // Whoever thought that they share nothing has to look again.
+    let mut change = request(4, &[], &[]);
+    change.writes.push(Write { mutation: Mutation { key: MAP_KEY, row: Some(merge.encode()) }, observed: Lsn(2) });
+    assert_eq!(sequencer.commit(&change, None), Decision::Conflict { key: MAP_KEY, newest: Lsn(3) });
+    change.writes.extend(bulk(5, 3, 40, 50).writes);
+    change.writes[0].observed = Lsn(3);
+    assert!(matches!(sequencer.commit(&change, None), Decision::Refused(_)));
+    let batch = std::iter::from_fn(|| sequencer.take_batch(1)).flat_map(|batch| batch.transactions);
+    let tablets: Vec<Vec<u64>> =
+        batch.map(|transaction| transaction.mutations.iter().map(|(tablet, _)| tablet.0).collect()).collect();
+    assert_eq!(tablets, [vec![1], vec![1], vec![1, 2]]);
+}
+
+#[test]
+fn layers_with_keys_in_common_are_refused() {
+    let mut sequencer = sequencer(&History::new(1000), 100);
+    let mut both = bulk(1, 1, 10, 20);
+    both.writes.extend(bulk(1, 2, 20, 30).writes);
+    assert!(matches!(sequencer.commit(&both, None), Decision::Refused(_)));
+    assert_eq!(sequencer.last_lsn(), Lsn(0));
 }

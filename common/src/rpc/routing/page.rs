@@ -3,16 +3,17 @@
 
 use super::health::{Health, HealthWatch};
 use super::{RETRY_WAIT_FIRST, RETRY_WAIT_MAX};
+use crate::bulk::BulkLayer;
 use crate::id::Lsn;
 use crate::key::{Key, KeyRange};
 use crate::rpc::{PageClient, RpcClient};
 use crate::service::page::{
-    Direction, GetRequest, IndexFigures, PageError, PageStatus, RangeEstimate, RowVersion, ScanBatch, ScanOutput,
-    ScanRequest,
+    BulkFinished, Direction, GetRequest, IndexFigures, PageError, PageStatus, RangeEstimate, RowVersion, ScanBatch,
+    ScanOutput, ScanRequest,
 };
 use crate::service::{PageService, WalService};
 use async_trait::async_trait;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use std::cmp::Reverse;
@@ -174,6 +175,18 @@ impl PageService for PageRouter {
     async fn status(&self) -> Result<PageStatus, PageError> {
         self.ask(|server| async move { server.status().await }).await
     }
+
+    /// Only the owner writes layers, and it knows no others than its own: one that has taken over since refuses to finish
+    /// what its predecessor wrote.
+    async fn bulk_write(&self, rows: Vec<(Key, Bytes)>) -> Result<Vec<BulkLayer>, PageError> {
+        let rows = &rows;
+        self.servers.ask(FLUSH_PATIENCE, |server| async move { server.bulk_write(rows.clone()).await }).await
+    }
+
+    async fn bulk_finish(&self, layers: Vec<BulkLayer>) -> Result<BulkFinished, PageError> {
+        let layers = &layers;
+        self.servers.ask(FLUSH_PATIENCE, |server| async move { server.bulk_finish(layers.clone()).await }).await
+    }
 }
 
 impl PageRouter {
@@ -282,7 +295,6 @@ fn after(mut request: ScanRequest, batch: &ScanBatch) -> Option<ScanRequest> {
 mod tests {
     use super::*;
     use crate::service::page::ScannedRow;
-    use bytes::Bytes;
 
     fn request(direction: Direction, limit: Option<u64>) -> ScanRequest {
         let range = |start: &'static [u8], end: &'static [u8]| KeyRange {

@@ -2,6 +2,7 @@
 
 use super::fake::{FakePages, FakeWal, ROWS, SILENT_KEY};
 use super::{authority, eventually, identity, loopback};
+use crate::bulk::BulkLayer;
 use crate::id::{CommitId, Lsn, NodeId, TabletId, Term, TxnId};
 use crate::key::{Key, KeyRange};
 use crate::rpc::routing::{PageRouter, WalRouter};
@@ -10,6 +11,7 @@ use crate::service::page::*;
 use crate::service::wal::*;
 use crate::service::{PageService, WalService};
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use parking_lot::Mutex;
@@ -257,6 +259,14 @@ impl PageService for Breaking {
 
     async fn status(&self) -> Result<PageStatus, PageError> {
         self.0.status().await
+    }
+
+    async fn bulk_write(&self, rows: Vec<(Key, Bytes)>) -> Result<Vec<BulkLayer>, PageError> {
+        self.0.bulk_write(rows).await
+    }
+
+    async fn bulk_finish(&self, layers: Vec<BulkLayer>) -> Result<BulkFinished, PageError> {
+        self.0.bulk_finish(layers).await
     }
 }
 

@@ -43,8 +43,20 @@ both_forms!(
     scans_return_aggregates,
     scan_errors_come_after_the_batches_before_them,
     page_figures_travel,
+    bulk_rows_travel_and_layers_come_back,
     many_calls_at_once_get_their_own_answers,
 );
+
+async fn bulk_rows_travel_and_layers_come_back((_, pages): Services) {
+    let rows =
+        |from: u8, to: u8| (from..to).map(|key| (Key::from(vec![key]), Bytes::from(vec![key; 40_000]))).collect();
+    let low = pages.bulk_write(rows(1, 90)).await.unwrap();
+    let high = pages.bulk_write(rows(80, 120)).await.unwrap();
+    assert_eq!((low[0].rows, &low[0].first[..], &low[0].last[..]), (89, &[1][..], &[89][..]));
+    assert_eq!(pages.bulk_finish(low.clone()).await.unwrap(), BulkFinished::Ready(low.clone()));
+    let both = [low, high].concat();
+    assert_eq!(pages.bulk_finish(both).await.unwrap(), BulkFinished::Duplicate(Key::from(vec![80])));
+}
 
 fn commit_of(id: u128, key: &'static [u8], row: Option<Bytes>, observed: Lsn) -> CommitRequest {
     let writes = vec![Write { mutation: Mutation { key: Key::from_static(key), row }, observed }];

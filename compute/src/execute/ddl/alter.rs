@@ -197,13 +197,15 @@ impl Alteration {
         if !self.emptied.is_empty() {
             backfill::empty_partitions(&self.old, &self.emptied, context).await?;
         }
+        // What reads the new rows or entries below has to find them in the buffer.
+        let read_again = !self.added_keys.is_empty() || self.next_number.is_some();
         let mut records = 0;
         if self.rebuild {
             let id = allocate_table_id(context).await?;
             self.new.id = id;
-            records = backfill::rebuild(&self.old, &mut self.new, context).await?;
+            records = backfill::rebuild(&self.old, &mut self.new, !read_again, context).await?;
         } else if !self.added_indexes.is_empty() {
-            backfill::fill_indexes(&self.new, &self.added_indexes, context).await?;
+            backfill::fill_indexes(&self.new, &self.added_indexes, !read_again, context).await?;
         }
         if !self.added_keys.is_empty() && context.settings.foreign_key_checks {
             backfill::verify_foreign_keys(&self.new, &self.added_keys, context).await?;

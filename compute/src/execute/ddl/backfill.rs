@@ -1,20 +1,21 @@
 //! Existing rows follow a changed definition: entries of new indexes, whole tables written anew, new constraints asked.
 //!
-//! Runs under the exclusive lock on the table's definition: nobody else writes to the table meanwhile. Everything goes
-//! through the transaction's buffer, so its limit bounds how large a table can be changed this way.
+//! Runs under the exclusive lock on the table's definition: nobody else writes to the table meanwhile. Entries of new
+//! indexes and rows of new tables go to the object store as they become many (`txn::bulk`), and the commit names them there.
 
 use crate::catalog::TableDef;
-use crate::catalog::schema::ColumnDef;
+use crate::catalog::schema::{ColumnDef, IndexDef};
 use crate::execute::StatementContext;
 use crate::execute::codec;
 use crate::execute::expressions::TableExpressions;
-use crate::execute::write::duplicate::duplicate_entry;
+use crate::execute::write::duplicate::{duplicate_entry, duplicate_key};
 use crate::execute::write::foreign_key::Parents;
 use crate::execute::write::keeper::{self, Keeper, TableRow};
 use crate::execute::write::{CHUNK_ROWS, assign, auto_increment};
+use crate::txn::bulk::{self, Duplicate};
 use crate::txn::{ReadView, ViewScan};
 use common::id::IndexId;
-use common::key::KeyRange;
+use common::key::{Key, KeyRange};
 use common::service::page::{Direction, ScanBatch, ScannedRow};
 use common::service::wal::CounterBump;
 use expr::eval::eval;
@@ -38,16 +39,20 @@ pub fn rows_of(table: &TableDef, view: &ReadView) -> BoxStream<'static, Result<V
         .boxed()
 }
 
-/// Writes entries for indexes that have none yet.
+/// Writes entries for indexes that have none yet. `past_buffer`: the statement does not read them again.
 pub async fn fill_indexes(
     table: &TableDef,
     indexes: &[IndexId],
+    past_buffer: bool,
     context: &mut StatementContext<'_>,
 ) -> Result<(), SqlError> {
     let view = context.newest().await?;
     let cancel = context.queries.cancel.clone();
     let new = |index: &&crate::catalog::IndexDef| indexes.contains(&index.id) && codec::is_stored(index);
     let new: Vec<_> = table.indexes.iter().filter(new).collect();
+    // One range for all: ids of new indexes follow each other, above those of all others.
+    let ranges: Vec<KeyRange> = new.iter().map(|index| KeyRange::index(table.id, index.id)).collect();
+    let Some(whole) = whole_of(&ranges) else { return Ok(()) };
     let mut batches = rows_of(table, &view);
     while let Some(batch) = batches.next().await {
         cancel.check()?;
@@ -61,12 +66,53 @@ pub async fn fill_indexes(
                 context.transaction.write(entry.key, Some(entry.row), None)?;
             }
         }
+        if past_buffer {
+            bulk::relieve(context.transaction, &whole, &context.services.remote).await?;
+        }
     }
-    Ok(())
+    drop(batches);
+    match bulk::finish(context.transaction, &whole, &context.services.remote).await? {
+        Ok(()) => Ok(()),
+        Err(Duplicate(key)) => Err(duplicate_of(table, &new, &key, &view).await?),
+    }
+}
+
+/// From the first to the last of some indexes of one table; `None` of none.
+fn whole_of(ranges: &[KeyRange]) -> Option<KeyRange> {
+    let (start, end) = (ranges.iter().map(|range| &range.start).min()?, ranges.iter().map(|range| &range.end).max()?);
+    Some(KeyRange { start: start.clone(), end: end.clone() })
+}
+
+/// Error 1062 about a key that two rows of `view` have.
+async fn duplicate_of(
+    table: &TableDef,
+    indexes: &[&IndexDef],
+    key: &Key,
+    view: &ReadView,
+) -> Result<SqlError, SqlError> {
+    let mut batches = rows_of(table, view);
+    while let Some(batch) = batches.next().await {
+        for row in batch? {
+            let (values, row_id) = codec::decode_all(table, &row.row, codec::UTC)?;
+            for index in indexes {
+                let entry = codec::index_entry(table, index, &values, row_id, &row.key, codec::UTC)?;
+                if entry.key == *key {
+                    return Ok(duplicate_entry(table, index, &values));
+                }
+            }
+        }
+    }
+    Ok(duplicate_key(table, key))
 }
 
 /// Writes all rows of `old` under `new`'s id, in the form that `new` gives them, with all its indexes. Returns how many.
-pub async fn rebuild(old: &TableDef, new: &mut TableDef, context: &mut StatementContext<'_>) -> Result<u64, SqlError> {
+/// `past_buffer`: the statement does not read them again.
+pub async fn rebuild(
+    old: &TableDef,
+    new: &mut TableDef,
+    past_buffer: bool,
+    context: &mut StatementContext<'_>,
+) -> Result<u64, SqlError> {
     renumber(new);
     let expressions = Arc::new(TableExpressions::bind(new, &*context.binder)?);
     let keeper = Keeper::new(Arc::new(new.clone()), expressions, context.eval.time_zone);
@@ -75,6 +121,7 @@ pub async fn rebuild(old: &TableDef, new: &mut TableDef, context: &mut Statement
     let cancel = context.queries.cancel.clone();
     let sources: Vec<Option<usize>> =
         new.columns.iter().map(|column| old.column_by_id(column.id).map(|(position, _)| position)).collect();
+    let whole = KeyRange::table(new.id);
     let mut batches = rows_of(old, &view);
     let mut records = 0;
     while let Some(batch) = batches.next().await {
@@ -100,8 +147,15 @@ pub async fn rebuild(old: &TableDef, new: &mut TableDef, context: &mut Statement
             let row_id = row_id.filter(|_| keeper.table.has_hidden_row_id());
             put_new(&keeper, TableRow { values: new_values, row_id }, context)?;
         }
+        if past_buffer {
+            bulk::relieve(context.transaction, &whole, &context.services.remote).await?;
+        }
     }
-    Ok(records)
+    drop(batches);
+    match bulk::finish(context.transaction, &whole, &context.services.remote).await? {
+        Ok(()) => Ok(records),
+        Err(Duplicate(key)) => Err(duplicate_key(&keeper.table, &key)),
+    }
 }
 
 /// A table under a new id counts its indexes from 0 again, and no row of it is older than any of its columns.

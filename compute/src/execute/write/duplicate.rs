@@ -2,6 +2,7 @@
 
 use crate::catalog::TableDef;
 use crate::catalog::schema::IndexDef;
+use common::key::{Key, table_and_index};
 use expr::value::Value;
 use expr::{ErrorCode, SqlError};
 
@@ -19,6 +20,13 @@ pub fn duplicate_entry(table: &TableDef, index: &IndexDef, values: &[Value]) -> 
         .collect();
     let shown: String = parts.join("-").chars().take(SHOWN_CHARACTERS_MAX).collect();
     SqlError::new(ErrorCode::DUP_ENTRY, format!("Duplicate entry '{shown}' for key '{}.{}'", table.name, index.name))
+}
+
+/// The same where nobody has the values any more: of rows that are in the object store already.
+pub fn duplicate_key(table: &TableDef, key: &Key) -> SqlError {
+    let index = table_and_index(key).and_then(|(_, id)| table.indexes.iter().find(|index| index.id == id));
+    let index = index.map_or("?", |index| index.name.as_str());
+    SqlError::new(ErrorCode::DUP_ENTRY, format!("Duplicate entry '...' for key '{}.{index}'", table.name))
 }
 
 fn part_text(value: &Value, prefix: Option<u32>) -> String {

@@ -6,7 +6,8 @@ use crate::execute::StatementContext;
 use crate::execute::row::{Evaluator, Execution, Scope, open};
 use crate::execute::write::insert_rows::{InsertRows, NewRow, OnDuplicate};
 use crate::execute::write::keeper::Keeper;
-use crate::execute::write::{CHUNK_ROWS, assign, auto_increment, skip_if_ignored};
+use crate::execute::write::past_buffer::Past;
+use crate::execute::write::{CHUNK_ROWS, assign, auto_increment, load, skip_if_ignored};
 use crate::session::result::Done;
 use crate::sql::plan::{ColumnSpec, CreateTable, Insert, InsertSource, Query, ScanLock, walk};
 use crate::txn::ReadView;
@@ -33,20 +34,42 @@ pub async fn insert(statement: &Insert, context: &mut StatementContext<'_>) -> R
     let view = if statement.subqueries.is_empty() { ReadView { buffer: Arc::default(), ..view } } else { view };
     let execution = Execution::new(context.query_context(view));
     let scope = Scope::new(execution, &statement.subqueries);
-    let mut rows = InsertRows::new(keeper, on_duplicate, scope.clone(), context)?;
     let is_query = matches!(statement.source, InsertSource::Query(_));
+    let is_file = matches!(statement.source, InsertSource::File(_));
+    let past = match on_duplicate {
+        OnDuplicate::Refuse if is_query => Past::of_existing(&statement.table, context),
+        // Where only LOCAL says that duplicates are skipped, those among very many rows are refused instead.
+        OnDuplicate::Refuse | OnDuplicate::Skip if is_file && !asks_to_ignore(&statement.source) => {
+            Past::of_existing(&statement.table, context)
+        }
+        _ => Past::Never,
+    };
+    let mut rows = InsertRows::new(keeper, on_duplicate, scope.clone(), context)?.past_buffer(past);
+    let mut lines = 0;
     match &statement.source {
         InsertSource::Values(values) => from_values(statement, values, &scope, &mut rows, context).await?,
         InsertSource::Query(query) => from_query(query, &statement.columns, &mut rows, context).await?,
+        InsertSource::File(file) => {
+            lines = load::from_file(statement, file, &scope, &mut rows, context).await?;
+        }
     }
+    rows.finish(context).await?;
     let mut done = rows.done();
     let records = rows.records();
-    if records > 1 || is_query {
+    if is_file {
+        let (inserted, warnings) = (rows.inserted(), warning_count(context) - warnings_before);
+        let (deleted, skipped) = (done.affected_rows - inserted, lines - inserted);
+        done.info = format!("Records: {lines}  Deleted: {deleted}  Skipped: {skipped}  Warnings: {warnings}");
+    } else if records > 1 || is_query {
         let duplicates = rows.duplicates();
         let warnings = warning_count(context) - warnings_before;
         done.info = format!("Records: {records}  Duplicates: {duplicates}  Warnings: {warnings}");
     }
     Ok(done)
+}
+
+fn asks_to_ignore(source: &InsertSource) -> bool {
+    matches!(source, InsertSource::File(file) if file.ignores)
 }
 
 fn warning_count(context: &StatementContext<'_>) -> usize {
@@ -235,9 +258,13 @@ pub async fn fill_new_table(
     let view = context.newest().await?;
     let execution = Execution::new(context.query_context(view));
     let scope = Scope::new(execution, &source.subqueries);
-    let mut rows = InsertRows::new(keeper, on_duplicate, scope, context)?;
+    let refuses = matches!(on_duplicate, OnDuplicate::Refuse) && !create.source_ignore;
+    // IGNORE and REPLACE look at rows again.
+    let past = if refuses { Past::of_new(&table) } else { Past::Never };
+    let mut rows = InsertRows::new(keeper, on_duplicate, scope, context)?.past_buffer(past);
     let columns: Vec<usize> = source.fields.iter().filter_map(|field| table.column_index(&field.name)).collect();
     from_query(source, &columns, &mut rows, context).await?;
+    rows.finish(context).await?;
     let (records, duplicates) = (rows.records(), rows.duplicates());
     let info = format!("Records: {records}  Duplicates: {duplicates}  Warnings: 0");
     Ok(Done { info, ..rows.done() })

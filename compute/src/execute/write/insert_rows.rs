@@ -7,6 +7,7 @@ use crate::execute::write::change::{self, Change};
 use crate::execute::write::duplicate::duplicate_entry;
 use crate::execute::write::foreign_key::Parents;
 use crate::execute::write::keeper::{self, Image, Keeper, TableRow};
+use crate::execute::write::past_buffer::Past;
 use crate::execute::write::{assign, auto_increment, skip_if_ignored};
 use crate::session::result::Done;
 use crate::txn::service_error::deadlock;
@@ -45,10 +46,14 @@ pub struct InsertRows<'q> {
     on_duplicate: OnDuplicate<'q>,
     scope: Scope<'q>,
     parents: Parents,
+    /// Where nobody else sees the table's keys, duplicates are refused at the end.
+    past: Past,
     /// Greatest value given for the AUTO_INCREMENT column so far.
     explicit_max: u64,
     first_number: u64,
     affected: u64,
+    /// Of the affected rows, those that are new.
+    inserted: u64,
     records: u64,
     duplicates: u64,
 }
@@ -67,12 +72,24 @@ impl<'q> InsertRows<'q> {
             on_duplicate,
             scope,
             parents,
+            past: Past::Never,
             explicit_max: 0,
             first_number: 0,
             affected: 0,
+            inserted: 0,
             records: 0,
             duplicates: 0,
         })
+    }
+
+    /// Rows may go to the store as they become many.
+    pub fn past_buffer(self, past: Past) -> InsertRows<'q> {
+        InsertRows { past, ..self }
+    }
+
+    /// After the last row.
+    pub async fn finish(&self, context: &mut StatementContext<'_>) -> Result<(), SqlError> {
+        self.past.finish(&self.keeper.table, context).await
     }
 
     pub fn done(&self) -> Done {
@@ -84,6 +101,10 @@ impl<'q> InsertRows<'q> {
         self.records
     }
 
+    pub fn inserted(&self) -> u64 {
+        self.inserted
+    }
+
     pub fn duplicates(&self) -> u64 {
         self.duplicates
     }
@@ -93,7 +114,10 @@ impl<'q> InsertRows<'q> {
         self.number(&mut rows, context).await?;
         let rows = self.complete(rows, context).await?;
         let images: Vec<Image> = rows.iter().map(|(row, _)| self.keeper.image(row)).collect::<Result<_, _>>()?;
-        let (mut stored, lsn) = self.lock_keys(&images, context).await?;
+        let (mut stored, lsn) = match self.past {
+            Past::New => (Stored::new(), Lsn::ZERO),
+            Past::Never | Past::IfEmpty => self.lock_keys(&images, context).await?,
+        };
         let values: Vec<Option<&[expr::Value]>> = rows.iter().map(|(row, _)| Some(&row.values[..])).collect();
         let orphans = self.parents.verify(&self.keeper.table, &values, context).await?;
         for (((row, numbered), image), orphan) in rows.into_iter().zip(images).zip(orphans) {
@@ -109,11 +133,13 @@ impl<'q> InsertRows<'q> {
             }
             keeper::put(image, context.transaction)?;
             self.affected += 1;
+            self.inserted += 1;
             if let (true, 0) = (numbered, self.first_number) {
                 self.first_number = self.number_of(&row).unwrap_or(0);
             }
         }
-        Ok(())
+        let table = self.keeper.table.clone();
+        self.past.relieve(&table, context).await
     }
 
     fn number_of(&self, row: &TableRow) -> Option<u64> {

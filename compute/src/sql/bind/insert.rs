@@ -15,8 +15,9 @@ use std::sync::Arc;
 impl Binder<'_> {
     pub fn insert(&mut self, insert: &ast::Insert) -> Result<Insert, SqlError> {
         let table = self.target(&insert.table, insert)?;
-        let columns = self.insert_columns(&table, insert)?;
+        let mut columns = self.insert_columns(&table, insert)?;
         self.check_inserted(&table, &columns, insert)?;
+        let mut ignore = insert.ignore;
         self.frames.push(Frame::new(Boundary::Top));
         let source = match &insert.source {
             ast::InsertSource::Values(rows) => {
@@ -33,6 +34,13 @@ impl Binder<'_> {
                 query.into_variables.clear();
                 InsertSource::Query(query)
             }
+            ast::InsertSource::File(file) => {
+                let (file, named) = self.load_file(&table, insert, file)?;
+                columns = named;
+                // The client cannot be stopped in the middle: what is wrong with a row is a warning.
+                ignore |= file.local;
+                InsertSource::File(file)
+            }
         };
         self.blocks.clear();
         let on_duplicate = self.on_duplicate(&table, insert)?;
@@ -41,16 +49,7 @@ impl Binder<'_> {
             [] => None,
             names => Some(partition::numbers(&partition::of_table(&table)?, names, &table.name)?),
         };
-        Ok(Insert {
-            table,
-            partitions,
-            columns,
-            source,
-            on_duplicate,
-            ignore: insert.ignore,
-            replace: insert.replace,
-            subqueries,
-        })
+        Ok(Insert { table, partitions, columns, source, on_duplicate, ignore, replace: insert.replace, subqueries })
     }
 
     /// The table of a statement that writes one table.

@@ -4,7 +4,7 @@ use crate::account::AccountName;
 use crate::catalog::schema::{IndexKind, ReferentialAction};
 use crate::sql::parse::partition::{Partition, Partitioning};
 use crate::sql::plan::account::{AccountRef, AccountStatement, RoleChoice};
-use crate::sql::plan::{ColumnPosition, ExplainFormat, Isolation, VariableScope};
+use crate::sql::plan::{ColumnPosition, ExplainFormat, Isolation, LoadFormat, VariableScope};
 pub use sqlparser::ast as syntax;
 use sqlparser::ast::{Expr, OrderByExpr, Query, TableWithJoins};
 use std::collections::HashMap;
@@ -177,6 +177,30 @@ pub struct Insert {
 pub enum InsertSource {
     Values(Vec<Vec<InsertValue>>),
     Query(Box<Query>),
+    /// LOAD DATA.
+    File(Box<LoadFile>),
+}
+
+#[derive(Debug, Clone)]
+pub struct LoadFile {
+    pub name: String,
+    pub local: bool,
+    pub charset: Option<String>,
+    pub format: LoadFormat,
+    /// IGNORE n LINES.
+    pub lines_ignored: u64,
+    /// Where fields go; `None`: to all columns.
+    pub targets: Option<Vec<LoadTarget>>,
+    /// SET.
+    pub assignments: Vec<Assignment>,
+}
+
+#[derive(Debug, Clone)]
+pub enum LoadTarget {
+    /// As written, with a table before it or not.
+    Column(String),
+    /// In lower case.
+    Variable(String),
 }
 
 #[derive(Debug, Clone)]

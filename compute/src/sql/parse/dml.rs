@@ -131,7 +131,7 @@ fn value(parser: &mut Parser<'_>) -> Parsed<Option<Expr>> {
     })
 }
 
-fn column_path(parser: &mut Parser<'_>) -> Parsed<Vec<String>> {
+pub fn column_path(parser: &mut Parser<'_>) -> Parsed<Vec<String>> {
     let mut parts = vec![parser.name()?];
     while parts.len() < 3 && parser.token(&Token::Period) {
         parts.push(parser.name()?);

@@ -38,6 +38,10 @@ pub fn from_parser(error: ParserError, text: &str, offset: usize) -> SqlError {
     if let Some(what) = message.strip_prefix(UNSUPPORTED) {
         return SqlError::not_supported(what);
     }
+    if message == SEPARATOR {
+        let text = "Field separator argument is not what is expected; check the manual";
+        return SqlError::new(ErrorCode(1083), text);
+    }
     // The lexer puts byte offsets into columns.
     let column = message.rsplit_once("Column: ").and_then(|(_, column)| column.trim().parse::<usize>().ok());
     match column {
@@ -54,4 +58,11 @@ const UNSUPPORTED: &str = "unsupported: ";
 /// 1235 from inside a parse function.
 pub fn unsupported(what: &str) -> ParserError {
     ParserError::ParserError(format!("{UNSUPPORTED}{what}"))
+}
+
+const SEPARATOR: &str = "separator";
+
+/// 1083 from inside a parse function.
+pub fn separator() -> ParserError {
+    ParserError::ParserError(SEPARATOR.to_string())
 }

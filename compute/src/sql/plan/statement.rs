@@ -3,7 +3,7 @@
 use crate::account::AccountName;
 use crate::catalog::TableDef;
 use crate::sql::plan::account::RoleChoice;
-use crate::sql::plan::{Ddl, Node, ObjectName, Query, Subquery};
+use crate::sql::plan::{Ddl, LoadFile, Node, ObjectName, Query, Subquery};
 use expr::Expression;
 use expr::mysql_type::MysqlType;
 use std::sync::Arc;
@@ -109,6 +109,8 @@ pub enum InsertSource {
     /// `None` is DEFAULT. Expressions may read columns of the row to the left of them (all table columns, by position).
     Values(Vec<Vec<Option<Expression>>>),
     Query(Query),
+    /// LOAD DATA.
+    File(LoadFile),
 }
 
 #[derive(Debug, Clone)]

@@ -110,3 +110,35 @@ fn read_committed_takes_a_snapshot_at_each_statement() {
     }
     assert_eq!((repeatable.snapshot(), committed.snapshot()), (Some(Lsn(4)), Some(Lsn(6))));
 }
+
+#[test]
+fn rows_that_leave_the_buffer_are_not_undone_and_their_layers_are() {
+    let layer = |sequence| BulkLayer {
+        home: common::id::TabletId(1),
+        generation: 1,
+        sequence,
+        bytes: 2,
+        index_offset: 1,
+        first: "m".into(),
+        last: "n".into(),
+        rows: 2,
+    };
+    let mut txn = transaction();
+    put(&mut txn, "a", Some("1"));
+    let (bytes, mark) = (txn.bytes, txn.mark());
+    for key in ["m", "z", "n"] {
+        put(&mut txn, key, Some("2"));
+    }
+    let range = KeyRange { start: "m".into(), end: "o".into() };
+    let taken: Vec<_> = txn.take_rows(&range).into_iter().map(|(key, _)| key).collect();
+    assert_eq!((taken, shown(&txn).as_str()), (vec![Key::from("m"), Key::from("n")], "a=1 z=2"));
+    txn.add_bulk(vec![layer(1), layer(2)]);
+    let mut other = transaction();
+    other.add_bulk(vec![layer(3)]);
+    assert!(other.has_writes());
+    let request = other.into_commit(CommitId(1));
+    let written: Vec<_> = request.writes.iter().map(|write| BulkLayer::of(&write.mutation)).collect();
+    assert_eq!(written, [Some(Ok(layer(3)))]);
+    txn.undo_to(mark);
+    assert_eq!((shown(&txn).as_str(), txn.bytes, txn.bulk().len()), ("a=1", bytes, 0));
+}
