@@ -111,12 +111,14 @@ impl SmallDisk {
         SmallDisk { path: path.to_owned(), ballast: path.join("ballast") }
     }
 
-    /// Takes all space that is left.
+    /// Takes the space that is left, but for what small files need.
     pub fn fill(&self) {
         use std::io::Write;
         let mut ballast = std::fs::File::create(&self.ballast).expect("make a file");
         let block = vec![7; 64 << 10];
         while ballast.write_all(&block).is_ok() {}
+        let length = ballast.metadata().expect("its length").len();
+        ballast.set_len(length.saturating_sub(8 << 20)).expect("make it shorter");
     }
 
     /// Gives it back.

@@ -1,0 +1,105 @@
+//! A cluster of real processes whose network, disks and processes fail in ways that need root: what cannot be had is
+//! installed, and happens in a network and among mounts of the test's own.
+//!
+//! Short by default; `DRUMLIN_FAULT_SECONDS` says how long each fault lasts, `DRUMLIN_CLUSTER_WRITERS` how many write.
+
+mod harness;
+
+use harness::bank::{Bank, setting};
+use harness::cluster::Cluster;
+use harness::faults::{self, SmallDisk, with_own_network};
+use mysql_async::prelude::*;
+use rustix::process::Signal;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// One cluster at a time: it has enough processes.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// True in the process where the test is to run: see [`with_own_network`].
+fn inside(test: &str) -> bool {
+    tokio::task::block_in_place(|| with_own_network(test))
+}
+
+/// How long a fault lasts.
+fn fault_lasts() -> Duration {
+    Duration::from_secs(setting("DRUMLIN_FAULT_SECONDS", 1))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_is_cut_off_is_replaced_and_nothing_is_lost() {
+    let _alone = ALONE.lock().await;
+    if !inside("a_leader_that_is_cut_off_is_replaced_and_nothing_is_lost") {
+        return;
+    }
+    let cluster = Arc::new(Cluster::up(3, 1, 2));
+    let bank = Bank::open(&cluster, setting("DRUMLIN_CLUSTER_WRITERS", 4)).await;
+    for _ in 0..setting("DRUMLIN_FAULT_ROUNDS", 1) {
+        bank.wait_acknowledged(Instant::now()).await;
+        let leader = cluster.with_part("leader");
+        let isolated = faults::isolate(cluster.process(&leader));
+        let cut = Instant::now();
+        println!("{leader} is cut off: {:?} to the next acknowledged commit", bank.wait_acknowledged(cut).await);
+        tokio::time::sleep(fault_lasts()).await;
+        let healed = Instant::now();
+        drop(isolated);
+        println!("it is heard again: {:?} to the next acknowledged commit", bank.wait_acknowledged(healed).await);
+        // It has to catch up before the next is cut off, or no majority is left.
+        let reached = cluster.committed(&cluster.with_part("leader"));
+        tokio::task::block_in_place(|| {
+            cluster.wait("the former leader has caught up", || (cluster.committed(&leader) >= reached).then_some(()))
+        });
+    }
+    bank.close().await;
+    Arc::into_inner(cluster).expect("the writers have ended").down();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_whose_disk_is_full_holds_up_nobody_and_catches_up() {
+    let _alone = ALONE.lock().await;
+    if !inside("a_follower_whose_disk_is_full_holds_up_nobody_and_catches_up") {
+        return;
+    }
+    let cluster = Arc::new(Cluster::up(3, 1, 1));
+    let bank = Bank::open(&cluster, setting("DRUMLIN_CLUSTER_WRITERS", 2)).await;
+    bank.wait_acknowledged(Instant::now()).await;
+    let leader = cluster.with_part("leader");
+    let follower = cluster.of_role("wal").into_iter().map(|node| node.name).find(|name| *name != leader);
+    let follower = follower.expect("there are three");
+    cluster.end(&follower, Signal::TERM);
+    // Room for three segments, taken before the node can make the next one.
+    let disk = SmallDisk::at(&cluster.directory().join(&follower), 240);
+    disk.fill();
+    cluster.restart(&follower);
+    tokio::task::block_in_place(|| cluster.wait_ready(&follower));
+
+    // More than the segment that it has; for the next one there is no space.
+    let mut writer = cluster.connect("compute-1").await.expect("connect");
+    writer.query_drop("CREATE TABLE bank.bulk (id INT PRIMARY KEY, bytes LONGBLOB NOT NULL)").await.expect("create");
+    let full = Instant::now();
+    for id in 0..72 {
+        writer
+            .query_drop(format!("INSERT INTO bank.bulk VALUES ({id}, REPEAT('{id:04}', 262144))"))
+            .await
+            .expect("insert");
+    }
+    tokio::time::sleep(fault_lasts()).await;
+    println!(
+        "{follower} has no space: {:?} to the next acknowledged commit",
+        bank.wait_acknowledged(Instant::now()).await
+    );
+    let reached = cluster.committed(&leader);
+    assert!(cluster.committed(&follower) < reached, "its disk was to be full");
+    println!("without {follower}: 72 MiB in {:?}", full.elapsed());
+    // As it says in its log: free space, then restart.
+    disk.free();
+    cluster.end(&follower, Signal::KILL);
+    cluster.restart(&follower);
+    tokio::task::block_in_place(|| {
+        cluster.wait("the follower has caught up", || (cluster.committed(&follower) >= reached).then_some(()))
+    });
+    println!("{follower} has space again and has caught up");
+    bank.close().await;
+    drop(writer);
+    Arc::into_inner(cluster).expect("the writers have ended").down();
+}

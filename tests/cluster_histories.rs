@@ -1,0 +1,253 @@
+//! Histories of lists, written and read through two computes while nodes of every role die: none has a cycle or a read that
+//! its isolation level forbids.
+//!
+//! `HISTORY_TRANSACTIONS`: of each level (default 240). `DRUMLIN_HISTORY_DIR` keeps the histories, in the form that Elle and
+//! `adya` read; `DRUMLIN_ADYA` names the program `adya`, which then has to agree.
+
+mod harness;
+
+use harness::bank::setting;
+use harness::cluster::Cluster;
+use harness::history::{self, Anomaly, Operation, Outcome, Transaction};
+use mysql_async::prelude::*;
+use mysql_async::{Conn, Error};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use rustix::process::Signal;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+const SESSIONS: u64 = 8;
+/// Lists that are written and read at a time; after so many transactions, others are.
+const LISTS: u64 = 5;
+const TRANSACTIONS_PER_LISTS: u64 = 120;
+const KILL_INTERVAL: Duration = Duration::from_secs(6);
+
+/// A transaction, with when it ran, by whom.
+struct Recorded {
+    process: u64,
+    begun_us: u128,
+    ended_us: u128,
+    transaction: Transaction,
+}
+
+struct Run {
+    cluster: Arc<Cluster>,
+    level: &'static str,
+    table: String,
+    since: Instant,
+    begun: AtomicU64,
+    next_value: AtomicU64,
+    wanted: u64,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_history_across_computes_has_an_anomaly_that_its_level_forbids() {
+    let cluster = Arc::new(Cluster::up(3, 2, 2));
+    let mut connection = cluster.connect("compute-1").await.expect("connect");
+    connection.query_drop("CREATE DATABASE d").await.expect("create");
+    for level in ["read committed", "repeatable read", "serializable"] {
+        one_level(&cluster, &mut connection, level).await;
+    }
+    drop(connection);
+    Arc::into_inner(cluster).expect("the sessions have ended").down();
+}
+
+async fn one_level(cluster: &Arc<Cluster>, connection: &mut Conn, level: &'static str) {
+    let table = format!("d.lists_{}", level.replace(' ', "_"));
+    let create = format!("CREATE TABLE {table} (id INT PRIMARY KEY, v MEDIUMTEXT NOT NULL)");
+    connection.query_drop(create).await.expect("create");
+    let run = Arc::new(Run {
+        cluster: cluster.clone(),
+        level,
+        table: table.clone(),
+        since: Instant::now(),
+        begun: AtomicU64::new(0),
+        next_value: AtomicU64::new(1),
+        wanted: setting("HISTORY_TRANSACTIONS", 240),
+    });
+    let sessions: Vec<_> = (0..SESSIONS).map(|number| tokio::spawn(session(run.clone(), number))).collect();
+    let mut kills = 0;
+    while sessions.iter().any(|session| !session.is_finished()) {
+        let part = if kills % 4 == 3 { "owner" } else { "leader" };
+        let node = cluster.with_part(part);
+        cluster.end(&node, Signal::KILL);
+        kills += 1;
+        cluster.restart(&node);
+        tokio::task::block_in_place(|| cluster.wait_ready(&node));
+        let pause = Instant::now();
+        while pause.elapsed() < KILL_INTERVAL && sessions.iter().any(|session| !session.is_finished()) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    let mut recorded = Vec::new();
+    for session in sessions {
+        recorded.extend(session.await.unwrap());
+    }
+    let rows: Vec<(u32, String)> = connection.query(format!("SELECT id, v FROM {table}")).await.expect("a read");
+    let last: BTreeMap<u32, Vec<u64>> = rows.into_iter().map(|(id, text)| (id, values(&text))).collect();
+    let file = std::env::var_os("DRUMLIN_HISTORY_DIR").map(|directory| {
+        let file = Path::new(&directory).join(format!("{}.jsonl", level.replace(' ', "-")));
+        std::fs::write(&file, lines(&recorded, &last)).expect("write the history");
+        file
+    });
+    let mut history: Vec<Transaction> = recorded.into_iter().map(|recorded| recorded.transaction).collect();
+    history::settle_unknown(&mut history, &last);
+    let mut found = history::check(&history, &last);
+    if level != "serializable" {
+        // A plain read is of the snapshot, an append of the newest list: these two levels allow what may come of it.
+        found.remove(&Anomaly::GSingle);
+        found.remove(&Anomaly::G2);
+    }
+    let committed = history.iter().filter(|transaction| transaction.outcome == Outcome::Committed).count();
+    println!("{level}: {committed} of {} transactions committed while {kills} nodes died", history.len());
+    assert!(found.is_empty(), "{level}: {found:#?}");
+    assert!(committed * 4 > history.len(), "{level}: hardly anything was committed");
+    if let (Some(adya), Some(file)) = (std::env::var_os("DRUMLIN_ADYA"), file) {
+        let model = if level == "serializable" { "strict-serializable" } else { "read-committed" };
+        let output = Command::new(adya).args(["check", "-m", "list-append", "-c", model]).arg(&file).output();
+        let output = output.expect("run adya");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{level}: adya: {} {said}", output.status);
+        println!("{level}: adya finds it {model}");
+    }
+}
+
+fn values(text: &str) -> Vec<u64> {
+    text.split(',').map(|value| value.parse().expect("lists hold numbers")).collect()
+}
+
+async fn session(run: Arc<Run>, number: u64) -> Vec<Recorded> {
+    let mut random = StdRng::seed_from_u64(number);
+    let compute = format!("compute-{}", number % 2 + 1);
+    let mut connection = None;
+    let mut recorded = Vec::new();
+    loop {
+        let at = run.begun.fetch_add(1, Ordering::Relaxed);
+        if at >= run.wanted {
+            return recorded;
+        }
+        while connection.is_none() {
+            connection = connect(&run, &compute).await.ok();
+        }
+        let Some(open) = &mut connection else { continue };
+        let begun_us = run.since.elapsed().as_micros();
+        let mut operations = Vec::new();
+        let (outcome, lost) = one_transaction(&run, open, &mut random, at, &mut operations).await;
+        if lost {
+            connection = None;
+        }
+        let ended_us = run.since.elapsed().as_micros();
+        let transaction = Transaction { outcome, operations };
+        recorded.push(Recorded { process: number, begun_us, ended_us, transaction });
+    }
+}
+
+async fn connect(run: &Run, compute: &str) -> mysql_async::Result<Conn> {
+    let mut connection = run.cluster.connect(compute).await?;
+    connection.query_drop(format!("SET SESSION TRANSACTION ISOLATION LEVEL {}", run.level)).await?;
+    Ok(connection)
+}
+
+/// How it ended, and whether the connection is of no use any more.
+async fn one_transaction(
+    run: &Run,
+    connection: &mut Conn,
+    random: &mut StdRng,
+    at: u64,
+    operations: &mut Vec<Operation>,
+) -> (Outcome, bool) {
+    match run_operations(run, connection, random, at, operations).await {
+        Ok(()) => {}
+        // Nothing was sent to the log before COMMIT.
+        Err(Error::Server(_)) => {
+            let rolled_back = connection.query_drop("ROLLBACK").await;
+            return (Outcome::RolledBack, rolled_back.is_err());
+        }
+        Err(_) => return (Outcome::RolledBack, true),
+    }
+    match connection.query_drop("COMMIT").await {
+        Ok(()) => (Outcome::Committed, false),
+        Err(Error::Server(error)) if [1213, 1205].contains(&error.code) => (Outcome::RolledBack, false),
+        Err(_) => (Outcome::Unknown, true),
+    }
+}
+
+async fn run_operations(
+    run: &Run,
+    connection: &mut Conn,
+    random: &mut StdRng,
+    at: u64,
+    operations: &mut Vec<Operation>,
+) -> mysql_async::Result<()> {
+    let table = &run.table;
+    connection.query_drop("BEGIN").await?;
+    for _ in 0..random.random_range(1..=4) {
+        let key = (at / TRANSACTIONS_PER_LISTS * LISTS + random.random_range(0..LISTS)) as u32;
+        if random.random_bool(0.5) {
+            let text: Option<String> =
+                connection.query_first(format!("SELECT v FROM {table} WHERE id = {key}")).await?;
+            operations.push(Operation::Read(key, text.map_or(Vec::new(), |text| values(&text))));
+        } else {
+            let value = run.next_value.fetch_add(1, Ordering::Relaxed);
+            let sql = format!(
+                "INSERT INTO {table} VALUES ({key}, '{value}') ON DUPLICATE KEY UPDATE v = CONCAT(v, ',{value}')"
+            );
+            // Before it is known whether it went in: what fails is rolled back.
+            operations.push(Operation::Append(key, value));
+            connection.query_drop(sql).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The history as Elle writes it: what was asked, and what came of it, in the order of time. A read of everything ends it.
+fn lines(recorded: &[Recorded], last: &BTreeMap<u32, Vec<u64>>) -> String {
+    let value = |operations: &[Operation], with_results: bool| -> Vec<serde_json::Value> {
+        let one = |operation: &Operation| match operation {
+            Operation::Append(key, value) => serde_json::json!(["append", key, value]),
+            Operation::Read(key, list) if with_results => serde_json::json!(["r", key, list]),
+            Operation::Read(key, _) => serde_json::json!(["r", key, null]),
+        };
+        operations.iter().map(one).collect()
+    };
+    let mut events: Vec<(u128, bool, usize)> = Vec::new();
+    for (at, recorded) in recorded.iter().enumerate() {
+        events.push((recorded.begun_us, false, at));
+        events.push((recorded.ended_us, true, at));
+    }
+    events.sort();
+    let mut text = String::new();
+    let mut index = 0;
+    let mut line = |kind: &str, process: u64, value: Vec<serde_json::Value>| {
+        let event = serde_json::json!({"index": index, "type": kind, "process": process, "value": value});
+        text.push_str(&format!("{event}\n"));
+        index += 1;
+    };
+    // A client whose outcome is unknown goes on as another process.
+    let mut lives: BTreeMap<u64, u64> = BTreeMap::new();
+    for (_, ended, at) in events {
+        let Recorded { process, transaction, .. } = &recorded[at];
+        let life = lives.entry(*process).or_default();
+        let own = *process + *life * SESSIONS;
+        let committed = transaction.outcome == Outcome::Committed;
+        let kind = match (ended, transaction.outcome) {
+            (false, _) => "invoke",
+            (true, Outcome::Committed) => "ok",
+            (true, Outcome::RolledBack) => "fail",
+            (true, Outcome::Unknown) => {
+                *life += 1;
+                "info"
+            }
+        };
+        line(kind, own, value(&transaction.operations, ended && committed));
+    }
+    let everything: Vec<Operation> = last.iter().map(|(key, list)| Operation::Read(*key, list.clone())).collect();
+    for (kind, results) in [("invoke", false), ("ok", true)] {
+        line(kind, u64::from(u32::MAX), value(&everything, results));
+    }
+    text
+}
