@@ -11,6 +11,7 @@ use crate::execute::codec;
 use crate::execute::write::duplicate::duplicate_key;
 use crate::txn::ViewScan;
 use crate::txn::bulk::{self, Duplicate};
+use common::id::Lsn;
 use common::key::KeyRange;
 use common::service::page::ScanOutput;
 use common::service::wal::{LockMode, LockWait};
@@ -31,8 +32,8 @@ pub enum Past {
 impl Past {
     /// For a statement that writes rows to a table and refuses duplicates.
     pub fn of_existing(table: &TableDef, context: &StatementContext<'_>) -> Past {
-        // Later statements of a transaction would not see the rows.
-        match context.transaction.is_explicit() || is_own_parent(table) {
+        // Later statements of a transaction would not see the rows; a temporary table has no definition to rely on.
+        match context.transaction.is_explicit() || is_own_parent(table) || table.version == Lsn::ZERO {
             true => Past::Never,
             false => Past::IfEmpty,
         }

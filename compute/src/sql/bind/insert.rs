@@ -88,7 +88,7 @@ impl Binder<'_> {
     }
 
     /// Values and assignments may read the table's columns as far as they are open.
-    fn limit_reading(&mut self, table: &TableDef) {
+    pub(super) fn limit_reading(&mut self, table: &TableDef) {
         let whole =
             self.rights.is_unlimited() || self.rights.table(&table.database, &table.name).has(Privileges::SELECT);
         if !whole {

@@ -49,6 +49,7 @@ impl Binder<'_> {
             }
         }
         self.blocks.push(Block::over_table(table, self.frames.len() - 1));
+        self.limit_reading(table);
         let mut assignments = Vec::with_capacity(file.assignments.len());
         for assignment in &file.assignments {
             let name = assignment.column.last().cloned().unwrap_or_default();
