@@ -214,12 +214,13 @@ fn lines(recorded: &[Recorded], last: &BTreeMap<u32, Vec<u64>>) -> String {
         };
         operations.iter().map(one).collect()
     };
-    let mut events: Vec<(u128, bool, usize)> = Vec::new();
+    let mut events: Vec<(u128, u8, usize)> = Vec::new();
     for (at, recorded) in recorded.iter().enumerate() {
-        events.push((recorded.begun_us, false, at));
-        events.push((recorded.ended_us, true, at));
+        events.push((recorded.ended_us, 0, at));
+        events.push((recorded.begun_us, 1, at));
     }
-    events.sort();
+    // Within a microsecond, what ends is before what begins: a session's next transaction comes after its last one.
+    events.sort_unstable();
     let mut text = String::new();
     let mut index = 0;
     let mut line = |kind: &str, process: u64, value: Vec<serde_json::Value>| {
@@ -229,7 +230,8 @@ fn lines(recorded: &[Recorded], last: &BTreeMap<u32, Vec<u64>>) -> String {
     };
     // A client whose outcome is unknown goes on as another process.
     let mut lives: BTreeMap<u64, u64> = BTreeMap::new();
-    for (_, ended, at) in events {
+    for (_, begins, at) in events {
+        let ended = begins == 0;
         let Recorded { process, transaction, .. } = &recorded[at];
         let life = lives.entry(*process).or_default();
         let own = *process + *life * SESSIONS;
