@@ -127,11 +127,14 @@ fn python(environment: &Environment) -> Command {
     if !works.is_ok_and(|status| status.success()) {
         let python = tools::program("python3", &["python3", "python3-venv"]);
         // Headers and a compiler for those that come without a wheel for this Python.
-        needs(Command::new("mariadb_config").arg("--version"), &["libmariadb-dev", "pkg-config"]);
+        needs(Command::new("mariadb_config").arg("--version"), &["libmariadb-dev"]);
+        needs(Command::new("pkg-config").arg("--version"), &["pkg-config"]);
+        let headers = "import os, sysconfig; open(os.path.join(sysconfig.get_paths()['include'], 'Python.h'))";
+        needs(Command::new(&python).args(["-c", headers]), &["python3-dev"]);
         needs(Command::new("odbcinst").arg("-j"), &["odbcinst", "unixodbc"]);
         let make = |command: &mut Command| command.stdin(Stdio::null()).status().is_ok_and(|status| status.success());
         if !make(Command::new(&python).args(["-m", "venv", "--clear"]).arg(&home)) {
-            tools::install(&["python3-venv", "python3-dev"]);
+            tools::install(&["python3-venv"]);
             run(Command::new(&python).args(["-m", "venv", "--clear"]).arg(&home));
         }
         run(Command::new(home.join("bin/pip")).args(["install", "--quiet"]).args(PYTHON_PACKAGES));
