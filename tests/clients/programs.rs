@@ -152,13 +152,16 @@ fn odbc(environment: &Environment) -> Command {
     python(environment)
 }
 
+/// The newest that runs on the Node of Debian 12, which is 18.
+const NODE_MARIADB: &str = "mariadb@3.4";
+
 fn node(environment: &Environment) -> Command {
     let home = environment.path("node");
     let node = tools::program("node", &["nodejs", "npm"]);
     if !home.join("node_modules/mariadb").is_dir() || !home.join("node_modules/mysql2").is_dir() {
         let npm = tools::program("npm", &["npm"]);
         std::fs::create_dir_all(&home).unwrap();
-        let arguments = ["install", "--silent", "--no-audit", "--no-fund", "--no-package-lock", "mysql2", "mariadb"];
+        let arguments = ["install", "--silent", "--no-audit", "--no-fund", "--no-package-lock", "mysql2", NODE_MARIADB];
         run(Command::new(npm).arg("--prefix").arg(&home).args(arguments));
     }
     let mut command = Command::new(node);
