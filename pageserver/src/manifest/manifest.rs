@@ -198,12 +198,13 @@ impl Manifest {
     }
 }
 
-/// The format before tablets were split: every layer is at home.
-mod version1 {
-    use super::{CounterId, Deserialize, Key, Lsn, TabletId};
+/// Formats that are read and no longer written. What stayed in its place from one to the next is one struct: postcard
+/// writes fields one after the other, without names.
+mod older {
+    use super::{ClusterMap, CounterId, Deserialize, Key, LayerMeta, Lsn, Manifest, TabletId};
 
     #[derive(Deserialize)]
-    pub struct Manifest {
+    pub struct Head {
         tablet: TabletId,
         number: u64,
         generation: u64,
@@ -214,11 +215,10 @@ mod version1 {
         tombstones_dropped: Lsn,
         next_sequence: u64,
         counters: Vec<(CounterId, u64)>,
-        layers: Vec<LayerMeta>,
     }
 
     #[derive(Deserialize)]
-    struct LayerMeta {
+    pub struct Layer {
         generation: u64,
         sequence: u64,
         level: u32,
@@ -232,108 +232,45 @@ mod version1 {
         tombstones: u64,
     }
 
-    impl From<Manifest> for super::Manifest {
-        fn from(old: Manifest) -> super::Manifest {
-            let layer = |layer: LayerMeta| super::LayerMeta {
-                home: old.tablet,
-                generation: layer.generation,
-                sequence: layer.sequence,
-                level: layer.level,
-                bytes: layer.bytes,
-                index_offset: layer.index_offset,
-                first: layer.first,
-                last: layer.last,
-                lsn_min: layer.lsn_min,
-                lsn_max: layer.lsn_max,
-                versions: layer.versions,
-                tombstones: layer.tombstones,
-                stamped: false,
-            };
-            super::Manifest {
-                tablet: old.tablet,
-                number: old.number,
-                generation: old.generation,
-                owner: old.owner,
-                durable: old.durable,
-                durable_time_us: old.durable_time_us,
-                horizon: old.horizon,
-                tombstones_dropped: old.tombstones_dropped,
-                next_sequence: old.next_sequence,
-                counters: old.counters,
-                layers: old.layers.into_iter().map(layer).collect(),
-                map: None,
-            }
-        }
-    }
-}
+    /// Before tablets were split: every layer is at home.
+    pub type Version1 = (Head, Vec<Layer>);
+    /// Before bulk layers: every object has its own LSNs.
+    pub type Version2 = (Head, Vec<(TabletId, Layer)>, Option<ClusterMap>);
 
-/// The format before bulk layers: every object has its own LSNs.
-mod version2 {
-    use super::{ClusterMap, CounterId, Deserialize, Key, Lsn, TabletId};
-
-    #[derive(Deserialize)]
-    pub struct Manifest {
-        tablet: TabletId,
-        number: u64,
-        generation: u64,
-        owner: u128,
-        durable: Lsn,
-        durable_time_us: u64,
-        horizon: Lsn,
-        tombstones_dropped: Lsn,
-        next_sequence: u64,
-        counters: Vec<(CounterId, u64)>,
-        layers: Vec<LayerMeta>,
-        map: Option<ClusterMap>,
+    pub fn of_version1((head, layers): Version1) -> Manifest {
+        let home = head.tablet;
+        of_version2((head, layers.into_iter().map(|layer| (home, layer)).collect(), None))
     }
 
-    #[derive(Deserialize)]
-    struct LayerMeta {
-        home: TabletId,
-        generation: u64,
-        sequence: u64,
-        level: u32,
-        bytes: u64,
-        index_offset: u64,
-        first: Key,
-        last: Key,
-        lsn_min: Lsn,
-        lsn_max: Lsn,
-        versions: u64,
-        tombstones: u64,
-    }
-
-    impl From<Manifest> for super::Manifest {
-        fn from(old: Manifest) -> super::Manifest {
-            let layer = |layer: LayerMeta| super::LayerMeta {
-                home: layer.home,
-                generation: layer.generation,
-                sequence: layer.sequence,
-                level: layer.level,
-                bytes: layer.bytes,
-                index_offset: layer.index_offset,
-                first: layer.first,
-                last: layer.last,
-                lsn_min: layer.lsn_min,
-                lsn_max: layer.lsn_max,
-                versions: layer.versions,
-                tombstones: layer.tombstones,
-                stamped: false,
-            };
-            super::Manifest {
-                tablet: old.tablet,
-                number: old.number,
-                generation: old.generation,
-                owner: old.owner,
-                durable: old.durable,
-                durable_time_us: old.durable_time_us,
-                horizon: old.horizon,
-                tombstones_dropped: old.tombstones_dropped,
-                next_sequence: old.next_sequence,
-                counters: old.counters,
-                layers: old.layers.into_iter().map(layer).collect(),
-                map: old.map,
-            }
+    pub fn of_version2((head, layers, map): Version2) -> Manifest {
+        let layer = |(home, layer): (TabletId, Layer)| LayerMeta {
+            home,
+            generation: layer.generation,
+            sequence: layer.sequence,
+            level: layer.level,
+            bytes: layer.bytes,
+            index_offset: layer.index_offset,
+            first: layer.first,
+            last: layer.last,
+            lsn_min: layer.lsn_min,
+            lsn_max: layer.lsn_max,
+            versions: layer.versions,
+            tombstones: layer.tombstones,
+            stamped: false,
+        };
+        Manifest {
+            tablet: head.tablet,
+            number: head.number,
+            generation: head.generation,
+            owner: head.owner,
+            durable: head.durable,
+            durable_time_us: head.durable_time_us,
+            horizon: head.horizon,
+            tombstones_dropped: head.tombstones_dropped,
+            next_sequence: head.next_sequence,
+            counters: head.counters,
+            layers: layers.into_iter().map(layer).collect(),
+            map,
         }
     }
 }
@@ -358,8 +295,8 @@ pub fn decode(bytes: &[u8]) -> Result<Manifest, FormatError> {
     }
     let malformed = |_| FormatError("the manifest does not decode");
     let manifest: Manifest = match cursor.u8()? {
-        1 => postcard::from_bytes::<version1::Manifest>(cursor.rest()).map_err(malformed)?.into(),
-        2 => postcard::from_bytes::<version2::Manifest>(cursor.rest()).map_err(malformed)?.into(),
+        1 => older::of_version1(postcard::from_bytes(cursor.rest()).map_err(malformed)?),
+        2 => older::of_version2(postcard::from_bytes(cursor.rest()).map_err(malformed)?),
         FORMAT => postcard::from_bytes(cursor.rest()).map_err(malformed)?,
         _ => return Err(FormatError("a manifest format that this version does not know")),
     };
