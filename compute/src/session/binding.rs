@@ -69,7 +69,8 @@ impl Session {
     /// What PREPARE tells a client: types of parameters, columns of the result.
     pub(super) async fn describe(&self, statement: &ast::Statement) -> Result<(Vec<MysqlType>, Vec<Field>), SqlError> {
         let (catalog, _) = self.newest_catalog().await?;
-        let prepared = self.bind(statement, &catalog, &|_| parameter_type(&Value::Null))?.prepared;
+        let text = parameter_type(&Value::Null, self.connection_collation());
+        let prepared = self.bind(statement, &catalog, &|_| text.clone())?.prepared;
         let fields = match &prepared.statement {
             Statement::Query(query) if query.into_variables.is_empty() => query.fields.clone(),
             Statement::Show(show) => super::show::fields(show),
@@ -184,10 +185,10 @@ fn type_of(value: &Value) -> MysqlType {
     }
 }
 
-/// Of a parameter whose surroundings ask for no type, by its value; of NULL, a text.
-pub(super) fn parameter_type(value: &Value) -> MysqlType {
+/// Of a parameter whose surroundings ask for no type, by its value; of NULL, a text. `text`: the collation of texts.
+pub(super) fn parameter_type(value: &Value, text: CollationId) -> MysqlType {
     match value {
-        Value::Null | Value::Text(_) => MysqlType::varchar(TEXT_CHARACTERS, CollationId::UTF8MB4_0900_AI_CI),
+        Value::Null | Value::Text(_) => MysqlType::varchar(TEXT_CHARACTERS, text),
         Value::Bytes(bytes) if bytes.len() > usize::from(u16::MAX) => {
             MysqlType::new(TypeKind::Blob { size: BlobSize::Long })
         }

@@ -39,7 +39,7 @@ struct Kept {
 
 /// Whether a plan for a parameter of type `ty` serves this value. NULL is of every type.
 fn fits(value: &Value, ty: &MysqlType) -> bool {
-    matches!(value, Value::Null) || parameter_type(value) == *ty
+    matches!(value, Value::Null) || parameter_type(value, ty.collation) == *ty
 }
 
 /// What a plan is made from, beside the text. Held, so that none of it is freed and its address used again.
@@ -86,7 +86,8 @@ impl Session {
         {
             return Ok(kept.plan.clone());
         }
-        let bound = self.bind(&source.statement, catalog, &|position| parameter_type(&values[position]))?;
+        let text = self.connection_collation();
+        let bound = self.bind(&source.statement, catalog, &|position| parameter_type(&values[position], text))?;
         let Prepared { parameters, open, .. } = &bound.prepared;
         let open = open.iter().map(|position| (*position, parameters[*position].clone())).collect();
         let plan = match bound.prepared.statement {

@@ -103,7 +103,8 @@ pub fn bind_prepared(
         }
         bound = binder.statement(&statement.kind)?;
     }
-    let parameters = parameter::types(&binder);
+    let parameters = (0..).zip(&binder.parameters);
+    let parameters = parameters.map(|(position, ty)| ty.clone().unwrap_or_else(|| given(position))).collect();
     let statement = crate::sql::plan::rules::optimise(bound, context.statistics);
     Ok(Prepared { statement, parameters, open })
 }

@@ -56,9 +56,3 @@ pub fn open(binder: &Binder<'_>) -> Vec<usize> {
     let unknown = |(position, ty): (usize, &Option<MysqlType>)| ty.is_none().then_some(position);
     binder.parameters.iter().enumerate().filter_map(unknown).collect()
 }
-
-/// Types of all parameters.
-pub fn types(binder: &Binder<'_>) -> Vec<MysqlType> {
-    let text = MysqlType::varchar(TEXT_CHARACTERS, binder.context.collation_connection);
-    binder.parameters.iter().map(|ty| ty.clone().unwrap_or_else(|| text.clone())).collect()
-}

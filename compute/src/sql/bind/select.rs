@@ -174,10 +174,7 @@ impl Binder<'_> {
     }
 
     fn item(&mut self, syntax: &Expr, name: String, alias: bool) -> Result<Item, SqlError> {
-        let mut expression = self.expression(syntax)?;
-        // `SELECT ?`: nothing tells its type.
-        let text = expr::MysqlType::varchar(16_383, self.context.collation_connection);
-        self.infer(&mut expression, &text);
+        let expression = self.expression(syntax)?;
         let column = match syntax {
             Expr::Identifier(ident) => Some((None, ident.value.clone())),
             Expr::CompoundIdentifier(parts) => {
