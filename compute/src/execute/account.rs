@@ -15,6 +15,7 @@ use crate::execute::StatementContext;
 use crate::session::result::Done;
 use crate::sql::plan::account::{AccountRef, AccountStatement};
 use edit::Edit;
+use expr::error::WarningLevel;
 use expr::{ErrorCode, SqlError};
 use std::sync::Arc;
 
@@ -115,6 +116,31 @@ fn guard_system_user(name: &AccountName, edit: &Edit, context: &StatementContext
 fn failed(operation: &str, names: &[AccountName]) -> SqlError {
     let names: Vec<String> = names.iter().map(AccountName::literal).collect();
     SqlError::new(ErrorCode(1396), format!("Operation {operation} failed for {}", names.join(",")))
+}
+
+/// What IF EXISTS and IF NOT EXISTS make of an account that is not as wanted: a note.
+struct Tolerated {
+    code: ErrorCode,
+    says: &'static str,
+}
+
+const ALREADY_THERE: Tolerated = Tolerated { code: ErrorCode(3163), says: "already exists" };
+const NOT_THERE: Tolerated = Tolerated { code: ErrorCode(3162), says: "does not exist" };
+
+/// The names that a statement left out: 1396 for all of them together, or notes where that is tolerated.
+fn left_out(
+    operation: &str,
+    names: &[AccountName],
+    tolerated: Option<Tolerated>,
+    context: &StatementContext<'_>,
+) -> Result<(), SqlError> {
+    let Some(Tolerated { code, says }) = tolerated else {
+        return if names.is_empty() { Ok(()) } else { Err(failed(operation, names)) };
+    };
+    for name in names {
+        context.warn(WarningLevel::Note, code, format!("Authorization ID {} {says}.", name.literal()));
+    }
+    Ok(())
 }
 
 /// 3523.

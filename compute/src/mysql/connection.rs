@@ -77,7 +77,7 @@ impl Connection {
         let mut session = Session::new(front.engine.clone(), id, client.login.clone());
         session.set_client_found_rows(client.capabilities.contains(CapabilityFlags::CLIENT_FOUND_ROWS));
         session.set_client_collation(client.collation);
-        let compression = client.compression;
+        let (compression, over_tls) = (client.compression, client.tls.is_some());
         session.set_wire(Wire { tls: client.tls, compression: compression.map(Algorithm::name) });
         let mut connection = Connection {
             packets: client.packets,
@@ -86,7 +86,7 @@ impl Connection {
             statements: HashMap::new(),
             peer,
             front,
-            over_tls: client.over_tls,
+            over_tls,
             account: client.login.account,
         };
         if let Err(End::Failed(error)) = connection.serve(client.database, compression, stop).await {

@@ -30,12 +30,11 @@ pub struct Client {
     pub packets: PacketStream,
     pub capabilities: CapabilityFlags,
     pub login: Login,
-    pub over_tls: bool,
     pub database: Option<String>,
     pub collation: CollationId,
     /// From the first command on.
     pub compression: Option<Algorithm>,
-    /// Version and cipher.
+    /// Version and cipher; none without TLS.
     pub tls: Option<(&'static str, String)>,
 }
 
@@ -100,15 +99,15 @@ pub async fn accept(
     packets.flush().await?;
     let mut message = packets.read(MESSAGE_BYTES_MAX).await?;
     let mut tls = None;
-    let over_tls = message.len() == TLS_REQUEST_BYTES && message[1] & 0x08 != 0;
-    if over_tls {
+    if message.len() == TLS_REQUEST_BYTES && message[1] & 0x08 != 0 {
         let sequence = packets.sequence();
         let acceptor = TlsAcceptor::from(front.tls.clone());
         let transport = acceptor.accept(packets.into_transport()).await.map_err(HandshakeError::Tls)?;
-        tls = tls::describe(transport.get_ref().1);
+        tls = Some(tls::describe(transport.get_ref().1));
         packets = PacketStream::new(Box::new(transport)).with_sequence(sequence);
         message = packets.read(MESSAGE_BYTES_MAX).await?;
     }
+    let over_tls = tls.is_some();
     let Ok(response) = HandshakeResponse::deserialize((), &mut ParseBuf(&message)) else {
         return refuse(&mut packets, SqlError::new(ErrorCode(1043), "Bad handshake")).await;
     };
@@ -136,7 +135,7 @@ pub async fn accept(
     let can_handle_expired = capabilities.contains(CapabilityFlags::CLIENT_CAN_HANDLE_EXPIRED_PASSWORDS);
     let attempt = Attempt { user: &user, peer, over_tls, can_handle_expired, plugin: offered, nonce, answer };
     let login = login::log_in(&mut packets, front, attempt).await?;
-    Ok(Client { packets, capabilities, login, over_tls, database, collation, compression, tls })
+    Ok(Client { packets, capabilities, login, database, collation, compression, tls })
 }
 
 /// COM_CHANGE_USER: the client proves its password anew, with a fresh challenge.

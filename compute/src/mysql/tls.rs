@@ -45,14 +45,15 @@ pub fn server_config(directory: &Path) -> Result<Arc<ServerConfig>, TlsError> {
     Ok(Arc::new(config))
 }
 
-/// Version and cipher of a connection, by OpenSSL's names, which are those that MySQL shows.
-pub fn describe(connection: &ServerConnection) -> Option<(&'static str, String)> {
-    let version = match connection.protocol_version()? {
-        ProtocolVersion::TLSv1_3 => "TLSv1.3",
-        ProtocolVersion::TLSv1_2 => "TLSv1.2",
+/// Version and cipher of a connection after its handshake, by OpenSSL's names, which are those that MySQL shows.
+pub fn describe(connection: &ServerConnection) -> (&'static str, String) {
+    let version = match connection.protocol_version() {
+        Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+        Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
         _ => "unknown",
     };
-    Some((version, cipher_name(connection.negotiated_cipher_suite()?.suite().as_str()?)))
+    let cipher = connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str());
+    (version, cipher.map(cipher_name).unwrap_or_default())
 }
 
 /// From the name in the standard: `TLS13_AES_256_GCM_SHA384`, `TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256`.

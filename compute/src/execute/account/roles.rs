@@ -1,7 +1,8 @@
 //! CREATE ROLE; GRANT and REVOKE of roles; SET DEFAULT ROLE. Manual: "Using Roles" (8.2.10).
 
 use super::edit::Edit;
-use super::{check_length, failed, guard_system_user, require_administrator, resolve, unknown_id};
+use super::{ALREADY_THERE, left_out};
+use super::{check_length, guard_system_user, require_administrator, resolve, unknown_id};
 use crate::account::password::SHA2_PLUGIN;
 use crate::account::{AccountDef, AccountName, Privileges};
 use crate::execute::StatementContext;
@@ -29,17 +30,7 @@ pub fn create(
         let account = AccountDef::new(name.clone(), SHA2_PLUGIN, now);
         edit.put(AccountDef { locked: true, expired: true, ..account });
     }
-    if existing.is_empty() {
-        return Ok(());
-    }
-    if !if_not_exists {
-        return Err(failed("CREATE ROLE", &existing));
-    }
-    for name in existing {
-        let text = format!("Authorization ID {} already exists.", name.literal());
-        context.warn(WarningLevel::Note, ErrorCode(3163), text);
-    }
-    Ok(())
+    left_out("CREATE ROLE", &existing, if_not_exists.then_some(ALREADY_THERE), context)
 }
 
 /// Grants a role. 3523 for names that are not there, 3528 where roles would contain each other.

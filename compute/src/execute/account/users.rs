@@ -2,12 +2,12 @@
 
 use super::edit::Edit;
 use super::passwords::{self, check_current};
+use super::{ALREADY_THERE, NOT_THERE, left_out};
 use super::{check_length, failed, guard_system_user, require_administrator, resolve, roles};
 use crate::account::password::{self, SHA2_PLUGIN, Secret};
 use crate::account::{AccountDef, AccountName, Credential, Privileges};
 use crate::execute::StatementContext;
 use crate::sql::plan::account::{AccountRef, Authentication, Expire, Given, UserOptions, UserSpec};
-use expr::error::WarningLevel;
 use expr::{ErrorCode, SqlError};
 
 pub async fn create(
@@ -42,17 +42,7 @@ pub async fn create(
             account.default_roles.extend(default_roles.iter().cloned());
         }
     }
-    if existing.is_empty() {
-        return Ok(());
-    }
-    if !if_not_exists {
-        return Err(failed("CREATE USER", &existing));
-    }
-    for name in existing {
-        let text = format!("Authorization ID {} already exists.", name.literal());
-        context.warn(WarningLevel::Note, ErrorCode(3163), text);
-    }
-    Ok(())
+    left_out("CREATE USER", &existing, if_not_exists.then_some(ALREADY_THERE), context)
 }
 
 pub async fn alter(
@@ -102,21 +92,7 @@ pub async fn alter(
         passwords::prune(&mut account, &context.actor.policies);
         edit.put(account);
     }
-    if missing.is_empty() {
-        return Ok(());
-    }
-    if !if_exists {
-        return Err(failed("ALTER USER", &missing));
-    }
-    missing_notes(&missing, context);
-    Ok(())
-}
-
-fn missing_notes(missing: &[AccountName], context: &StatementContext<'_>) {
-    for name in missing {
-        let text = format!("Authorization ID {} does not exist.", name.literal());
-        context.warn(WarningLevel::Note, ErrorCode(3162), text);
-    }
+    left_out("ALTER USER", &missing, if_exists.then_some(NOT_THERE), context)
 }
 
 /// IDENTIFIED. `alters`: a plugin without a password leaves an expired one.
@@ -248,14 +224,8 @@ pub fn drop(
             }
         }
     }
-    if missing.is_empty() {
-        return Ok(());
-    }
-    if !if_exists {
-        return Err(failed(if are_roles { "DROP ROLE" } else { "DROP USER" }, &missing));
-    }
-    missing_notes(&missing, context);
-    Ok(())
+    let operation = if are_roles { "DROP ROLE" } else { "DROP USER" };
+    left_out(operation, &missing, if_exists.then_some(NOT_THERE), context)
 }
 
 pub fn rename(
