@@ -190,18 +190,19 @@ pub fn unescaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut characters = text.chars();
     while let Some(character) = characters.next() {
-        match (character, character == '\\') {
-            (_, true) => match characters.next() {
-                Some('t') => out.push('\t'),
-                Some('n') => out.push('\n'),
-                Some('r') => out.push('\r'),
-                Some(other) => out.push(other),
-                None => out.push('\\'),
-            },
-            (other, false) => out.push(other),
-        }
+        let character = if character == '\\' { characters.next().map_or('\\', unescaped_letter) } else { character };
+        out.push(character);
     }
     out
+}
+
+fn unescaped_letter(letter: char) -> char {
+    match letter {
+        't' => '\t',
+        'n' => '\n',
+        'r' => '\r',
+        other => other,
+    }
 }
 
 #[test]

@@ -107,13 +107,6 @@ class PyMySql(Blocking):
         tls = {"ssl": {"check_hostname": False}, "ssl_verify_cert": False} if "tls" in words else {"ssl_disabled": True}
         return dict(database=database, charset="utf8mb4", autocommit=None, client_flag=flags, local_infile="local" in words, max_allowed_packet=64 << 20, **tls)
 
-    def connect(self, *arguments):
-        connection = super().connect(*arguments)
-        if "found" not in arguments[5]:
-            # The library always asks for rows found.
-            pass
-        return connection
-
     def stream(self, connection):
         return connection.cursor(self.module.cursors.SSCursor)
 

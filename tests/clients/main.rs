@@ -183,15 +183,10 @@ impl<'a> Visit<'a> {
 
     fn ask(&mut self, operation: &str, name: &str, fields: &[&str]) -> Result<Answer, Finding> {
         let mut line = format!("{operation}\t{name}");
-        for field in fields {
-            // A statement's own backslashes are data; those of parameters are escapes already.
-            let field = if field.len() > 1 && field.as_bytes()[1] == b':' {
-                (*field).to_owned()
-            } else {
-                field.replace('\\', "\\\\")
-            };
+        for (position, field) in fields.iter().enumerate() {
             line.push('\t');
-            line.push_str(&field);
+            // A statement's own backslashes are data; those of parameters are escapes already.
+            line.push_str(&if position == 0 { field.replace('\\', "\\\\") } else { (*field).to_owned() });
         }
         line.push('\n');
         let gone = |text: String| Finding::Wrong(format!("the client program: {text}"));

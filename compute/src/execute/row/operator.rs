@@ -72,10 +72,13 @@ pub fn open<'q>(node: &'q Node, scope: &Scope<'q>, goal: Option<u64>) -> Result<
         }
         Node::Join(join) => join::open(join, scope)?,
         Node::Aggregate { input, group_by, rollup, aggregates } => {
-            if let Some(pushed) = partial::PartialAggregate::open(input, group_by, aggregates, scope)? {
-                return Ok(Box::new(pushed));
+            match partial::PartialAggregate::open(input, group_by, aggregates, scope)? {
+                Some(pushed) => Box::new(pushed),
+                None => {
+                    let input = open(input, scope, None)?;
+                    Box::new(aggregate::Aggregate::new(input, group_by, *rollup, aggregates, scope))
+                }
             }
-            Box::new(aggregate::Aggregate::new(open(input, scope, None)?, group_by, *rollup, aggregates, scope))
         }
         Node::Window { input, calls } => Box::new(window::Window::new(open(input, scope, None)?, calls, scope)),
         Node::Sort { input, keys } => Box::new(sort::Sort::new(open(input, scope, None)?, keys, goal, scope)),
