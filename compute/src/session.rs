@@ -24,6 +24,7 @@ mod show;
 mod source;
 mod sql_mode;
 mod table_locks;
+mod tracked;
 mod transaction;
 mod usage;
 pub mod variables;
@@ -33,7 +34,9 @@ pub use engine::Wire;
 pub use identity::Login;
 pub use named_locks::NamedLocks;
 pub use prepared::PreparedInfo;
+pub use tracked::{Change, Tracked};
 
+use crate::account::Privileges;
 use crate::execute::Settings;
 use crate::execute::row::Cancel;
 use crate::execute::temporary::TemporaryTables;
@@ -243,6 +246,11 @@ impl Session {
     pub fn kill(&self, connection: u64, query_only: bool) -> Result<(), SqlError> {
         let own_only = !self.newest_rights().dynamic("CONNECTION_ADMIN");
         self.engine.kill(connection, query_only, own_only.then_some(self.identity.login.user.as_str()))
+    }
+
+    /// 1227 without SUPER.
+    pub fn require_super(&self) -> Result<(), SqlError> {
+        self.newest_rights().require_any(Privileges::SUPER)
     }
 
     /// How the running statement is told to end.

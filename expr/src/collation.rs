@@ -83,7 +83,7 @@ pub fn compare(collation: CollationId, left: &str, right: &str) -> Ordering {
     match info.rule {
         table::Rule::CodePoint => left.cmp(right),
         table::Rule::Simple(weights) => simple::compare(weights, left, right),
-        table::Rule::Unicode(strength) => unicode::compare(strength, left, right),
+        table::Rule::Unicode(strength, language) => unicode::compare(strength, language, left, right),
     }
 }
 
@@ -98,7 +98,7 @@ pub fn sort_key(collation: CollationId, text: &str, key: &mut Vec<u8>) {
     match info.rule {
         table::Rule::CodePoint => key.extend_from_slice(text.as_bytes()),
         table::Rule::Simple(weights) => simple::sort_key(weights, text, key),
-        table::Rule::Unicode(strength) => unicode::sort_key(strength, text, key),
+        table::Rule::Unicode(strength, language) => unicode::sort_key(strength, language, text, key),
     }
 }
 
@@ -122,11 +122,11 @@ pub fn characters_equal(collation: CollationId, left: char, right: char) -> bool
     match collation.info().rule {
         table::Rule::CodePoint => false,
         table::Rule::Simple(weights) => simple::weight(weights, left) == simple::weight(weights, right),
-        table::Rule::Unicode(strength) => {
+        table::Rule::Unicode(strength, language) => {
             let (mut left_buffer, mut right_buffer) = ([0; 4], [0; 4]);
             let left = left.encode_utf8(&mut left_buffer);
             let right = right.encode_utf8(&mut right_buffer);
-            unicode::compare(strength, left, right).is_eq()
+            unicode::compare(strength, language, left, right).is_eq()
         }
     }
 }

@@ -4,6 +4,7 @@ use crate::cast::cast;
 use crate::compare::holds;
 use crate::error::{ErrorCode, SqlError, Warning, WarningLevel};
 use crate::expression::{Comparison, Expression};
+use crate::function::json;
 use crate::function::operator::{Evaluate, takes_unrounded, unrounded};
 use crate::function::{Call, Function};
 use crate::mysql_type::{MysqlType, TypeKind};
@@ -220,6 +221,11 @@ pub fn eval(expression: &Expression, row: &[Value], context: &EvalContext) -> Re
         Expression::Call { function, arguments, ty } => call(function, arguments, ty, row, context),
         Expression::Cast { argument, ty } if ty.is_numeric() => {
             cast(eval_unrounded(argument, row, context)?, ty, context)
+        }
+        // A truth value becomes true or false, which its value does not tell.
+        Expression::Cast { argument, ty } if ty.kind == TypeKind::Json && json::is_boolean(&argument.ty()) => {
+            let value = eval(argument, row, context)?;
+            Ok(if value.is_null() { value } else { json::json_value(json::node_of(&value, &argument.ty())) })
         }
         Expression::Cast { argument, ty } => cast(eval(argument, row, context)?, ty, context),
         Expression::And(operands) => chain(operands, false, row, context),

@@ -22,6 +22,7 @@ pub mod comparison;
 pub mod convert;
 pub mod date_time;
 pub mod encryption;
+pub mod fulltext;
 pub mod information;
 pub mod json;
 pub mod misc;
@@ -151,6 +152,7 @@ static TABLES: &[&[Function]] = &[
     json::read::FUNCTIONS,
     json::modify::FUNCTIONS,
     regexp::FUNCTIONS,
+    fulltext::FUNCTIONS,
     encryption::FUNCTIONS,
     information::FUNCTIONS,
     misc::FUNCTIONS,

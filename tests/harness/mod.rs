@@ -12,6 +12,7 @@ pub mod mariadb;
 pub mod moto;
 pub mod segment;
 pub mod tools;
+pub mod wire;
 
 use moto::Moto;
 use mysql_async::prelude::*;

@@ -60,6 +60,16 @@ pub struct ColumnDef {
     pub added_default: Option<String>,
 }
 
+/// How names of columns begin that hold functional key parts, as in MySQL.
+pub const KEY_EXPRESSION_PREFIX: &str = "!hidden!";
+
+impl ColumnDef {
+    /// It holds a functional key part: statements do not see it, nor does SHOW.
+    pub fn is_key_expression(&self) -> bool {
+        self.invisible && self.generated.is_some() && self.name.starts_with(KEY_EXPRESSION_PREFIX)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum ColumnDefault {
     /// No DEFAULT clause: NULL for nullable columns, else error 1364 in strict mode and the type's implicit default.

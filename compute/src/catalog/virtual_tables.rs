@@ -13,7 +13,7 @@ mod schema_tables;
 mod server_tables;
 
 use crate::account::{Privileges, Rights};
-use crate::catalog::{Catalog, TableDef};
+use crate::catalog::{Catalog, TableDef, ViewDef};
 use common::id::CounterId;
 use common::key::KeyRange;
 use common::service::page::RangeEstimate;
@@ -75,6 +75,16 @@ pub struct VirtualContext {
     pub time_zone: TimeZone,
     /// Whose rights decide what is shown.
     pub viewer: Arc<Rights>,
+    /// Binds a view's query, which the catalog keeps as text. Error 1356 for a view that is not valid any more.
+    pub view_columns: fn(&Catalog, &ViewDef) -> Result<Vec<ViewColumn>, SqlError>,
+}
+
+/// What a column of a view is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ViewColumn {
+    pub ty: MysqlType,
+    /// Database, table and name of the column that it is, where it is one.
+    pub origin: Option<(String, String, String)>,
 }
 
 /// What the session layer knows of the server.

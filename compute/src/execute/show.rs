@@ -147,9 +147,12 @@ fn view_text(view: &ViewDef) -> String {
 
 /// A table's definition in MySQL 8's layout, which tools parse.
 pub fn table_text(table: &TableDef, next_auto_increment: Option<u64>) -> String {
-    let mut lines: Vec<String> = table.columns.iter().map(|column| column_line(table, column)).collect();
+    let columns = table.columns.iter().filter(|column| !column.is_key_expression());
+    let mut lines: Vec<String> = columns.map(|column| column_line(table, column)).collect();
     lines.extend(table.indexes.iter().filter(|index| shown(index)).map(|index| index_line(table, index)));
-    lines.extend(table.foreign_keys.iter().map(|key| foreign_key_line(table, key)));
+    let mut foreign_keys: Vec<&ForeignKeyDef> = table.foreign_keys.iter().collect();
+    foreign_keys.sort_by(|left, right| left.name.cmp(&right.name));
+    lines.extend(foreign_keys.into_iter().map(|key| foreign_key_line(table, key)));
     lines.extend(table.checks.iter().map(check_line));
     let mut text = format!("CREATE TABLE {} (\n  {}\n)", quoted(&table.name), lines.join(",\n  "));
     let _ = write!(text, " ENGINE={}", table.engine);
@@ -257,7 +260,11 @@ fn index_line(table: &TableDef, index: &IndexDef) -> String {
         .filter_map(|part| {
             let (_, column) = table.column_by_id(part.column)?;
             let prefix = part.prefix.map_or(String::new(), |length| format!("({length})"));
-            Some(format!("{}{prefix}{}", quoted(&column.name), if part.descending { " DESC" } else { "" }))
+            let of = match &column.generated {
+                Some(generated) if column.is_key_expression() => format!("({})", generated.expression),
+                _ => quoted(&column.name),
+            };
+            Some(format!("{of}{prefix}{}", if part.descending { " DESC" } else { "" }))
         })
         .collect();
     let kind = match index.kind {

@@ -12,7 +12,13 @@ pub enum Command<'a> {
     FieldList {
         table: &'a [u8],
     },
+    /// FLUSH, of tables or of something that there is not here.
+    Refresh {
+        tables: bool,
+    },
     Statistics,
+    /// Writes what MySQL knows to its log, for its developers.
+    Debug,
     Kill {
         connection: u32,
     },
@@ -37,6 +43,11 @@ pub enum Command<'a> {
     ResetStatement {
         statement: u32,
     },
+    /// Rows of a cursor, at most so many.
+    Fetch {
+        statement: u32,
+        rows: u32,
+    },
     SetOption {
         multi_statements: bool,
     },
@@ -59,8 +70,10 @@ impl Command<'_> {
             0x02 => Command::InitDatabase(rest),
             0x03 => Command::Query(rest),
             0x04 => Command::FieldList { table: rest.split(|byte| *byte == 0).next().unwrap_or_default() },
+            0x07 => Command::Refresh { tables: buffer.checked_eat_u8().ok_or_else(malformed)? & REFRESH_TABLES != 0 },
             0x09 => Command::Statistics,
             0x0c => Command::Kill { connection: u32_le(&mut buffer)? },
+            0x0d => Command::Debug,
             0x0e => Command::Ping,
             0x11 => Command::ChangeUser(change_user(&mut buffer)?),
             0x16 => Command::Prepare(rest),
@@ -83,11 +96,17 @@ impl Command<'_> {
                 Some(1) => Command::SetOption { multi_statements: false },
                 _ => return Err(SqlError::new(ErrorCode::UNKNOWN_COM, "Unknown command")),
             },
+            0x1c => {
+                let statement = u32_le(&mut buffer)?;
+                Command::Fetch { statement, rows: u32_le(&mut buffer)? }
+            }
             0x1f => Command::ResetConnection,
             _ => return Err(SqlError::new(ErrorCode::UNKNOWN_COM, "Unknown command")),
         })
     }
 }
+
+const REFRESH_TABLES: u8 = 0x04;
 
 fn change_user(buffer: &mut ParseBuf<'_>) -> Result<ChangeUser, SqlError> {
     let user = null_terminated(buffer)?;

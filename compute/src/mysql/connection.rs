@@ -1,25 +1,20 @@
 //! One authenticated connection: its commands in order, its results, its prepared statements.
 
-use super::binary;
-use super::character_set::{self, Results};
+use super::character_set;
 use super::column;
 use super::command::{self, Command};
 use super::compression::Algorithm;
-use super::errors;
 use super::handshake::{self, Client, HandshakeError};
 use super::local_file;
 use super::packet::{PacketError, PacketStream};
-use super::parameters::{self, ParameterType};
+use super::prepared::Statement;
+use super::reply::RowFormat;
 use super::server::{CONNECT_TIMEOUT, Front};
-use super::text;
 use crate::account::AccountName;
-use crate::session::result::{Done, ResultSet, StatementResult};
-use crate::session::{PreparedInfo, Session, Wire};
-use crate::sql::plan::Field;
-use expr::{ErrorCode, MysqlType, SqlError, Value};
-use futures::StreamExt;
+use crate::session::result::{Done, StatementResult};
+use crate::session::{Session, Tracked, Wire};
+use expr::{ErrorCode, SqlError};
 use mysql_common::constants::{CapabilityFlags, StatusFlags};
-use mysql_common::io::BufMutExt;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,31 +22,18 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// Long data and statements that one connection may hold.
-const STATEMENTS_MAX: usize = 16_382;
 /// How long a message that is too large may take to come to its end. MySQL's default of `net_read_timeout`.
 const SKIP_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Which row format a result travels in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum RowFormat {
-    Text,
-    Binary,
-}
-
-/// The protocol's side of a prepared statement.
-struct Statement {
-    session_id: u32,
-    parameters: usize,
-    types: Vec<ParameterType>,
-    long_data: Vec<Option<Vec<u8>>>,
-}
-
 pub struct Connection {
-    packets: PacketStream,
-    capabilities: CapabilityFlags,
-    session: Session,
-    statements: HashMap<u32, Statement>,
+    pub(super) packets: PacketStream,
+    pub(super) capabilities: CapabilityFlags,
+    pub(super) session: Session,
+    pub(super) statements: HashMap<u32, Statement>,
+    /// The session as the client was told of it, where it asked for that.
+    pub(super) tracked: Option<Tracked>,
+    /// Status flags of the result that is being sent.
+    pub(super) result_status: StatusFlags,
     peer: SocketAddr,
     front: Arc<Front>,
     over_tls: bool,
@@ -60,7 +42,7 @@ pub struct Connection {
 }
 
 /// Why a connection ends.
-enum End {
+pub(super) enum End {
     Quit,
     Failed(PacketError),
 }
@@ -84,6 +66,8 @@ impl Connection {
             capabilities: client.capabilities,
             session,
             statements: HashMap::new(),
+            tracked: None,
+            result_status: StatusFlags::empty(),
             peer,
             front,
             over_tls,
@@ -102,6 +86,9 @@ impl Connection {
         compression: Option<Algorithm>,
         stop: CancellationToken,
     ) -> Result<(), End> {
+        if self.capabilities.contains(CapabilityFlags::CLIENT_SESSION_TRACK) {
+            self.tracked = Some(self.session.tracked());
+        }
         if let Some(database) = database
             && let Err(error) = self.session.use_database(&database).await
         {
@@ -172,6 +159,16 @@ impl Connection {
                 self.packets.write(|out| out.extend_from_slice(text.as_bytes())).await?;
                 self.packets.flush().await?;
             }
+            Command::Refresh { tables } => {
+                self.query(if tables { b"FLUSH TABLES" } else { b"FLUSH STATUS" }).await?;
+            }
+            Command::Debug => match self.session.require_super() {
+                Ok(()) => {
+                    self.send_end_of_rows(0xfe, false).await?;
+                    self.packets.flush().await?;
+                }
+                Err(error) => self.send_error(&error).await?,
+            },
             Command::Kill { connection } => {
                 let outcome = self.session.kill(connection.into(), false).map(|()| Done::default());
                 self.send_outcome(outcome).await?;
@@ -185,18 +182,9 @@ impl Connection {
             Command::Prepare(text) => self.prepare(text).await?,
             Command::Execute { statement, cursor, payload } => self.execute(statement, cursor, payload).await?,
             Command::LongData { statement, parameter, data } => self.long_data(statement, parameter, data),
-            Command::Close { statement } => {
-                if let Some(closed) = self.statements.remove(&statement) {
-                    self.session.close_prepared(closed.session_id);
-                }
-            }
-            Command::ResetStatement { statement } => match self.statements.get_mut(&statement) {
-                Some(found) => {
-                    found.long_data.iter_mut().for_each(|data| *data = None);
-                    self.send_done(&Done::default(), false).await?;
-                }
-                None => self.send_error(&unknown_statement(statement, "mysqld_stmt_reset")).await?,
-            },
+            Command::Close { statement } => self.close_statement(statement),
+            Command::ResetStatement { statement } => self.reset_statement(statement).await?,
+            Command::Fetch { statement, rows } => self.fetch(statement, rows).await?,
             Command::SetOption { multi_statements } => {
                 self.capabilities.set(CapabilityFlags::CLIENT_MULTI_STATEMENTS, multi_statements);
                 self.send_end_of_rows(0xfe, false).await?;
@@ -224,7 +212,7 @@ impl Connection {
     }
 
     /// Runs a statement; if the client goes away meanwhile, the statement is cancelled.
-    async fn until_gone<F>(&mut self, run: F) -> Result<Result<StatementResult, SqlError>, End>
+    pub(super) async fn until_gone<F>(&mut self, run: F) -> Result<Result<StatementResult, SqlError>, End>
     where
         F: AsyncFnOnce(&mut Session) -> Result<StatementResult, SqlError>,
     {
@@ -241,23 +229,8 @@ impl Connection {
         Err(PacketError::Closed.into())
     }
 
-    async fn send_result(
-        &mut self,
-        outcome: Result<StatementResult, SqlError>,
-        format: RowFormat,
-        more: bool,
-    ) -> Result<(), End> {
-        match outcome {
-            Ok(StatementResult::Done(done)) => self.send_done(&done, more).await?,
-            Ok(StatementResult::Rows(rows)) => self.send_rows(rows, format, more).await?,
-            Ok(StatementResult::File(name)) => self.load_file(&name, more).await?,
-            Err(error) => self.send_error(&error).await?,
-        }
-        Ok(())
-    }
-
     /// LOAD DATA LOCAL: the client is asked for its file, and the statement runs while it comes.
-    async fn load_file(&mut self, name: &str, more: bool) -> Result<(), End> {
+    pub(super) async fn load_file(&mut self, name: &str, more: bool) -> Result<(), End> {
         if !self.capabilities.contains(CapabilityFlags::CLIENT_LOCAL_FILES) {
             let error = self.session.refuse_load();
             return Ok(self.send_error(&error).await?);
@@ -275,203 +248,6 @@ impl Connection {
             Err(error) => self.send_error(&error).await?,
         }
         Ok(())
-    }
-
-    async fn send_rows(&mut self, result: ResultSet, format: RowFormat, more: bool) -> Result<(), End> {
-        let ResultSet { fields, mut rows } = result;
-        let results = self.results();
-        let types: Vec<MysqlType> = fields.iter().map(|field| field.ty.clone()).collect();
-        // The first rows come before anything is sent, so that an error of theirs arrives as one.
-        let mut next = match rows.next().await.transpose() {
-            Ok(next) => next,
-            Err(error) => {
-                self.session.rows_ended(0, Some(&error)).await;
-                return Ok(self.send_error(&error).await?);
-            }
-        };
-        self.packets.write(|out| out.put_lenenc_int(fields.len() as u64)).await?;
-        self.send_columns(&fields).await?;
-        let mut count = 0;
-        while let Some(batch) = next {
-            for row in &batch {
-                self.packets
-                    .write(|out| match format {
-                        RowFormat::Text => text::encode_row(row, &types, results, out),
-                        RowFormat::Binary => binary::encode_row(row, &types, results, out),
-                    })
-                    .await?;
-            }
-            count += batch.len() as u64;
-            next = match rows.next().await.transpose() {
-                Ok(next) => next,
-                Err(error) => {
-                    self.session.rows_ended(count, Some(&error)).await;
-                    return Ok(self.send_error(&error).await?);
-                }
-            };
-        }
-        drop(rows);
-        self.session.rows_ended(count, None).await;
-        self.send_end_of_rows(0xfe, more).await?;
-        Ok(self.packets.flush().await?)
-    }
-
-    /// Column definitions, closed by EOF for clients that want it.
-    async fn send_columns(&mut self, fields: &[Field]) -> Result<(), PacketError> {
-        let results = self.results();
-        for field in fields {
-            let definition = column::definition(field, results);
-            self.packets.write(|out| column::encode(&definition, out)).await?;
-        }
-        if !self.capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF) {
-            self.send_eof(false).await?;
-        }
-        Ok(())
-    }
-
-    /// EOF, or for newer clients the OK that stands for it.
-    async fn send_end_of_rows(&mut self, header: u8, more: bool) -> Result<(), PacketError> {
-        if self.capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF) {
-            self.write_ok(header, &Done::default(), more).await
-        } else {
-            self.send_eof(more).await
-        }
-    }
-
-    async fn send_eof(&mut self, more: bool) -> Result<(), PacketError> {
-        let status = self.status(more);
-        let warnings = self.session.warning_count();
-        self.packets
-            .write(|out| {
-                out.push(0xfe);
-                out.extend_from_slice(&warnings.to_le_bytes());
-                out.extend_from_slice(&status.bits().to_le_bytes());
-            })
-            .await
-    }
-
-    async fn send_outcome(&mut self, outcome: Result<Done, SqlError>) -> Result<(), PacketError> {
-        match outcome {
-            Ok(done) => self.send_done(&done, false).await,
-            Err(error) => self.send_error(&error).await,
-        }
-    }
-
-    async fn send_done(&mut self, done: &Done, more: bool) -> Result<(), PacketError> {
-        self.write_ok(0, done, more).await?;
-        self.packets.flush().await
-    }
-
-    async fn write_ok(&mut self, header: u8, done: &Done, more: bool) -> Result<(), PacketError> {
-        let status = self.status(more);
-        let warnings = self.session.warning_count();
-        self.packets
-            .write(|out| {
-                out.push(header);
-                out.put_lenenc_int(done.affected_rows);
-                out.put_lenenc_int(done.last_insert_id);
-                out.extend_from_slice(&status.bits().to_le_bytes());
-                out.extend_from_slice(&warnings.to_le_bytes());
-                if !done.info.is_empty() {
-                    out.put_lenenc_str(done.info.as_bytes());
-                }
-            })
-            .await
-    }
-
-    async fn send_error(&mut self, error: &SqlError) -> Result<(), PacketError> {
-        let charset = self.results().charset();
-        self.packets.write(|out| errors::encode(error, charset, out)).await?;
-        self.packets.flush().await
-    }
-
-    fn status(&self, more: bool) -> StatusFlags {
-        let mut status = StatusFlags::empty();
-        status.set(StatusFlags::SERVER_STATUS_AUTOCOMMIT, self.session.autocommit());
-        status.set(StatusFlags::SERVER_STATUS_IN_TRANS, self.session.in_transaction());
-        status.set(StatusFlags::SERVER_STATUS_NO_BACKSLASH_ESCAPES, self.session.no_backslash_escapes());
-        status.set(StatusFlags::SERVER_MORE_RESULTS_EXISTS, more);
-        status
-    }
-
-    fn results(&self) -> Results {
-        Results { collation: self.session.results_collation() }
-    }
-
-    async fn prepare(&mut self, text: &[u8]) -> Result<(), End> {
-        if self.statements.len() >= STATEMENTS_MAX {
-            let text =
-                format!("Can't create more than max_prepared_stmt_count statements (current value: {STATEMENTS_MAX})");
-            return Ok(self.send_error(&SqlError::new(ErrorCode(1461), text)).await?);
-        }
-        let PreparedInfo { id, parameters, fields } =
-            match self.session.prepare(&character_set::statement(text, self.session.client_charset())).await {
-                Ok(info) => info,
-                Err(error) => return Ok(self.send_error(&error).await?),
-            };
-        let warnings = self.session.warning_count();
-        self.packets
-            .write(|out| {
-                out.push(0);
-                out.extend_from_slice(&id.to_le_bytes());
-                out.extend_from_slice(&(fields.len() as u16).to_le_bytes());
-                out.extend_from_slice(&(parameters.len() as u16).to_le_bytes());
-                out.push(0);
-                out.extend_from_slice(&warnings.to_le_bytes());
-            })
-            .await?;
-        if !parameters.is_empty() {
-            for ty in &parameters {
-                let definition = column::parameter(ty);
-                self.packets.write(|out| column::encode(&definition, out)).await?;
-            }
-            if !self.capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF) {
-                self.send_eof(false).await?;
-            }
-        }
-        if !fields.is_empty() {
-            self.send_columns(&fields).await?;
-        }
-        self.packets.flush().await?;
-        let statement = Statement {
-            session_id: id,
-            parameters: parameters.len(),
-            types: Vec::new(),
-            long_data: parameters.iter().map(|_| None).collect(),
-        };
-        self.statements.insert(id, statement);
-        Ok(())
-    }
-
-    async fn execute(&mut self, statement: u32, cursor: u8, payload: &[u8]) -> Result<(), End> {
-        let Some(found) = self.statements.get_mut(&statement) else {
-            return Ok(self.send_error(&unknown_statement(statement, "mysqld_stmt_execute")).await?);
-        };
-        if cursor > 1 {
-            return Ok(self.send_error(&SqlError::not_supported("scrollable or updatable cursors")).await?);
-        }
-        let client = self.session.client_charset();
-        let decoded = parameters::decode(payload, client, found.parameters, &mut found.types, &mut found.long_data);
-        let session_id = found.session_id;
-        let values: Vec<Value> = match decoded {
-            Ok(values) => values,
-            Err(error) => return Ok(self.send_error(&SqlError::new(ErrorCode(1835), error.to_string())).await?),
-        };
-        // A read-only cursor may be answered with the whole result: the status says that no cursor exists.
-        let outcome = self.until_gone(async |session: &mut Session| session.execute(session_id, values).await).await?;
-        self.send_result(outcome, RowFormat::Binary, false).await
-    }
-
-    /// Not answered, by the protocol; an error shows at the execution.
-    fn long_data(&mut self, statement: u32, parameter: u16, data: &[u8]) {
-        let limit = self.session.max_allowed_packet();
-        let Some(found) = self.statements.get_mut(&statement) else { return };
-        let held: usize = found.long_data.iter().flatten().map(Vec::len).sum();
-        if let Some(slot) = found.long_data.get_mut(usize::from(parameter))
-            && held + data.len() <= limit
-        {
-            slot.get_or_insert_default().extend_from_slice(data);
-        }
     }
 
     async fn field_list(&mut self, table: &str) -> Result<(), End> {
@@ -523,9 +299,4 @@ impl Connection {
         };
         Ok(self.send_outcome(used.map(|()| Done::default())).await?)
     }
-}
-
-fn unknown_statement(id: u32, command: &str) -> SqlError {
-    let text = format!("Unknown prepared statement handler ({id}) given to {command}");
-    SqlError::new(ErrorCode::UNKNOWN_STMT_HANDLER, text)
 }

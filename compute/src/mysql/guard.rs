@@ -1,7 +1,9 @@
 //! Slows down those who try passwords, and keeps FAILED_LOGIN_ATTEMPTS. Of this compute alone, in memory.
 //!
-//! After some failures in a row each further attempt of the same account from the same address waits, and so do those
-//! of one address over all accounts and those on one account from everywhere: longer with each, up to a few seconds.
+//! After some failures in a row each further attempt of the same account from the same address waits, behind those that
+//! wait already: many connections at once try no more passwords than one. Attempts of one address over all accounts and
+//! those on one account from everywhere wait too, each by itself: others may come through that address. The waits grow
+//! with each failure, up to a few seconds.
 
 use crate::account::{AccountDef, AccountName};
 use expr::{ErrorCode, SqlError};
@@ -43,6 +45,8 @@ struct State {
 struct Failures {
     count: u32,
     last_us: u64,
+    /// When the last of the attempts that wait will be looked at.
+    taken_until_us: u64,
 }
 
 /// Consecutive failures of an account with FAILED_LOGIN_ATTEMPTS.
@@ -52,13 +56,20 @@ struct Lock {
 }
 
 impl Guard {
-    /// How long an attempt has to wait before it is looked at.
+    /// How long an attempt has to wait before it is looked at. The next one of the same account and address waits longer.
     pub fn wait(&self, user: &str, address: IpAddr, now_us: u64) -> Duration {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
         let count = |failures: Option<&Failures>| {
             failures.filter(|failures| now_us.saturating_sub(failures.last_us) < FORGET_US).map_or(0, |it| it.count)
         };
-        let of_pair = grown(count(state.pairs.get(&(user.to_owned(), address))), FREE_PAIR, WAIT_MAX);
+        let pair = state.pairs.get_mut(&(user.to_owned(), address));
+        let of_pair = match grown(count(pair.as_deref()), FREE_PAIR, WAIT_MAX) {
+            Duration::ZERO => Duration::ZERO,
+            turn => pair.map_or(Duration::ZERO, |pair| {
+                pair.taken_until_us = pair.taken_until_us.max(now_us).saturating_add(turn.as_micros() as u64);
+                Duration::from_micros(pair.taken_until_us - now_us)
+            }),
+        };
         let of_address = grown(count(state.addresses.get(&address)), FREE_ADDRESS, WAIT_ADDRESS_MAX);
         let of_user = grown(count(state.users.get(user)), FREE_ACCOUNT, WAIT_ACCOUNT_MAX);
         of_pair.max(of_address).max(of_user)
@@ -133,7 +144,7 @@ fn note<K: Hash + Eq + Clone>(table: &mut HashMap<K, Failures>, key: K, now_us: 
             oldest.map(|key| table.remove(&key));
         }
     }
-    let failures = table.entry(key).or_insert(Failures { count: 0, last_us: now_us });
+    let failures = table.entry(key).or_insert(Failures { count: 0, last_us: now_us, taken_until_us: 0 });
     if now_us.saturating_sub(failures.last_us) >= FORGET_US {
         failures.count = 0;
     }
@@ -168,6 +179,20 @@ mod tests {
         assert_eq!(guard.wait("bob", address, 1), WAIT_ADDRESS_MAX);
         guard.succeeded("bob", address);
         assert!(guard.wait("carl", address, 1) < WAIT_ADDRESS_MAX);
+    }
+
+    #[test]
+    fn attempts_at_once_wait_one_behind_the_other() {
+        let guard = Guard::default();
+        let address = IpAddr::from([192, 0, 2, 1]);
+        for _ in 0..FREE_PAIR + 2 {
+            guard.failed("ann", address, 1);
+        }
+        let waits: Vec<Duration> = (0..3).map(|_| guard.wait("ann", address, 1)).collect();
+        assert_eq!(waits, [waits[0], 2 * waits[0], 3 * waits[0]]);
+        // Later they are gone.
+        let later = 1 + waits[2].as_micros() as u64;
+        assert_eq!(guard.wait("ann", address, later), waits[0]);
     }
 
     #[test]

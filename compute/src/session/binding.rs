@@ -3,8 +3,8 @@
 use super::Session;
 use super::variables::{self, Scope};
 use crate::account::Rights;
-use crate::catalog::virtual_tables;
-use crate::catalog::{Catalog, TableDef};
+use crate::catalog::virtual_tables::{self, ViewColumn};
+use crate::catalog::{Catalog, TableDef, ViewDef};
 use crate::execute::BindExpressions;
 use crate::sql::bind::{self, BindContext, TEXT_CHARACTERS, VirtualColumns};
 use crate::sql::parse::ast;
@@ -140,27 +140,46 @@ struct DefinitionBinder {
 
 impl BindExpressions for DefinitionBinder {
     fn bind(&self, table: &TableDef, text: &str) -> Result<Expression, SqlError> {
-        let no_variables = |_: Option<VariableScope>, name: &str| -> Result<(Value, MysqlType), SqlError> {
-            Err(SqlError::not_supported(format!("@@{name} in the definition of a table")))
-        };
-        let context = BindContext {
-            catalog: &self.catalog,
-            database: Some(&table.database),
-            // Definitions are stored in the form that needs no mode.
-            sql_mode: SqlMode::default(),
-            // Definitions are kept as UTF-8.
-            character_set_client: Charset::Utf8mb4,
-            collation_connection: self.collation,
-            select_limit: u64::MAX,
-            definer: "",
-            rights: &self.rights,
-            variable: &no_variables,
-            user_variable: &|_| None,
-            virtual_table: &virtual_columns,
-            statistics: &NoStatistics,
-        };
+        let context = definition_context(&self.catalog, &table.database, self.collation, &self.rights);
         bind::bind_table_expression(text, &Arc::new(table.clone()), &context)
     }
+}
+
+/// What definitions that the catalog keeps are bound in.
+fn definition_context<'a>(
+    catalog: &'a Catalog,
+    database: &'a str,
+    collation: CollationId,
+    rights: &'a Arc<Rights>,
+) -> BindContext<'a> {
+    BindContext {
+        catalog,
+        database: Some(database),
+        // Definitions are stored in the form that needs no mode.
+        sql_mode: SqlMode::default(),
+        // Definitions are kept as UTF-8.
+        character_set_client: Charset::Utf8mb4,
+        collation_connection: collation,
+        select_limit: u64::MAX,
+        definer: "",
+        rights,
+        variable: &|_, name| Err(SqlError::not_supported(format!("@@{name} in a definition"))),
+        user_variable: &|_| None,
+        virtual_table: &virtual_columns,
+        statistics: &NoStatistics,
+    }
+}
+
+/// Of a view, for those who look at the catalog.
+pub(super) fn view_columns(catalog: &Catalog, view: &ViewDef) -> Result<Vec<ViewColumn>, SqlError> {
+    let rights = Rights::of_server();
+    let context = definition_context(catalog, &view.database, CollationId::UTF8MB4_0900_AI_CI, &rights);
+    let fields = bind::bind_view(view, &context)?;
+    let column = |field: Field| ViewColumn {
+        ty: field.ty,
+        origin: field.origin.map(|origin| (origin.database, origin.original_table, origin.original_name)),
+    };
+    Ok(fields.into_iter().map(column).collect())
 }
 
 fn virtual_columns(database: &str, table: &str) -> Option<VirtualColumns> {

@@ -19,6 +19,9 @@ pub struct Done {
     pub affected_rows: u64,
     /// First generated AUTO_INCREMENT value of the statement, or of LAST_INSERT_ID(expr); 0 if none.
     pub last_insert_id: u64,
+    /// Last value that was given for the AUTO_INCREMENT column; 0 if none. Clients are told it where none was generated
+    /// (manual: mysql_insert_id()), LAST_INSERT_ID() is not.
+    pub given_insert_id: u64,
     /// `Records: 2  Duplicates: 0  Warnings: 1`, or empty.
     pub info: String,
 }

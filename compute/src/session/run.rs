@@ -152,9 +152,10 @@ impl Session {
         context: EvalContext,
     ) -> Result<Done, Failure> {
         let actor = Actor { rights: self.rights(&catalog), policies: Policies::default() };
+        let effects = context.effects.clone();
         let outcome =
             self.with_context(catalog, context, actor, async |context| write::execute(statement, context).await).await;
-        let done = match outcome {
+        let mut done = match outcome {
             Ok(done) => done,
             Err(error) => {
                 let error =
@@ -165,6 +166,11 @@ impl Session {
                 return Err(error.into());
             }
         };
+        if done.last_insert_id == 0 {
+            // LAST_INSERT_ID(expression)
+            let said = *effects.last_insert_id.lock().unwrap_or_else(PoisonError::into_inner);
+            done.last_insert_id = said.unwrap_or(0);
+        }
         let done = if self.in_transaction() { self.shown(Ok(done)).await? } else { done };
         self.commit_if_alone().await?;
         self.row_count = done.affected_rows as i64;

@@ -30,6 +30,7 @@ impl Session {
             wal: Some(self.engine.services.remote.wal.clone()),
             time_zone: self.variables.effective().time_zone,
             viewer: self.newest_rights(),
+            view_columns: super::binding::view_columns,
         }
     }
 

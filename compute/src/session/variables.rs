@@ -13,7 +13,7 @@ mod effective;
 mod table;
 
 pub use effective::Effective;
-pub use table::lookup;
+pub use table::{all, lookup};
 
 /// What a variable is: one row of the table.
 #[derive(Debug)]

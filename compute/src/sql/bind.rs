@@ -41,7 +41,7 @@ mod statistics_tests;
 mod tests;
 
 use crate::account::{Privileges, Rights};
-use crate::catalog::{Catalog, TableDef};
+use crate::catalog::{Catalog, TableDef, ViewDef};
 use crate::sql::parse::ast::{self, Source};
 use crate::sql::plan::rules::Statistics;
 use crate::sql::plan::{Field, Node, Prepared, Query, Statement, Subquery, VariableScope};
@@ -127,6 +127,12 @@ pub fn bind_table_expression(
         return Err(SqlError::not_supported("subqueries in expressions of a table's definition"));
     }
     Ok(bound)
+}
+
+/// Columns of a view, by its query. Error 1356 where it is not valid any more.
+pub fn bind_view(view: &ViewDef, context: &BindContext<'_>) -> Result<Vec<Field>, SqlError> {
+    // The view brings its own text.
+    Ok(Binder::new(context, Source::default(), 0).view(view)?.fields)
 }
 
 /// Positions from here on stand for the aggregates of a block until it knows its groups.

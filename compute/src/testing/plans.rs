@@ -51,6 +51,7 @@ fn index(columns: &[&str]) -> IndexSpec {
         unique: false,
         kind: IndexKind::Btree,
         parts: columns.iter().map(|column| (column.to_string(), None, false)).collect(),
+        expressions: Vec::new(),
         comment: String::new(),
         invisible: false,
     }

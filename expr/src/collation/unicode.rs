@@ -1,4 +1,4 @@
-//! Collations of the Unicode collation algorithm, by ICU4X's root collation.
+//! Collations of the Unicode collation algorithm, by ICU4X.
 //!
 //! MySQL's 0900 collations use the weights of Unicode 9; the root collation of CLDR orders some punctuation and symbols
 //! differently and knows newer characters. Texts of ASCII characters alone take a shorter way to the same result.
@@ -6,8 +6,9 @@
 use super::simple::after_common_ascii;
 use icu_collator::options::{CollatorOptions, Strength as IcuStrength};
 use icu_collator::{Collator, CollatorBorrowed};
+use icu_locale_core::Locale;
 use std::cmp::Ordering;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Strength {
@@ -19,29 +20,117 @@ pub(super) enum Strength {
     Tertiary,
 }
 
-fn collator(strength: IcuStrength) -> CollatorBorrowed<'static> {
+/// Whose order of letters: that of the root collation, or a language's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Language {
+    Root,
+    Bosnian,
+    Bulgarian,
+    Chinese,
+    Croatian,
+    Czech,
+    Danish,
+    Esperanto,
+    Estonian,
+    Galician,
+    GermanPhonebook,
+    Hungarian,
+    Icelandic,
+    Japanese,
+    Latvian,
+    Lithuanian,
+    Mongolian,
+    NorwegianBokmal,
+    NorwegianNynorsk,
+    Persian,
+    Polish,
+    Romanian,
+    Russian,
+    SerbianLatin,
+    Sinhala,
+    Slovak,
+    Slovenian,
+    Spanish,
+    SpanishTraditional,
+    Swedish,
+    Turkish,
+    Vietnamese,
+}
+
+impl Language {
+    const COUNT: usize = Language::Vietnamese as usize + 1;
+
+    /// As CLDR names it.
+    fn locale(self) -> &'static str {
+        match self {
+            Language::Root => "und",
+            Language::Bosnian => "bs",
+            Language::Bulgarian => "bg",
+            Language::Chinese => "zh",
+            Language::Croatian => "hr",
+            Language::Czech => "cs",
+            Language::Danish => "da",
+            Language::Esperanto => "eo",
+            Language::Estonian => "et",
+            Language::Galician => "gl",
+            Language::GermanPhonebook => "de-u-co-phonebk",
+            Language::Hungarian => "hu",
+            Language::Icelandic => "is",
+            Language::Japanese => "ja",
+            Language::Latvian => "lv",
+            Language::Lithuanian => "lt",
+            Language::Mongolian => "mn",
+            Language::NorwegianBokmal => "nb",
+            Language::NorwegianNynorsk => "nn",
+            Language::Persian => "fa",
+            Language::Polish => "pl",
+            Language::Romanian => "ro",
+            Language::Russian => "ru",
+            Language::SerbianLatin => "sr-Latn",
+            Language::Sinhala => "si",
+            Language::Slovak => "sk",
+            Language::Slovenian => "sl",
+            Language::Spanish => "es",
+            Language::SpanishTraditional => "es-u-co-trad",
+            Language::Swedish => "sv",
+            Language::Turkish => "tr",
+            Language::Vietnamese => "vi",
+        }
+    }
+}
+
+type Icu = CollatorBorrowed<'static>;
+
+/// Made when first used: by strength, then language.
+static COLLATORS: [[OnceLock<Icu>; Language::COUNT]; 3] = [const { [const { OnceLock::new() }; Language::COUNT] }; 3];
+
+fn collator(strength: Strength, language: Language) -> Icu {
     let mut options = CollatorOptions::default();
-    options.strength = Some(strength);
-    match Collator::try_new(Default::default(), options) {
+    options.strength = Some(match strength {
+        Strength::Primary => IcuStrength::Primary,
+        Strength::Secondary => IcuStrength::Secondary,
+        Strength::Tertiary => IcuStrength::Tertiary,
+    });
+    let made = Locale::try_from_str(language.locale())
+        .map_err(|error| error.to_string())
+        .and_then(|locale| Collator::try_new((&locale).into(), options).map_err(|error| error.to_string()));
+    match made {
         Ok(collator) => collator,
         Err(error) => panic!("the collation data compiled into this program cannot be read: {error}"),
     }
 }
 
-static PRIMARY: LazyLock<CollatorBorrowed<'static>> = LazyLock::new(|| collator(IcuStrength::Primary));
-static SECONDARY: LazyLock<CollatorBorrowed<'static>> = LazyLock::new(|| collator(IcuStrength::Secondary));
-static TERTIARY: LazyLock<CollatorBorrowed<'static>> = LazyLock::new(|| collator(IcuStrength::Tertiary));
-
-fn icu(strength: Strength) -> &'static CollatorBorrowed<'static> {
-    match strength {
-        Strength::Primary => &PRIMARY,
-        Strength::Secondary => &SECONDARY,
-        Strength::Tertiary => &TERTIARY,
-    }
+fn icu(strength: Strength, language: Language) -> &'static Icu {
+    COLLATORS[strength as usize][language as usize].get_or_init(|| collator(strength, language))
 }
 
-pub(super) fn compare(strength: Strength, left: &str, right: &str) -> Ordering {
-    if strength == Strength::Primary && left.is_ascii() && right.is_ascii() {
+/// The order of ASCII texts without accents is known without the collator. Other languages contract letters (`ch`).
+fn is_plain(strength: Strength, language: Language) -> bool {
+    strength == Strength::Primary && language == Language::Root
+}
+
+pub(super) fn compare(strength: Strength, language: Language, left: &str, right: &str) -> Ordering {
+    if is_plain(strength, language) && left.is_ascii() && right.is_ascii() {
         let (left, right) = after_common_ascii(left, right);
         let weights = &ASCII.weights;
         let weigh = |text: &'static [u32; 128], byte: u8| text[byte as usize];
@@ -49,14 +138,14 @@ pub(super) fn compare(strength: Strength, left: &str, right: &str) -> Ordering {
         let right = right.bytes().map(|byte| weigh(weights, byte)).filter(|weight| *weight != 0);
         return left.cmp(right);
     }
-    icu(strength).compare(left, right)
+    icu(strength, language).compare(left, right)
 }
 
-pub(super) fn sort_key(strength: Strength, text: &str, key: &mut Vec<u8>) {
-    if strength == Strength::Primary && text.is_ascii() {
+pub(super) fn sort_key(strength: Strength, language: Language, text: &str, key: &mut Vec<u8>) {
+    if is_plain(strength, language) && text.is_ascii() {
         return ASCII.sort_key(text, key);
     }
-    let Ok(()) = icu(strength).write_sort_key_to(text, key);
+    let Ok(()) = icu(strength, language).write_sort_key_to(text, key);
 }
 
 /// Primary weights of the ASCII characters, taken from the collator when first needed. No ASCII character contracts or
@@ -71,7 +160,7 @@ struct AsciiWeights {
 static ASCII: LazyLock<AsciiWeights> = LazyLock::new(|| {
     let key_of = |text: &str| {
         let mut key = Vec::new();
-        let Ok(()) = PRIMARY.write_sort_key_to(text, &mut key);
+        let Ok(()) = icu(Strength::Primary, Language::Root).write_sort_key_to(text, &mut key);
         key
     };
     let mut ascii = AsciiWeights { weights: [0; 128], compressed: [false; 256] };

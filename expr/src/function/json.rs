@@ -88,7 +88,7 @@ pub fn node_of(value: &Value, ty: &MysqlType) -> Node {
 }
 
 /// The type of comparisons and of TRUE and FALSE, which no column has.
-fn is_boolean(ty: &MysqlType) -> bool {
+pub fn is_boolean(ty: &MysqlType) -> bool {
     matches!(ty.kind, TypeKind::Int { bytes: 4, display: IntDisplay { width: Some(1), .. }, .. })
 }
 

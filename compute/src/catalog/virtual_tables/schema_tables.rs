@@ -3,7 +3,7 @@
 use crate::catalog::describe;
 use crate::catalog::schema::ViewDef;
 use crate::catalog::virtual_tables::{
-    DATABASES, VirtualContext, VirtualTable, number, optional, tables_of, text, yes_no,
+    DATABASES, ViewColumn, VirtualContext, VirtualTable, number, optional, tables_of, text, yes_no,
 };
 use crate::catalog::{Catalog, ColumnDef, TableDef};
 use expr::SqlError;
@@ -24,7 +24,7 @@ pub(super) async fn rows(
     Ok(Some(match name {
         "SCHEMATA" => schemata(catalog),
         "TABLES" => tables(wanted, catalog, context).await,
-        "COLUMNS" => columns(catalog),
+        "COLUMNS" => columns(wanted, catalog, context),
         "STATISTICS" => statistics(wanted, catalog, context).await,
         "VIEWS" => all_views(catalog).map(|view| view_row(view)).collect(),
         "PARTITIONS" => partitions(wanted, catalog, context).await,
@@ -164,30 +164,20 @@ fn create_options(table: &TableDef) -> String {
     options.join(" ")
 }
 
-fn columns(catalog: &Catalog) -> Vec<Row> {
+fn columns(wanted: &[usize], catalog: &Catalog, context: &VirtualContext) -> Vec<Row> {
     let mut rows = Vec::new();
     for table in all_tables(catalog) {
-        for (position, column) in table.columns.iter().enumerate() {
+        let shown = table.columns.iter().filter(|column| !column.is_key_expression());
+        for (position, column) in shown.enumerate() {
             rows.push(column_row(table, position, column));
         }
     }
+    // Columns up to the position say nothing of the type.
+    let wants_types = wanted.iter().any(|column| *column > 4);
     for view in all_views(catalog) {
+        let bound = if wants_types { (context.view_columns)(catalog, view).unwrap_or_default() } else { Vec::new() };
         for (position, name) in view.columns.iter().enumerate() {
-            // Types of a view's columns come with its query, which the catalog does not bind.
-            let mut row = vec![Value::Null; 22];
-            row[0] = text(CATALOG);
-            row[1] = text(&view.database);
-            row[2] = text(&view.name);
-            row[3] = text(name);
-            row[4] = number(position as i64 + 1);
-            row[6] = text("YES");
-            row[7] = text("text");
-            row[15] = text("text");
-            for column in [16, 17, 19, 20] {
-                row[column] = text("");
-            }
-            row[18] = text(PRIVILEGES);
-            rows.push(row);
+            rows.push(view_column_row(view, position, name, bound.get(position), catalog));
         }
     }
     for table in DATABASES.iter().flat_map(|database| tables_of(database)) {
@@ -228,6 +218,27 @@ fn type_columns(ty: &expr::MysqlType) -> Row {
     row
 }
 
+/// A column of a view that is not valid any more has the type of NULL.
+fn view_column_row(view: &ViewDef, position: usize, name: &str, column: Option<&ViewColumn>, catalog: &Catalog) -> Row {
+    let mut row = type_columns(&column.map_or_else(expr::MysqlType::null, |column| column.ty.clone()));
+    let origin = column.and_then(|column| column.origin.as_ref());
+    let base = origin.and_then(|(database, table, name)| {
+        let table = catalog.table(database, table)?;
+        Some(&table.columns[table.column_index(name)?])
+    });
+    row[0] = text(CATALOG);
+    row[1] = text(&view.database);
+    row[2] = text(&view.name);
+    row[3] = text(name);
+    row[4] = number(position as i64 + 1);
+    row[5] = optional(base.and_then(describe::default_text));
+    for column in [16, 17, 19, 20] {
+        row[column] = text("");
+    }
+    row[18] = text(PRIVILEGES);
+    row
+}
+
 fn column_row(table: &TableDef, position: usize, column: &ColumnDef) -> Row {
     let mut row = type_columns(&column.ty);
     row[0] = text(CATALOG);
@@ -252,6 +263,7 @@ async fn statistics(wanted: &[usize], catalog: &Catalog, context: &VirtualContex
         for index in table.indexes.iter().filter(|index| !index.building) {
             for (position, part) in index.parts.iter().enumerate() {
                 let Some((_, column)) = table.column_by_id(part.column) else { continue };
+                let expression = column.generated.as_ref().filter(|_| column.is_key_expression());
                 rows.push(vec![
                     text(CATALOG),
                     text(&table.database),
@@ -260,7 +272,7 @@ async fn statistics(wanted: &[usize], catalog: &Catalog, context: &VirtualContex
                     text(&table.database),
                     text(&index.name),
                     number(position as i64 + 1),
-                    text(&column.name),
+                    if expression.is_some() { Value::Null } else { text(&column.name) },
                     text(if part.descending { "D" } else { "A" }),
                     number(size.rows),
                     part.prefix.map_or(Value::Null, number),
@@ -270,7 +282,7 @@ async fn statistics(wanted: &[usize], catalog: &Catalog, context: &VirtualContex
                     text(""),
                     text(&index.comment),
                     yes_no(!index.invisible),
-                    Value::Null,
+                    optional(expression.map(|generated| &generated.expression)),
                 ]);
             }
         }

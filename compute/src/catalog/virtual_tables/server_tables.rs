@@ -3,6 +3,7 @@
 use crate::account::Privileges;
 use crate::catalog::virtual_tables::{VirtualContext, keywords, number, optional, text};
 use expr::collation::{COLLATIONS, Charset, Pad};
+use expr::function::fulltext::STOPWORDS;
 use expr::value::{Row, Value};
 
 /// Names, support, comments and abilities of storage engines: all tables are stored in one way, whatever they say.
@@ -43,6 +44,7 @@ pub(super) fn information_schema(name: &str, context: &VirtualContext) -> Vec<Ro
             COLLATIONS.iter().map(|collation| vec![text(collation.name), text(collation.charset.name())]).collect()
         }
         "ENGINES" => ENGINES.iter().map(|engine| engine.iter().map(text).collect()).collect(),
+        "INNODB_FT_DEFAULT_STOPWORD" => STOPWORDS.iter().map(|word| vec![text(word)]).collect(),
         "KEYWORDS" => keywords::all().map(|(word, reserved)| vec![text(word), number(i64::from(reserved))]).collect(),
         "PLUGINS" => ["mysql_native_password", "caching_sha2_password"].iter().map(|name| plugin(name)).collect(),
         "PROCESSLIST" => processes(context, 8),

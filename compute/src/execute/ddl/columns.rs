@@ -37,7 +37,7 @@ pub fn define(
         ty.collation = spec.collation.unwrap_or(table_collation);
     }
     ty.nullable = spec.nullable.unwrap_or(true) && !spec.auto_increment;
-    let column = ColumnDef {
+    let mut column = ColumnDef {
         id,
         name: spec.name.clone(),
         ty,
@@ -50,7 +50,19 @@ pub fn define(
         added_default: None,
     };
     check(&column, eval)?;
+    settle_default(&mut column, eval)?;
     Ok(column)
+}
+
+/// A number or a moment as a default is kept, and shown, as the column would hold it: `1` as `1.00`.
+pub fn settle_default(column: &mut ColumnDef, eval: &EvalContext) -> Result<(), SqlError> {
+    let ty = &column.ty;
+    let settles = ty.is_temporal() || (ty.is_numeric() && !matches!(ty.kind, TypeKind::Bit { .. }));
+    if let (true, ColumnDefault::Literal(text)) = (settles, &column.default) {
+        let value = assign::literal_default(column, text, eval)?;
+        column.default = ColumnDefault::Literal(value.to_text().into_owned());
+    }
+    Ok(())
 }
 
 /// Whether a column's clauses go together.

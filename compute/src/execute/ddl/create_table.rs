@@ -225,7 +225,7 @@ fn define(
         return Err(SqlError::new(ErrorCode::TABLE_MUST_HAVE_COLUMNS, "A table must have at least 1 column"));
     }
     require_primary_not_null(&create.columns, &create.indexes, &mut table)?;
-    add_indexes(&create.indexes, &mut table)?;
+    add_indexes(&create.indexes, &mut table, context)?;
     for key in &create.foreign_keys {
         foreign_keys::add(key, &mut table, catalog, context.settings.foreign_key_checks)?;
     }
@@ -306,7 +306,7 @@ pub fn primary_null() -> SqlError {
     )
 }
 
-fn add_indexes(specs: &[IndexSpec], table: &mut TableDef) -> Result<(), SqlError> {
+fn add_indexes(specs: &[IndexSpec], table: &mut TableDef, context: &StatementContext<'_>) -> Result<(), SqlError> {
     // Names that are given are taken from the start, those that are made up give way.
     let given: Vec<&str> = specs.iter().filter_map(|spec| spec.name.as_deref()).collect();
     for spec in specs {
@@ -320,7 +320,10 @@ fn add_indexes(specs: &[IndexSpec], table: &mut TableDef) -> Result<(), SqlError
         if spec.name.is_none() {
             taken.extend(&given);
         }
-        let index = indexes::define(spec, &table.columns, &taken, IndexId(table.next_index))?;
+        let taken: Vec<String> = taken.into_iter().map(str::to_owned).collect();
+        let taken: Vec<&str> = taken.iter().map(String::as_str).collect();
+        let spec = indexes::with_hidden_columns(spec, table, &*context.binder)?;
+        let index = indexes::define(&spec, &table.columns, &taken, IndexId(table.next_index))?;
         table.next_index += 1;
         table.indexes.push(index);
     }

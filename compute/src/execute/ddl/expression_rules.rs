@@ -2,7 +2,7 @@
 //! Manual: "CREATE TABLE and Generated Columns" (15.1.20.8), "CHECK Constraints" (15.1.20.6).
 
 use crate::catalog::TableDef;
-use crate::catalog::schema::CheckDef;
+use crate::catalog::schema::{CheckDef, ColumnDef, IndexDef};
 use crate::sql::parse::ast::syntax::{self, BinaryOperator, Expr, UnaryOperator};
 use crate::sql::parse::parse_expression;
 use expr::eval::SqlMode;
@@ -101,10 +101,16 @@ pub fn verify(table: &TableDef) -> Result<(), SqlError> {
         let (expression, _) = parse_expression(&generated.expression, SqlMode::default())?;
         let contents = contents(&expression);
         if contents.function.is_some() || contents.subquery || contents.variable {
-            return Err(SqlError::new(
-                ErrorCode(3102),
-                format!("Expression of generated column '{}' contains a disallowed function.", column.name),
-            ));
+            return Err(match key_expression_index(column, table) {
+                Some(index) => SqlError::new(
+                    ErrorCode(3758),
+                    format!("Expression of functional index '{index}' contains a disallowed function."),
+                ),
+                None => SqlError::new(
+                    ErrorCode(3102),
+                    format!("Expression of generated column '{}' contains a disallowed function.", column.name),
+                ),
+            });
         }
         for name in &contents.columns {
             let Some(at) = table.column_index(name) else {
@@ -112,10 +118,16 @@ pub fn verify(table: &TableDef) -> Result<(), SqlError> {
                 return Err(SqlError::new(ErrorCode::BAD_FIELD, text));
             };
             if table.columns[at].auto_increment {
-                return Err(SqlError::new(
-                    ErrorCode(3109),
-                    format!("Generated column '{}' cannot refer to auto-increment column.", column.name),
-                ));
+                return Err(match key_expression_index(column, table) {
+                    Some(index) => SqlError::new(
+                        ErrorCode(3754),
+                        format!("Functional index '{index}' cannot refer to an auto-increment column."),
+                    ),
+                    None => SqlError::new(
+                        ErrorCode(3109),
+                        format!("Generated column '{}' cannot refer to auto-increment column.", column.name),
+                    ),
+                });
             }
             if at >= position && table.columns[at].generated.is_some() {
                 return Err(SqlError::new(
@@ -135,6 +147,13 @@ pub fn verify(table: &TableDef) -> Result<(), SqlError> {
         verify_check(check, table)?;
     }
     Ok(())
+}
+
+/// Name of the index that the column holds a part of.
+fn key_expression_index<'a>(column: &ColumnDef, table: &'a TableDef) -> Option<&'a str> {
+    let holds = |index: &&IndexDef| index.parts.iter().any(|part| part.column == column.id);
+    let index = table.indexes.iter().find(holds).filter(|_| column.is_key_expression())?;
+    Some(&index.name)
 }
 
 /// 3106.
@@ -258,7 +277,10 @@ pub fn dependent(name: &str, table: &TableDef) -> Result<Option<Dependent>, SqlE
             && !column.name.eq_ignore_ascii_case(name)
             && reads(&generated.expression)?
         {
-            return Ok(Some(Dependent::Generated));
+            return Ok(Some(match column.is_key_expression() {
+                true => Dependent::KeyExpression,
+                false => Dependent::Generated,
+            }));
         }
     }
     for check in &table.checks {
@@ -273,6 +295,8 @@ pub fn dependent(name: &str, table: &TableDef) -> Result<Option<Dependent>, SqlE
 
 pub enum Dependent {
     Generated,
+    /// Part of a functional index.
+    KeyExpression,
     /// `alone`: it reads no other column, and goes with this one.
     Check {
         name: String,
@@ -283,6 +307,10 @@ pub enum Dependent {
 impl Dependent {
     pub fn refuse(self, column: &str) -> SqlError {
         match self {
+            Dependent::KeyExpression => SqlError::new(
+                ErrorCode(3837),
+                format!("Column '{column}' has a functional index dependency and cannot be dropped or renamed."),
+            ),
             Dependent::Generated => {
                 SqlError::new(ErrorCode(3108), format!("Column '{column}' has a generated column dependency."))
             }

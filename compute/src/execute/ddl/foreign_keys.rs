@@ -194,6 +194,7 @@ fn add_index(spec: &ForeignKeySpec, key: &ForeignKeyDef, table: &mut TableDef) -
         unique: false,
         kind: IndexKind::Btree,
         parts: spec.columns.iter().map(|column| (column.clone(), None, false)).collect(),
+        expressions: Vec::new(),
         comment: String::new(),
         invisible: false,
     };

@@ -1,10 +1,13 @@
 //! Keys: which columns they may have, how they are named, in which order they stand, which one clusters the rows.
 
 use crate::catalog::TableDef;
-use crate::catalog::schema::{ColumnDef, IndexDef, IndexKind, IndexPart};
+use crate::catalog::schema::{
+    ColumnDef, ColumnDefault, GeneratedDef, IndexDef, IndexKind, IndexPart, KEY_EXPRESSION_PREFIX,
+};
+use crate::execute::BindExpressions;
 use crate::execute::ddl::columns::COMMENT_MAX;
 use crate::sql::plan::IndexSpec;
-use common::id::IndexId;
+use common::id::{ColumnId, IndexId};
 use expr::mysql_type::TypeKind;
 use expr::{ErrorCode, SqlError};
 
@@ -66,6 +69,75 @@ pub fn define(spec: &IndexSpec, columns: &[ColumnDef], taken: &[&str], id: Index
     })
 }
 
+/// Gives the table a hidden column for each expression of an index, and the index by their names. Manual: "CREATE INDEX",
+/// "Functional Key Parts" (15.1.15).
+pub fn with_hidden_columns(
+    spec: &IndexSpec,
+    table: &mut TableDef,
+    binder: &dyn BindExpressions,
+) -> Result<IndexSpec, SqlError> {
+    let mut spec = spec.clone();
+    if spec.expressions.is_empty() {
+        return Ok(spec);
+    }
+    let refused = |code: u16, text: &str| Err(SqlError::new(ErrorCode(code), text));
+    match spec.kind {
+        _ if spec.primary => return refused(3756, "The primary key cannot be a functional index"),
+        IndexKind::Fulltext => return refused(3759, "Fulltext functional index is not supported."),
+        IndexKind::Spatial => return refused(3760, "Spatial functional index is not supported."),
+        IndexKind::Btree => {}
+    }
+    let index_name = match &spec.name {
+        Some(name) => name.clone(),
+        None if spec.expressions[0].0 == 0 => free_name("functional_index", |name| table.index_by_name(name).is_some()),
+        None => free_name(&spec.parts[0].0, |name| table.index_by_name(name).is_some()),
+    };
+    for (position, expression) in std::mem::take(&mut spec.expressions) {
+        let ty = binder.bind(table, &expression)?.ty();
+        match ty.kind {
+            TypeKind::Json | TypeKind::Geometry(_) => {
+                let text = "Cannot create a functional index on a function that returns a JSON or GEOMETRY value.";
+                return refused(3753, text);
+            }
+            TypeKind::Text { .. } | TypeKind::Blob { .. } => {
+                let text = "Cannot create a functional index on an expression that returns a BLOB or TEXT. Please \
+                            consider using CAST.";
+                return refused(3757, text);
+            }
+            TypeKind::Null => {
+                let text = format!("The used storage engine cannot index the expression '{expression}'.");
+                return refused(3761, &text);
+            }
+            _ => {}
+        }
+        let base = format!("{KEY_EXPRESSION_PREFIX}{index_name}!{position}");
+        let numbered = (0..).map(|number: u32| format!("{base}!{number}"));
+        let name = numbered.into_iter().find(|name| table.column_index(name).is_none()).unwrap_or_default();
+        table.columns.push(ColumnDef {
+            id: ColumnId(table.next_column),
+            name: name.clone(),
+            ty: ty.with_nullable(true),
+            default: ColumnDefault::None,
+            on_update_now: false,
+            auto_increment: false,
+            generated: Some(GeneratedDef { expression, stored: false }),
+            comment: String::new(),
+            invisible: true,
+            added_default: None,
+        });
+        table.next_column += 1;
+        spec.parts[position].0 = name;
+    }
+    spec.name = Some(index_name);
+    Ok(spec)
+}
+
+/// `base`, or `base_2` and so on where it is taken.
+fn free_name(base: &str, taken: impl Fn(&str) -> bool) -> String {
+    let others = (2..).map(|number: u32| format!("{base}_{number}"));
+    std::iter::once(base.to_owned()).chain(others).find(|name| !taken(name)).unwrap_or_default()
+}
+
 fn name(spec: &IndexSpec, columns: &[ColumnDef], parts: &[IndexPart], taken: &[&str]) -> Result<String, SqlError> {
     if spec.primary {
         if spec.invisible {
@@ -88,11 +160,7 @@ fn name(spec: &IndexSpec, columns: &[ColumnDef], parts: &[IndexPart], taken: &[&
     }
     let first = parts.first().and_then(|part| columns.iter().find(|column| column.id == part.column));
     let base = first.map_or("key", |column| column.name.as_str());
-    if !is_taken(base) && !base.eq_ignore_ascii_case(PRIMARY) {
-        return Ok(base.to_owned());
-    }
-    let names = (2..).map(|number| format!("{base}_{number}"));
-    Ok(names.into_iter().find(|name| !is_taken(name)).unwrap_or_default())
+    Ok(free_name(base, |name| is_taken(name) || name.eq_ignore_ascii_case(PRIMARY)))
 }
 
 pub fn duplicate_name(name: &str) -> SqlError {

@@ -3,6 +3,8 @@
 //! The bytes of one value are no prefix of another's of the same type, so keys of several columns are put together by
 //! writing one after the other. NULL sorts first.
 
+mod json;
+
 use expr::SqlError;
 use expr::collation;
 use expr::mysql_type::{MysqlType, TypeKind};
@@ -94,7 +96,7 @@ fn by_value(value: &Value, ty: &MysqlType, key: &mut Vec<u8>) -> Result<(), SqlE
         Value::Date(date) => ordered(date.packed() as i64, key),
         Value::DateTime(moment) => ordered(moment.packed(), key),
         Value::Time(time) => ordered(time.micros(), key),
-        Value::Json(document) => string(document.to_string().as_bytes(), key),
+        Value::Json(document) => json::document(&document.0, key),
     }
     Ok(())
 }

@@ -51,6 +51,8 @@ pub struct InsertRows<'q> {
     /// Greatest value given for the AUTO_INCREMENT column so far.
     explicit_max: u64,
     first_number: u64,
+    /// Last value given for the AUTO_INCREMENT column of a row that came in.
+    last_given: u64,
     affected: u64,
     /// Of the affected rows, those that are new.
     inserted: u64,
@@ -75,6 +77,7 @@ impl<'q> InsertRows<'q> {
             past: Past::Never,
             explicit_max: 0,
             first_number: 0,
+            last_given: 0,
             affected: 0,
             inserted: 0,
             records: 0,
@@ -93,7 +96,12 @@ impl<'q> InsertRows<'q> {
     }
 
     pub fn done(&self) -> Done {
-        Done { affected_rows: self.affected, last_insert_id: self.first_number, info: String::new() }
+        Done {
+            affected_rows: self.affected,
+            last_insert_id: self.first_number,
+            given_insert_id: self.last_given,
+            info: String::new(),
+        }
     }
 
     /// Rows that came in.
@@ -134,8 +142,10 @@ impl<'q> InsertRows<'q> {
             keeper::put(image, context.transaction)?;
             self.affected += 1;
             self.inserted += 1;
-            if let (true, 0) = (numbered, self.first_number) {
-                self.first_number = self.number_of(&row).unwrap_or(0);
+            match numbered {
+                true if self.first_number == 0 => self.first_number = self.number_of(&row).unwrap_or(0),
+                true => {}
+                false => self.last_given = self.number_of(&row).unwrap_or(0),
             }
         }
         let table = self.keeper.table.clone();

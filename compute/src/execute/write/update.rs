@@ -54,8 +54,8 @@ pub async fn update(statement: &Update, context: &mut StatementContext<'_>) -> R
     let warnings = context.eval.effects.warnings.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).len();
     Ok(Done {
         affected_rows: if context.settings.client_found_rows { counts.matched } else { counts.changed },
-        last_insert_id: 0,
         info: format!("Rows matched: {}  Changed: {}  Warnings: {warnings}", counts.matched, counts.changed),
+        ..Done::default()
     })
 }
 

@@ -1,5 +1,7 @@
 //! Function calls: aggregates, windows, the functions that are expressions of their own, casts, intervals.
 
+use crate::catalog::TableDef;
+use crate::catalog::schema::{IndexDef, IndexKind};
 use crate::sql::bind::expression::{call, operator};
 use crate::sql::bind::literal::{literal_value, text_literal};
 use crate::sql::bind::unify::{cast_to, unify};
@@ -162,10 +164,45 @@ impl Binder<'_> {
                 let argument = self.expression(arguments[0])?;
                 super::literal::integer(i64::from(derivation::of(&argument).strength))
             }
-            "MATCH" => return Err(SqlError::not_supported("MATCH ... AGAINST")),
+            "MATCH" => self.matching(arguments)?,
             "DATABASE" | "SCHEMA" if arguments.is_empty() && self.view_depth == 0 => return Ok(None),
             _ => return Ok(None),
         }))
+    }
+
+    /// MATCH ... AGAINST: the pattern, the mode and the columns of a FULLTEXT index, in any order.
+    fn matching(&mut self, arguments: &[&Expr]) -> Result<Expression, SqlError> {
+        let bound: Vec<Expression> =
+            arguments.iter().map(|argument| self.expression(argument)).collect::<Result<_, _>>()?;
+        let [pattern, _, columns @ ..] = bound.as_slice() else { return Err(error::parameter_count("MATCH")) };
+        if !pattern.columns().is_empty() {
+            return Err(SqlError::new(ErrorCode::WRONG_ARGUMENTS, "Incorrect arguments to AGAINST"));
+        }
+        let wrong = || SqlError::new(ErrorCode::WRONG_ARGUMENTS, "Incorrect arguments to MATCH");
+        let block = self.block();
+        let mut names = Vec::new();
+        let mut table = None;
+        for column in columns {
+            let Expression::Column { index, .. } = column else { return Err(wrong()) };
+            let found = block.scope.columns.iter().find(|column| column.index == *index).ok_or_else(wrong)?;
+            if *table.get_or_insert(found.table) != found.table {
+                return Err(wrong());
+            }
+            names.extend(found.origin.as_ref().map(|origin| origin.original_name.clone()));
+        }
+        let definition = table.and_then(|table| block.scope.tables[table].definition.clone());
+        let serves = |table: &TableDef, index: &IndexDef| {
+            let parts = index.parts.iter().filter_map(|part| table.column_by_id(part.column));
+            let has = |name: &str| names.iter().any(|other| other.eq_ignore_ascii_case(name));
+            index.kind == IndexKind::Fulltext
+                && index.parts.len() == names.len()
+                && parts.clone().count() == names.len()
+                && parts.clone().all(|(_, column)| has(&column.name))
+        };
+        if !definition.is_some_and(|table| table.indexes.iter().any(|index| serves(&table, index))) {
+            return Err(SqlError::new(ErrorCode(1191), "Can't find FULLTEXT index matching the column list"));
+        }
+        operator("MATCH", bound)
     }
 
     /// DEFAULT(column): the column's default as a value.

@@ -10,6 +10,7 @@ use crate::sql::bind::{Binder, derivation, error};
 use crate::sql::parse::ast::syntax::{Expr, Query};
 use crate::sql::plan::SubqueryKind;
 use expr::expression::Comparison;
+use expr::function::json::is_boolean;
 use expr::mysql_type::{MysqlType, TypeKind};
 use expr::value::Value;
 use expr::{Expression, SqlError};
@@ -70,6 +71,7 @@ impl Binder<'_> {
         adapt(&left, &mut right);
         adapt(&right, &mut left);
         let mut operands = vec![left, right];
+        truth_beside_json(&mut operands);
         numbers(&mut operands);
         derivation::unite(&mut operands, symbol(op))?;
         operator(symbol(op), operands)
@@ -222,6 +224,16 @@ fn adapt(other: &Expression, constant: &mut Expression) {
             *constant = Expression::Cast { argument, ty: MysqlType::new(TypeKind::DateTime { fsp: 6 }) };
         }
         _ => {}
+    }
+}
+
+/// TRUE, FALSE and other truth values beside a JSON document are its true and false, and not numbers.
+fn truth_beside_json(operands: &mut [Expression]) {
+    let json = MysqlType::new(TypeKind::Json);
+    if operands.iter().any(|operand| operand.ty().kind == TypeKind::Json) {
+        for operand in operands.iter_mut().filter(|operand| is_boolean(&operand.ty())) {
+            *operand = Expression::Cast { argument: Box::new(operand.clone()), ty: json.clone() };
+        }
     }
 }
 

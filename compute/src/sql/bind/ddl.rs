@@ -197,10 +197,19 @@ impl Binder<'_> {
 
     fn index(&self, index: &ast::Index) -> Result<IndexSpec, SqlError> {
         let mut parts = Vec::new();
-        for part in &index.parts {
+        let mut expressions = Vec::new();
+        for (position, part) in index.parts.iter().enumerate() {
             match part {
                 ast::IndexPart::Column { name, prefix, descending } => parts.push((name.clone(), *prefix, *descending)),
-                ast::IndexPart::Expression => return Err(SqlError::not_supported("functional index parts")),
+                ast::IndexPart::Expression { expression, descending } => {
+                    if matches!(**expression, syntax::Expr::Identifier(_) | syntax::Expr::CompoundIdentifier(_)) {
+                        let text = "Functional index on a column is not supported. Consider using a regular index \
+                                    instead.";
+                        return Err(SqlError::new(ErrorCode(3762), text));
+                    }
+                    expressions.push((position, canonical::text(expression)));
+                    parts.push((String::new(), None, *descending));
+                }
             }
         }
         Ok(IndexSpec {
@@ -209,6 +218,7 @@ impl Binder<'_> {
             unique: index.unique,
             kind: index.kind,
             parts,
+            expressions,
             comment: index.comment.clone(),
             invisible: index.invisible,
         })
@@ -415,6 +425,7 @@ fn column_index(column: &ast::Column) -> Vec<IndexSpec> {
         unique: true,
         kind: crate::catalog::schema::IndexKind::Btree,
         parts: vec![(column.name.clone(), None, false)],
+        expressions: Vec::new(),
         comment: String::new(),
         invisible: false,
     };

@@ -1,5 +1,6 @@
 //! Expressions: syntax to bound, typed expressions.
 
+use crate::sql::bind::comparison::row_items;
 use crate::sql::bind::scope::Clause;
 use crate::sql::bind::unify::{cast_to, unify};
 use crate::sql::bind::{Binder, column_type, derivation, error, literal};
@@ -301,13 +302,29 @@ impl Binder<'_> {
         let mut branches = Vec::new();
         for CaseWhen { condition, result } in conditions {
             let condition = match operand {
-                Some(operand) => self.compare_syntax(operand, Comparison::Equal, condition)?,
+                Some(operand) => self.case_equal(operand, condition)?,
                 None => self.expression(condition)?,
             };
             branches.push((condition, self.expression(result)?));
         }
         let otherwise = otherwise.map(|otherwise| self.expression(otherwise)).transpose()?;
         self.case_of(branches, otherwise)
+    }
+
+    /// `CASE operand WHEN condition`: a comparison, but JSON beside a text is a text there.
+    fn case_equal(&mut self, operand: &Expr, condition: &Expr) -> Result<Expression, SqlError> {
+        if row_items(operand).is_some() || row_items(condition).is_some() {
+            return self.compare_syntax(operand, Comparison::Equal, condition);
+        }
+        let json_text = MysqlType::text(TypeKind::Text { size: BlobSize::Long }, CollationId::UTF8MB4_BIN);
+        let as_text = |json: Expression, other: &Expression| match other.ty().is_text() {
+            true if json.ty().kind == TypeKind::Json => cast_to(json, &json_text),
+            _ => json,
+        };
+        let (operand, condition) = (self.expression(operand)?, self.expression(condition)?);
+        let operand = as_text(operand, &condition);
+        let condition = as_text(condition, &operand);
+        self.compare(operand, Comparison::Equal, condition)
     }
 
     /// A CASE with its result type; the branches are cast to it.

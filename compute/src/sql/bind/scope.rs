@@ -149,7 +149,8 @@ impl Block {
 impl Scope {
     /// All columns of a table, in its order.
     pub fn of_table(table: &Arc<TableDef>, alias: &str) -> Scope {
-        let columns = table.columns.iter().enumerate().map(|(index, column)| ScopeColumn {
+        let named = table.columns.iter().enumerate().filter(|(_, column)| !column.is_key_expression());
+        let columns = named.map(|(index, column)| ScopeColumn {
             name: column.name.clone(),
             table: 0,
             index,

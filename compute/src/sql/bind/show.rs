@@ -178,6 +178,12 @@ impl Binder<'_> {
             ),
             ast::Show::Columns { full, table, filter } => {
                 let (database, table) = self.known_table(table)?;
+                // Error 1356 for one that is not valid any more.
+                if let Some(view) = self.context.catalog.view(&database, &table)
+                    && !self.context.catalog.names_temporary(&database, &table)
+                {
+                    super::bind_view(view, &self.context)?;
+                }
                 let (collation, rest) = if *full {
                     (", COLLATION_NAME AS `Collation`", ", PRIVILEGES AS `Privileges`, COLUMN_COMMENT AS `Comment`")
                 } else {

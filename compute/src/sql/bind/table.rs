@@ -147,7 +147,7 @@ impl<'a> Binder<'a> {
     }
 
     /// Binds a view's SELECT in its own surroundings.
-    fn view(&mut self, view: &'a ViewDef) -> Result<Query, SqlError> {
+    pub fn view(&mut self, view: &'a ViewDef) -> Result<Query, SqlError> {
         if self.view_depth >= VIEW_DEPTH_MAX {
             return Err(SqlError::new(
                 ErrorCode(1462),

@@ -278,6 +278,7 @@ fn table_def(table: &CreateTable) -> TableDef {
             unique: true,
             kind: IndexKind::Btree,
             parts: Vec::new(),
+            expressions: Vec::new(),
             comment: String::new(),
             invisible: false,
         };

@@ -21,7 +21,7 @@ pub struct Statement {
 }
 
 /// The text, and where the items of its select lists stand: they name the columns of results.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Source {
     pub text: Arc<str>,
     /// By the offset of the word SELECT.
@@ -370,8 +370,11 @@ pub enum IndexPart {
         prefix: Option<u32>,
         descending: bool,
     },
-    /// `((expression))`
-    Expression,
+    /// `(expression)`
+    Expression {
+        expression: Box<syntax::Expr>,
+        descending: bool,
+    },
 }
 
 #[derive(Debug, Clone)]

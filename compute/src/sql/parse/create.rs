@@ -201,9 +201,14 @@ fn index_parts(parser: &mut Parser<'_>, index: &mut Index) -> Parsed<()> {
     parser.expect(&Token::LParen)?;
     index.parts = parser.list(|parser| {
         if parser.peek_token_ref().token == Token::LParen {
-            parser.skip_group()?;
-            let _ = parser.word("desc") || parser.word("asc");
-            return Ok(IndexPart::Expression);
+            parser.expect(&Token::LParen)?;
+            let expression = Box::new(parser.parse_expr()?);
+            parser.expect(&Token::RParen)?;
+            let descending = parser.word("desc");
+            if !descending {
+                parser.word("asc");
+            }
+            return Ok(IndexPart::Expression { expression, descending });
         }
         let name = parser.name()?;
         let mut prefix = None;

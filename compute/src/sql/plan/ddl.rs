@@ -122,6 +122,8 @@ pub struct IndexSpec {
     pub kind: IndexKind,
     /// Column name, prefix length, descending.
     pub parts: Vec<(String, Option<u32>, bool)>,
+    /// Functional key parts: position in `parts`, where the name is empty, and SQL text.
+    pub expressions: Vec<(usize, String)>,
     pub comment: String,
     pub invisible: bool,
 }

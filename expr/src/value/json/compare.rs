@@ -9,7 +9,8 @@ use serde_json::{Number, Value as Node};
 use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
 
-fn precedence(node: &Node) -> u8 {
+/// Of its kind among the others.
+pub fn precedence(node: &Node) -> u8 {
     match node {
         Node::Null => 0,
         Node::Number(_) => 1,
@@ -60,7 +61,7 @@ fn as_f64(number: &Number) -> f64 {
 }
 
 /// The number where a decimal holds it without rounding.
-fn exact(number: &Number) -> Option<Decimal> {
+pub fn exact(number: &Number) -> Option<Decimal> {
     let magnitude = as_f64(number).abs();
     (magnitude == 0.0 || (1e-14..1e34).contains(&magnitude)).then(|| Decimal::parse(number.as_str())).flatten()
 }

@@ -196,8 +196,9 @@ impl Alteration {
         context: &StatementContext<'_>,
     ) -> Result<(), SqlError> {
         let at = self.find(name)?;
-        let column = ColumnDef { default: default.clone(), ..self.new.columns[at].clone() };
+        let mut column = ColumnDef { default: default.clone(), ..self.new.columns[at].clone() };
         columns::check(&column, &context.eval)?;
+        columns::settle_default(&mut column, &context.eval)?;
         self.new.columns[at] = column;
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use super::{Alteration, cannot_drop, note_or};
 use crate::catalog::TableDef;
-use crate::catalog::schema::{IndexDef, IndexKind};
+use crate::catalog::schema::{ColumnDef, IndexDef, IndexKind};
 use crate::execute::StatementContext;
 use crate::execute::ddl::create_table::primary_null;
 use crate::execute::ddl::{children, foreign_keys, indexes};
@@ -27,8 +27,11 @@ impl Alteration {
         if let Some(index) = named {
             return note_or(if_not_exists, indexes::duplicate_name(&index.name), context);
         }
+        // Its values differ from row to row.
+        self.rebuild |= !spec.expressions.is_empty();
+        let spec = indexes::with_hidden_columns(spec, &mut self.new, &*context.binder)?;
         let taken: Vec<&str> = self.new.indexes.iter().map(|index| index.name.as_str()).collect();
-        let index = indexes::define(spec, &self.new.columns, &taken, IndexId(self.new.next_index))?;
+        let index = indexes::define(&spec, &self.new.columns, &taken, IndexId(self.new.next_index))?;
         self.new.next_index += 1;
         self.added_indexes.push(index.id);
         self.new.indexes.push(index);
@@ -63,6 +66,8 @@ impl Alteration {
         let Some(position) = found else { return note_or(if_exists, cannot_drop(name), context) };
         let index = self.new.indexes.remove(position);
         self.added_indexes.retain(|added| *added != index.id);
+        let of_index = |column: &ColumnDef| index.parts.iter().any(|part| part.column == column.id);
+        self.new.columns.retain(|column| !(column.is_key_expression() && of_index(column)));
         self.refuse_if_needed(&index)
     }
 
