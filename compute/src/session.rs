@@ -248,6 +248,11 @@ impl Session {
         self.engine.kill(connection, query_only, own_only.then_some(self.identity.login.user.as_str()))
     }
 
+    /// May connect where max_connections are there already.
+    pub fn is_administrator(&self) -> bool {
+        self.newest_rights().dynamic("CONNECTION_ADMIN")
+    }
+
     /// 1227 without SUPER.
     pub fn require_super(&self) -> Result<(), SqlError> {
         self.newest_rights().require_any(Privileges::SUPER)

@@ -69,10 +69,10 @@ async fn mediawiki_is_installed_and_used() {
 
     let page = web.get("/index.php?title=Quahog");
     assert!(page.contains("hard round clam") && page.contains("🐚"), "{page}");
-    let found = api(&[("action", "query"), ("list", "search"), ("srsearch", "quahog")]);
-    assert!(found.contains("\"title\":\"Quahog\""), "{found}");
-    let found = api(&[("action", "query"), ("list", "search"), ("srsearch", "clam -round")]);
-    assert!(found.contains("\"title\":\"Oyster\"") && !found.contains("\"title\":\"Quahog\""), "{found}");
+    let search = |words: &str| api(&[("action", "query"), ("list", "search"), ("srwhat", "text"), ("srsearch", words)]);
+    let (round, clam) = (search("clam hard"), search("clam"));
+    assert!(round.contains("\"title\":\"Quahog\"") && !round.contains("\"title\":\"Oyster\""), "{round}");
+    assert!(clam.contains("\"title\":\"Quahog\"") && clam.contains("\"title\":\"Oyster\""), "{clam}");
     let history = api(&[("action", "query"), ("prop", "revisions"), ("titles", "Quahog"), ("rvlimit", "10")]);
     assert_eq!(history.matches("\"revid\"").count(), 2, "{history}");
     let linking = api(&[("action", "query"), ("list", "backlinks"), ("bltitle", "Oyster")]);

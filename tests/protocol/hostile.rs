@@ -6,7 +6,7 @@ use super::harness::{Launch, Server};
 use common::env::random::Random;
 use mysql_async::prelude::Queryable;
 
-const MUTATIONS: u64 = 6_000;
+const MUTATIONS: u64 = 2_000;
 /// Mutations between two looks at the server.
 const ROUND: u64 = 1_000;
 /// What may be kept after many requests: caches that fill, memory that the allocator does not give back.

@@ -9,7 +9,7 @@ use super::local_file;
 use super::packet::{PacketError, PacketStream};
 use super::prepared::Statement;
 use super::reply::RowFormat;
-use super::server::{CONNECT_TIMEOUT, Front};
+use super::server::{CONNECT_TIMEOUT, Front, too_many};
 use crate::account::AccountName;
 use crate::session::result::{Done, StatementResult};
 use crate::session::{Session, Tracked, Wire};
@@ -54,8 +54,15 @@ impl From<PacketError> for End {
 }
 
 impl Connection {
-    /// Serves an authenticated client until it goes, or `stop`.
-    pub async fn run(client: Client, peer: SocketAddr, id: u64, front: Arc<Front>, stop: CancellationToken) {
+    /// Serves an authenticated client until it goes, or `stop`. `is_reserved`: it has the place of an administrator.
+    pub async fn run(
+        client: Client,
+        peer: SocketAddr,
+        id: u64,
+        front: Arc<Front>,
+        is_reserved: bool,
+        stop: CancellationToken,
+    ) {
         let mut session = Session::new(front.engine.clone(), id, client.login.clone());
         session.set_client_found_rows(client.capabilities.contains(CapabilityFlags::CLIENT_FOUND_ROWS));
         session.set_client_collation(client.collation);
@@ -73,7 +80,12 @@ impl Connection {
             over_tls,
             account: client.login.account,
         };
-        if let Err(End::Failed(error)) = connection.serve(client.database, compression, stop).await {
+        let ended = if is_reserved && !connection.session.is_administrator() {
+            connection.send_error(&too_many()).await.map_err(End::Failed)
+        } else {
+            connection.serve(client.database, compression, stop).await
+        };
+        if let Err(End::Failed(error)) = ended {
             tracing::debug!(%peer, id, %error, "connection ended");
         }
         connection.session.close().await;

@@ -33,7 +33,6 @@ pub struct Front {
     /// Accept an empty password from other hosts.
     pub insecure: bool,
     pub version: Arc<str>,
-    pub connections_max: u64,
     pub random: Random,
     pub logins: Logins,
     next_connection: AtomicU64,
@@ -49,7 +48,6 @@ impl Front {
             root: ServerPassword::new(root_password),
             insecure,
             version,
-            connections_max: 10_000,
             random: Random::system(),
             logins: Logins::default(),
             next_connection: AtomicU64::new(1),
@@ -111,10 +109,12 @@ async fn serve(stream: TcpStream, peer: SocketAddr, front: Arc<Front>, stop: Can
     // Answers are written whole: waiting to fill a segment only costs latency.
     let _ = stream.set_nodelay(true);
     let transport = Box::new(stream);
-    if front.engine.connection_count() >= front.connections_max {
+    let (connections, limit) = (front.engine.connection_count(), front.engine.globals().integer("max_connections"));
+    // One more is for an administrator, who is known after the login.
+    let is_reserved = connections == limit;
+    if connections > limit {
         let mut packets = PacketStream::new(transport);
-        let error = SqlError::new(ErrorCode(1040), "Too many connections");
-        let _ = packets.write(|out| errors::encode(&error, Charset::Utf8mb4, out)).await;
+        let _ = packets.write(|out| errors::encode(&too_many(), Charset::Utf8mb4, out)).await;
         let _ = packets.flush().await;
         return;
     }
@@ -134,5 +134,10 @@ async fn serve(stream: TcpStream, peer: SocketAddr, front: Arc<Front>, stop: Can
             return;
         }
     };
-    Connection::run(client, peer, id, front, stop).await;
+    Connection::run(client, peer, id, front, is_reserved, stop).await;
+}
+
+/// max_connections are there.
+pub fn too_many() -> SqlError {
+    SqlError::new(ErrorCode(1040), "Too many connections")
 }

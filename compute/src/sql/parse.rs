@@ -33,6 +33,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+pub use lexer::VARIABLE_QUOTE;
 pub use reserved::is_reserved;
 pub use split::split_statements;
 

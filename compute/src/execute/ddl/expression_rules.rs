@@ -3,6 +3,7 @@
 
 use crate::catalog::TableDef;
 use crate::catalog::schema::{CheckDef, ColumnDef, IndexDef};
+use crate::sql::parse::VARIABLE_QUOTE;
 use crate::sql::parse::ast::syntax::{self, BinaryOperator, Expr, UnaryOperator};
 use crate::sql::parse::parse_expression;
 use expr::eval::SqlMode;
@@ -69,7 +70,7 @@ fn contents(expression: &Expr) -> Contents {
     let mut contents = Contents::default();
     let _: ControlFlow<()> = syntax::visit_expressions(expression, |part| {
         match part {
-            Expr::Identifier(name) if name.quote_style == Some('@') => contents.variable = true,
+            Expr::Identifier(name) if name.quote_style == Some(VARIABLE_QUOTE) => contents.variable = true,
             Expr::Identifier(name) => contents.columns.push(name.value.clone()),
             Expr::CompoundIdentifier(parts) => {
                 contents.columns.extend(parts.last().map(|part| part.value.clone()));

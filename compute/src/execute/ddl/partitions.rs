@@ -9,6 +9,7 @@ use crate::execute::StatementContext;
 use crate::execute::ddl::columns::COMMENT_MAX;
 use crate::execute::write::assign;
 use crate::sql::bind::{canonical, partition};
+use crate::sql::parse::VARIABLE_QUOTE;
 use crate::sql::parse::ast::PartitionAction;
 use crate::sql::parse::ast::syntax::{self, Expr};
 use crate::sql::parse::partition::{Bound, Method, Partition, Partitioning, Values};
@@ -196,7 +197,7 @@ fn names_in(expression: &Expr) -> Result<Vec<String>, SqlError> {
     use syntax::BinaryOperator::{Minus, Modulo, Multiply, MyIntegerDivide, Plus};
     let not_allowed = || Err(wrong(1564, "This partition function is not allowed"));
     match expression {
-        Expr::Identifier(name) if name.quote_style != Some('@') => Ok(vec![name.value.clone()]),
+        Expr::Identifier(name) if name.quote_style != Some(VARIABLE_QUOTE) => Ok(vec![name.value.clone()]),
         Expr::CompoundIdentifier(parts) => Ok(parts.last().map(|part| part.value.clone()).into_iter().collect()),
         Expr::Value(_) => Ok(Vec::new()),
         Expr::Nested(inner) => names_in(inner),

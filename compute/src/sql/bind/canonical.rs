@@ -1,6 +1,7 @@
 //! Expressions as MySQL prints them back: how defaults, generated columns and checks are stored and shown.
 
 use crate::sql::bind::column_type::plain_name;
+use crate::sql::parse::VARIABLE_QUOTE;
 use crate::sql::parse::ast::syntax::{
     BinaryOperator, DataType, DateTimeField, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, TrimWhereField,
     UnaryOperator, Value,
@@ -14,7 +15,7 @@ pub fn text(expression: &Expr) -> String {
 fn print(expression: &Expr) -> String {
     match expression {
         Expr::Nested(inner) => text(inner),
-        Expr::Identifier(name) if name.quote_style == Some('@') => name.value.clone(),
+        Expr::Identifier(name) if name.quote_style == Some(VARIABLE_QUOTE) => name.value.clone(),
         Expr::Identifier(name) => quoted(&name.value),
         Expr::CompoundIdentifier(parts) => parts.iter().map(|part| quoted(&part.value)).collect::<Vec<_>>().join("."),
         Expr::Value(value) => literal(&value.value),

@@ -4,6 +4,7 @@ use crate::sql::bind::comparison::row_items;
 use crate::sql::bind::scope::Clause;
 use crate::sql::bind::unify::{cast_to, unify};
 use crate::sql::bind::{Binder, column_type, derivation, error, literal};
+use crate::sql::parse::VARIABLE_QUOTE;
 use crate::sql::parse::ast::syntax::{
     BinaryOperator, CaseWhen, Expr, Ident, TrimWhereField, UnaryOperator, Value as Literal,
 };
@@ -55,7 +56,7 @@ impl Binder<'_> {
 
     fn one(&mut self, expression: &Expr) -> Result<Expression, SqlError> {
         match expression {
-            Expr::Identifier(name) if name.quote_style == Some('@') => self.variable(name),
+            Expr::Identifier(name) if name.quote_style == Some(VARIABLE_QUOTE) => self.variable(name),
             Expr::Identifier(name) => self.column(std::slice::from_ref(name)),
             Expr::CompoundIdentifier(parts) => self.column(parts),
             Expr::Value(value) => self.literal(&value.value),

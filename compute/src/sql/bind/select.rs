@@ -6,6 +6,7 @@
 use crate::sql::bind::query::{Limit, is_descending, limited};
 use crate::sql::bind::scope::{Block, Clause, SelectItem};
 use crate::sql::bind::{Binder, Built, WINDOWS, aggregate, canonical, column_type, error, query};
+use crate::sql::parse::VARIABLE_QUOTE;
 use crate::sql::parse::ast::syntax::{
     Distinct, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, GroupByWithModifier, OrderByExpr,
     Select, SelectItem as ItemSyntax, SelectItemQualifiedWildcardKind, UnaryOperator, Value,
@@ -301,7 +302,7 @@ impl Binder<'_> {
     fn key(&mut self, key: &Expr, items: &[Item]) -> Result<Key, SqlError> {
         let inner = strip(key);
         if let Expr::Identifier(name) = inner
-            && name.quote_style != Some('@')
+            && name.quote_style != Some(VARIABLE_QUOTE)
         {
             let named = |item: &Item| item.field.name.eq_ignore_ascii_case(&name.value);
             let mut found = items.iter().enumerate().filter(|(_, item)| named(item));
@@ -329,7 +330,7 @@ fn strip(expression: &Expr) -> &Expr {
 /// The column name of items that are not named by their text: columns, literals, and those behind a plus sign.
 fn item_name(expression: &Expr) -> Option<String> {
     match expression {
-        Expr::Identifier(ident) if ident.quote_style != Some('@') => Some(ident.value.clone()),
+        Expr::Identifier(ident) if ident.quote_style != Some(VARIABLE_QUOTE) => Some(ident.value.clone()),
         Expr::CompoundIdentifier(parts) => parts.last().map(|part| part.value.clone()),
         Expr::Value(value) => match &value.value {
             Value::Null => Some("NULL".to_owned()),

@@ -3,6 +3,7 @@
 
 use crate::account::password::Secret;
 use crate::account::{AccountName, TlsRule};
+use crate::sql::parse::VARIABLE_QUOTE;
 use crate::sql::parse::ast::Kind;
 use crate::sql::parse::error;
 use crate::sql::parse::words::{Parsed, Words};
@@ -37,7 +38,7 @@ pub fn name(parser: &mut Parser<'_>) -> Parsed<AccountName> {
     }
     // The lexer reads `@'host'` and `@host` as a user variable.
     let host = match &parser.peek_token_ref().token {
-        Token::Word(word) if word.quote_style == Some('@') => {
+        Token::Word(word) if word.quote_style == Some(VARIABLE_QUOTE) => {
             let host = word.value.strip_prefix('@').unwrap_or(&word.value).to_owned();
             parser.advance_token();
             host

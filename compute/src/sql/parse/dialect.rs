@@ -3,6 +3,7 @@
 //!
 //! Comparisons bind looser than IN, BETWEEN, LIKE, REGEXP, as in MySQL's grammar (its manual shows one level).
 
+use crate::sql::parse::VARIABLE_QUOTE;
 use crate::sql::parse::reserved::is_reserved;
 use crate::sql::parse::words::Words;
 use crate::sql::parse::{infix, prefix};
@@ -79,7 +80,7 @@ impl MysqlText {
     fn is_alias(parser: &Parser<'_>) -> bool {
         match &parser.get_current_token().token {
             Token::Word(word) => match word.quote_style {
-                Some('@') => false,
+                Some(VARIABLE_QUOTE) => false,
                 Some(_) => true,
                 None => !is_reserved(&word.value),
             },

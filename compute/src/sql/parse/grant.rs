@@ -1,6 +1,7 @@
 //! GRANT and REVOKE. Manual: "GRANT Statement" (15.7.1.6), "REVOKE Statement" (15.7.1.8).
 
 use crate::account::{AccountName, Privileges, RoutineKind};
+use crate::sql::parse::VARIABLE_QUOTE;
 use crate::sql::parse::account::{account, accounts, name};
 use crate::sql::parse::ast::Kind;
 use crate::sql::parse::reserved::is_reserved;
@@ -91,7 +92,7 @@ fn kind(statement: AccountStatement) -> Kind {
 
 fn item(parser: &mut Parser<'_>) -> Parsed<Item> {
     let at_host = |parser: &Parser<'_>, ahead: usize| match &parser.peek_nth_token_ref(ahead).token {
-        Token::Word(word) => word.quote_style == Some('@'),
+        Token::Word(word) => word.quote_style == Some(VARIABLE_QUOTE),
         Token::AtSign => true,
         _ => false,
     };

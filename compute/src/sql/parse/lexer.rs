@@ -14,8 +14,9 @@ use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan};
 /// Comments of the form `/*!NNNNN` are executed up to this version.
 const VERSION_NUMBER: u32 = 80_400;
 
-/// Quote style that marks `@name` and `@@name`; the word's value starts with the `@`.
-pub const VARIABLE_QUOTE: char = '@';
+/// Quote style that marks `@name` and `@@name`; the word's value starts with the `@`. MySQL quotes no names by it, and of
+/// those that sqlparser can print (it panics for others) it is the one left.
+pub const VARIABLE_QUOTE: char = '[';
 
 /// Splits `text` into tokens.
 pub fn tokens(text: &str, sql_mode: SqlMode) -> Result<Vec<TokenWithSpan>, SqlError> {

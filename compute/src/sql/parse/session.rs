@@ -1,5 +1,6 @@
 //! Statements about the session: transactions, locks, prepared statements, KILL, FLUSH, DO, table maintenance.
 
+use crate::sql::parse::VARIABLE_QUOTE;
 use crate::sql::parse::ast::Kind;
 use crate::sql::parse::error;
 use crate::sql::parse::words::{Parsed, Words};
@@ -73,7 +74,7 @@ pub fn statement(parser: &mut Parser<'_>, verb: &str) -> Parsed<Option<Kind>> {
 
 fn variable(parser: &mut Parser<'_>) -> Parsed<String> {
     match &parser.peek_token_ref().token {
-        Token::Word(word) if word.quote_style == Some('@') && !word.value.starts_with("@@") => {
+        Token::Word(word) if word.quote_style == Some(VARIABLE_QUOTE) && !word.value.starts_with("@@") => {
             let name = word.value.trim_start_matches('@').to_ascii_lowercase();
             parser.advance_token();
             Ok(name)

@@ -1,5 +1,6 @@
 //! SET in all its forms.
 
+use crate::sql::parse::VARIABLE_QUOTE;
 use crate::sql::parse::ast::{Kind, SetItem};
 use crate::sql::parse::words::{Parsed, Words};
 use crate::sql::parse::{account, error};
@@ -73,7 +74,7 @@ fn item(parser: &mut Parser<'_>) -> Parsed<SetItem> {
         return Ok(SetItem::CharacterSet(charset));
     }
     if let Token::Word(word) = &parser.peek_token_ref().token
-        && word.quote_style == Some('@')
+        && word.quote_style == Some(VARIABLE_QUOTE)
     {
         let name = word.value.clone();
         parser.advance_token();
@@ -96,7 +97,7 @@ fn item(parser: &mut Parser<'_>) -> Parsed<SetItem> {
             _ => VariableScope::Session,
         };
         if let Token::Word(word) = &parser.peek_token_ref().token
-            && word.quote_style == Some('@')
+            && word.quote_style == Some(VARIABLE_QUOTE)
         {
             return parser.refuse();
         }
@@ -143,7 +144,7 @@ fn system(parser: &mut Parser<'_>, scope: VariableScope, name: String) -> Parsed
             None
         }
         // A bare name: `SET sql_mode = ANSI`.
-        Expr::Identifier(Ident { value, quote_style, span }) if quote_style != Some('@') => {
+        Expr::Identifier(Ident { value, quote_style, span }) if quote_style != Some(VARIABLE_QUOTE) => {
             Some(Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(value), span }))
         }
         value => Some(value),

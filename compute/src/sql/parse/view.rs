@@ -1,5 +1,6 @@
 //! CREATE VIEW and ALTER VIEW.
 
+use crate::sql::parse::VARIABLE_QUOTE;
 use crate::sql::parse::ast::{CreateView, Kind};
 use crate::sql::parse::words::{Parsed, Words};
 use sqlparser::parser::Parser;
@@ -104,7 +105,7 @@ pub fn account(parser: &mut Parser<'_>) -> Parsed<Option<String>> {
     }
     // The lexer reads `@'host'` and `@host` as a user variable.
     let host = match &parser.peek_token_ref().token {
-        Token::Word(word) if word.quote_style == Some('@') => {
+        Token::Word(word) if word.quote_style == Some(VARIABLE_QUOTE) => {
             let host = word.value.trim_start_matches('@').to_owned();
             parser.advance_token();
             host

@@ -1,5 +1,6 @@
 //! Reading MySQL's words from sqlparser's tokens: by text, since many of MySQL's words are no keyword there.
 
+use crate::sql::parse::VARIABLE_QUOTE;
 use crate::sql::parse::ast::Name;
 use crate::sql::parse::reserved::is_reserved;
 use sqlparser::parser::{Parser, ParserError};
@@ -108,7 +109,7 @@ impl Words for Parser<'_> {
 
     fn name(&mut self) -> Parsed<String> {
         match &self.peek_token_ref().token {
-            Token::Word(word) if word.quote_style == Some('@') => self.refuse(),
+            Token::Word(word) if word.quote_style == Some(VARIABLE_QUOTE) => self.refuse(),
             Token::Word(word) if word.quote_style.is_some() || !is_reserved(&word.value) => {
                 let name = word.value.clone();
                 self.advance_token();
