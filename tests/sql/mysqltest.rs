@@ -8,7 +8,7 @@ use crate::report::{Record, Report};
 use crate::target::Target;
 use futures::StreamExt;
 use serde::Deserialize;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 #[derive(Deserialize)]
@@ -57,7 +57,13 @@ pub async fn run(target: &Target, folder: &Path, report: &mut Report) {
     // Some files use the database that the recorded server came with.
     let mut first = Client::connect(target, "root", "", "").await.expect("the server answers");
     first.must(&["CREATE DATABASE IF NOT EXISTS test"]).await;
-    let alone = |name: &str| ALONE.iter().any(|part| name.contains(part));
+    // Databases that more than one file makes.
+    let mut makers = HashMap::<String, usize>::new();
+    for name in &files {
+        made_databases(folder, name).into_iter().for_each(|database| *makers.entry(database).or_default() += 1);
+    }
+    let shares = |name: &str| made_databases(folder, name).iter().any(|database| makers[database] > 1);
+    let alone = |name: &str| ALONE.iter().any(|part| name.contains(part)) || shares(name);
     for (several, sessions) in [(true, crate::SESSIONS), (false, 1)] {
         let chosen = files.iter().filter(|name| alone(name) != several);
         let runs = chosen.map(|name| async move { (name, run_file(target, folder, name).await) });
@@ -66,6 +72,20 @@ pub async fn run(target: &Target, folder: &Path, report: &mut Report) {
             report.add(name, records);
         }
     }
+}
+
+/// Names of the databases that a file creates.
+fn made_databases(folder: &Path, name: &str) -> HashSet<String> {
+    let text = std::fs::read_to_string(folder.join(format!("{name}.jsonl"))).unwrap().to_ascii_lowercase();
+    let words: Vec<&str> = text.split(|letter: char| !letter.is_alphanumeric() && letter != '_').collect();
+    let mut made = HashSet::new();
+    for (at, window) in words.windows(2).enumerate() {
+        if window[0] == "create" && matches!(window[1], "database" | "schema") {
+            let named = words[at + 2..].iter().find(|word| !matches!(**word, "" | "if" | "not" | "exists"));
+            made.extend(named.map(|name| (*name).to_owned()));
+        }
+    }
+    made
 }
 
 async fn open(target: &Target, user: &str, password: &str, database: &str) -> Result<Client, String> {
