@@ -11,7 +11,7 @@ use crate::layer::sequential::Sequential;
 use crate::layer::writer::LayerWriter;
 use crate::layer::{Block, Compression, Version};
 use crate::manifest::LayerId;
-use crate::tablet::Tablet;
+use crate::tablet::{LayerSet, Tablet};
 use common::env::threads;
 use common::id::Lsn;
 use common::key::{Key, KeyRange};
@@ -65,6 +65,7 @@ pub async fn compact(
     let mut merge = Merge::new(&inputs, range);
     let mut output = Output { tablet, level: plan.level, layers: Vec::new() };
     let mut writer = LayerWriter::new(writer_options(config, COMPRESSION));
+    let mut cuts = plan.cuts.iter().peekable();
     let (mut tombstones_dropped, mut keys, mut horizon) = (Lsn::ZERO, 0, horizon);
     while let Some(mut versions) = merge.next_key().await? {
         if let Some(lsn) = retain(&mut versions, horizon, plan.drop_tombstones) {
@@ -73,12 +74,14 @@ pub async fn compact(
         if let Some(raised) = bound_history(&mut versions, HISTORY_BYTES_MAX) {
             horizon = horizon.max(raised);
         }
-        versions.into_iter().for_each(|version| writer.push(version));
-        // A merge within level 0 gives one layer: several would have to be disjoint in LSN.
-        if plan.level > 0 && writer.bytes() >= config.layer_bytes_max {
+        let Some(next) = versions.first() else { continue };
+        let is_cut = cuts.peek().is_some_and(|cut| **cut <= next.key);
+        while cuts.next_if(|cut| **cut <= next.key).is_some() {}
+        if is_cut || writer.bytes() >= config.layer_bytes_max {
             let full = std::mem::replace(&mut writer, LayerWriter::new(writer_options(config, COMPRESSION)));
             output.put(full).await?;
         }
+        versions.into_iter().for_each(|version| writer.push(version));
         keys += 1;
         if keys % KEYS_PER_TURN == 0 {
             tokio::task::yield_now().await;
@@ -140,17 +143,9 @@ struct Current {
 
 impl Merge {
     pub fn new(inputs: &[Arc<Layer>], range: &KeyRange) -> Merge {
-        let mut runs: Vec<(u32, VecDeque<Arc<Layer>>)> = Vec::new();
-        // Inputs come in the order of the layer set: by level, and by key within the deeper ones.
-        for layer in inputs {
-            let level = layer.meta.level;
-            match runs.iter_mut().find(|(of, _)| level > 0 && *of == level) {
-                Some((_, run)) => run.push_back(layer.clone()),
-                None => runs.push((level, VecDeque::from([layer.clone()]))),
-            }
-        }
+        let runs = LayerSet::of(inputs.to_vec()).runs(range);
         let window_bytes = (READ_BYTES / 2 / runs.len().max(1) as u64).clamp(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX);
-        let run = |(_, layers)| Run { layers, blocks: None, window_bytes, current: None };
+        let run = |layers: Vec<_>| Run { layers: layers.into(), blocks: None, window_bytes, current: None };
         Merge { runs: runs.into_iter().map(run).collect(), range: range.clone() }
     }
 

@@ -6,6 +6,7 @@
 use super::integer::{self, IntegerColumn, IntegerSeek};
 use super::{Cursor, FormatError};
 use bytes::Bytes;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -119,18 +120,34 @@ fn encode_plain(values: &[&[u8]], compression: Compression, out: &mut Vec<u8>) -
         _ if data.len() < COMPRESS_BYTES_MIN => None,
         Compression::None => None,
         Compression::Lz4 => Some((LZ4, lz4_flex::block::compress(&data))),
-        Compression::Zstd { level } => zstd::bulk::compress(&data, level).ok().map(|bytes| (ZSTD, bytes)),
+        Compression::Zstd { level } => zstd_compress(&data, level).map(|bytes| (ZSTD, bytes)),
     };
     // Expanding costs time on every first read: it has to save an eighth.
     let compressed = compressed.filter(|(_, bytes)| bytes.len() + data.len() / 8 < data.len());
     let expanded = values.len() * 4 + compressed.as_ref().map_or(0, |_| data.len());
-    let (method, stored) = compressed.unwrap_or((UNCOMPRESSED, data.clone()));
+    let data_bytes = data.len() as u32;
+    let (method, stored) = compressed.unwrap_or((UNCOMPRESSED, data));
     out.push(method);
     out.extend((length_bytes.len() as u32).to_le_bytes());
-    out.extend((data.len() as u32).to_le_bytes());
+    out.extend(data_bytes.to_le_bytes());
     out.extend(length_bytes);
     out.extend(stored);
     expanded
+}
+
+thread_local! {
+    /// A compressor for its level: making one costs as much as it takes to compress a short column.
+    static COMPRESSOR: RefCell<Option<(i32, zstd::bulk::Compressor<'static>)>> = const { RefCell::new(None) };
+}
+
+/// `None` where the library fails: the data then stays as it is.
+fn zstd_compress(data: &[u8], level: i32) -> Option<Vec<u8>> {
+    COMPRESSOR.with_borrow_mut(|kept| {
+        if kept.as_ref().is_none_or(|(of, _)| *of != level) {
+            *kept = Some((level, zstd::bulk::Compressor::new(level).ok()?));
+        }
+        kept.as_mut()?.1.compress(data).ok()
+    })
 }
 
 impl Plain {
