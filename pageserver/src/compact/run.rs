@@ -6,10 +6,11 @@ use super::choose::Plan;
 use super::retention::{bound_history, retain};
 use crate::config::Config;
 use crate::flush::{FlushError, put_layer, writer_options};
+use crate::layer::encode::{Pending, Stored};
 use crate::layer::reader::{Layer, ReadError};
 use crate::layer::sequential::Sequential;
 use crate::layer::writer::LayerWriter;
-use crate::layer::{Block, Compression, Version};
+use crate::layer::{Block, Compression, FormatError};
 use crate::manifest::LayerId;
 use crate::tablet::{LayerSet, Tablet};
 use common::env::threads;
@@ -134,10 +135,10 @@ struct Run {
 }
 
 struct Current {
-    layer: Arc<Layer>,
-    number: usize,
     block: Arc<Block>,
     keys: Vec<Key>,
+    /// Of a row, about.
+    row_bytes: u32,
     at: usize,
 }
 
@@ -150,15 +151,17 @@ impl Merge {
     }
 
     /// The versions of the next key, newest first.
-    pub async fn next_key(&mut self) -> Result<Option<Vec<Version>>, ReadError> {
+    pub async fn next_key(&mut self) -> Result<Option<Vec<Pending>>, ReadError> {
         for run in &mut self.runs {
-            run.fill(&self.range).await?;
+            if run.key().is_none() {
+                run.fill(&self.range).await?;
+            }
         }
         let Some(key) = self.runs.iter().filter_map(Run::key).min().cloned() else { return Ok(None) };
-        let mut versions = Vec::new();
+        let mut versions = Vec::with_capacity(1);
         for run in &mut self.runs {
             // The versions of a key are in one block.
-            run.take(&key, &mut versions)?;
+            run.take(&key, &mut versions);
         }
         versions.sort_by_key(|version| Reverse(version.lsn));
         Ok(Some(versions))
@@ -167,7 +170,7 @@ impl Merge {
 
 impl Run {
     async fn fill(&mut self, range: &KeyRange) -> Result<(), ReadError> {
-        while self.current.as_ref().is_none_or(|current| current.at >= current.keys.len()) {
+        while self.key().is_none() {
             self.current = None;
             let Some(blocks) = &mut self.blocks else {
                 let Some(layer) = self.layers.pop_front() else { return Ok(()) };
@@ -188,24 +191,39 @@ impl Run {
                 at = keys.partition_point(|key| *key < range.start);
                 keys.truncate(keys.partition_point(|key| range.end.is_empty() || *key < range.end));
             }
-            self.current = Some(Current { layer, number, block, keys, at });
+            let corrupt = |what| layer.corrupt(number, what);
+            block.check_rows().map_err(corrupt)?;
+            let row_bytes = row_bytes(&block).map_err(corrupt)?;
+            self.current = Some(Current { block, keys, row_bytes, at });
         }
         Ok(())
     }
 
     fn key(&self) -> Option<&Key> {
-        self.current.as_ref().map(|current| &current.keys[current.at])
+        let current = self.current.as_ref()?;
+        current.keys.get(current.at)
     }
 
-    fn take(&mut self, key: &Key, versions: &mut Vec<Version>) -> Result<(), ReadError> {
-        let Some(current) = &mut self.current else { return Ok(()) };
-        while current.keys.get(current.at) == Some(key) {
-            let row = current.block.row(current.at).map_err(|what| current.layer.corrupt(current.number, what))?;
-            // A copy of its own: the block's key list is one piece of memory.
-            let key = Key::copy_from_slice(key);
-            versions.push(Version { key, lsn: current.block.lsn(current.at), row });
-            current.at += 1;
+    fn take(&mut self, key: &Key, versions: &mut Vec<Pending>) {
+        let Some(Current { block, keys, row_bytes, at }) = &mut self.current else { return };
+        while keys.get(*at) == Some(key) {
+            let stored = if block.is_tombstone(*at) || block.is_opaque(*at) {
+                Stored::Row(block.row(*at).expect("a block is checked when it comes"))
+            } else {
+                Stored::InBlock { block: block.clone(), index: *at as u32, bytes: *row_bytes }
+            };
+            versions.push(Pending { key: key.clone(), lsn: block.lsn(*at), stored });
+            *at += 1;
         }
-        Ok(())
     }
+}
+
+/// What a row of a block takes as a row, by some of them.
+fn row_bytes(block: &Block) -> Result<u32, FormatError> {
+    const SAMPLES: usize = 4;
+    let mut bytes = 0;
+    for sample in 0..SAMPLES {
+        bytes += block.row(sample * block.rows() / SAMPLES)?.map_or(0, |row| row.len());
+    }
+    Ok((bytes / SAMPLES) as u32)
 }

@@ -8,8 +8,10 @@ use super::{Cursor, FormatError};
 use bytes::Bytes;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_64;
 
 const CONSTANT: u8 = 0;
 const PLAIN: u8 = 1;
@@ -94,7 +96,7 @@ pub fn encode(values: &[&[u8]], compression: Compression, out: &mut Vec<u8>) -> 
 /// Distinct values and codes, where at least half of the bytes are repetitions.
 fn dictionary<'a>(values: &[&'a [u8]]) -> Option<(Vec<&'a [u8]>, Vec<u64>)> {
     let total: usize = values.iter().map(|value| value.len()).sum();
-    let mut codes_of: HashMap<&[u8], u64> = HashMap::new();
+    let mut codes_of: HashMap<&[u8], u64, BuildHasherDefault<ValueHasher>> = HashMap::default();
     let (mut distinct, mut codes, mut distinct_bytes) = (Vec::new(), Vec::with_capacity(values.len()), 0);
     for value in values {
         let code = *codes_of.entry(value).or_insert_with(|| {
@@ -108,6 +110,23 @@ fn dictionary<'a>(values: &[&'a [u8]]) -> Option<(Vec<&'a [u8]>, Vec<u64>)> {
         }
     }
     Some((distinct, codes))
+}
+
+/// Strings come with attackers, yet a block has few thousand of them: many that collide cost a fraction of a second.
+#[derive(Default)]
+struct ValueHasher(u64);
+
+impl Hasher for ValueHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 ^= xxh3_64(bytes);
+    }
+
+    /// Lengths come before the bytes, which tell strings apart well enough.
+    fn write_usize(&mut self, _: usize) {}
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 fn encode_plain(values: &[&[u8]], compression: Compression, out: &mut Vec<u8>) -> usize {
