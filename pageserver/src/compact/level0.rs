@@ -135,7 +135,9 @@ pub fn push(manifest: &Manifest, options: &ChooseOptions, running: &[Plan], byte
         let (flushed, below) = (group.flushed_bytes(), group.level1_bytes());
         let plan = match (&group.flushed[..], &group.level1[..]) {
             // In order of insertion, keys ascend and layers do not overlap: no need to rewrite them.
-            ([layer], []) if is_whole(layer, options) => many.then(|| plan(manifest, vec![(*layer).clone()], 1, true)),
+            ([layer], []) => {
+                (many && is_whole(layer, options)).then(|| plan(manifest, vec![(*layer).clone()], 1, true))
+            }
             (layers, _) => {
                 let enough =
                     layers.len() >= options.level0_layers.max(1) || flushed * LEVEL1_PER_FLUSHED >= options.part_bytes;

@@ -340,7 +340,7 @@ mod tests {
         let mut builder = SketchBuilder::default();
         for number in keys {
             let key = Key::from([&[0, 0, 0, 1, 0, 0, 0, (number / 10_000) as u8][..], &number.to_be_bytes()].concat());
-            builder.add_key(&key, filter::hash(&key), Lsn(number.into()), &None);
+            builder.add_key(&key, filter::hash(&key), Lsn(number.into()), || None);
             builder.column(1).add(&PhysicalValue::UInt64(number.into()));
         }
         builder.finish()
