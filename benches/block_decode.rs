@@ -8,7 +8,8 @@ use common::key::index_prefix;
 use common::physical::{PhysicalType, PhysicalValue};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use expr::row_encoding::RowWriter;
-use pageserver::layer::block::{self, Block};
+use pageserver::layer::block::Block;
+use pageserver::layer::encode;
 use pageserver::layer::{Compression, Version};
 use std::hint::black_box;
 
@@ -34,10 +35,10 @@ fn versions() -> Vec<Version> {
 fn benches(criterion: &mut Criterion) {
     let versions = versions();
     for (name, compression) in [("lz4", Compression::Lz4), ("zstd", Compression::Zstd { level: 1 })] {
-        let encoded = block::encode(&versions, compression);
+        let encoded = encode::encode(&versions, compression);
         let bytes = Bytes::from(encoded.bytes);
         let mut group = criterion.benchmark_group(format!("block of {ROWS} rows, {name}, {} bytes", bytes.len()));
-        group.bench_function("encode", |bencher| bencher.iter(|| block::encode(black_box(&versions), compression)));
+        group.bench_function("encode", |bencher| bencher.iter(|| encode::encode(black_box(&versions), compression)));
         group.bench_function("parse", |bencher| bencher.iter(|| Block::parse(black_box(&bytes), encoded.crc)));
         group.bench_function("parse and read a row", |bencher| {
             bencher.iter(|| Block::parse(black_box(&bytes), encoded.crc).expect("sound").row(500));

@@ -13,6 +13,7 @@ use common::id::ColumnId;
 use common::key::Key;
 use common::physical::PhysicalValue;
 use common::service::page::GetRequest;
+use common::service::wal::pressure_delay;
 use expr::row_encoding::RowWriter;
 use pageserver::layer::writer::{LayerWriter, WriterOptions};
 use pageserver::layer::{Compression, Version};
@@ -57,18 +58,19 @@ fn main() {
     let server = runtime.block_on(pageserver::start(config, wal, store)).expect("start a page server");
 
     let begun = (Instant::now(), process_cpu());
-    let mut load = Load { rows, done: 0, log: &log, server: &server, runtime: &runtime };
+    let mut load = Load { rows, done: 0, delayed: Duration::ZERO, log: &log, server: &server, runtime: &runtime };
     let mut rates = Vec::new();
     for tenth in 1..=TENTHS {
-        let (started, cpu) = (Instant::now(), process_cpu());
+        let (started, cpu, delayed) = (Instant::now(), process_cpu(), load.delayed);
         let bytes = load.up_to(rows * tenth / TENTHS) * row_bytes;
         let (wall, cpu) = (started.elapsed().as_secs_f64(), (process_cpu() - cpu).as_secs_f64());
         let megabytes = bytes as f64 / 1e6;
         rates.push(megabytes / wall);
         println!(
-            "tenth {tenth:>2}: {:>6.1} MB/s of wall time, {:>6.1} MB/s of CPU time; memory {} MB; debt {} MB, {} layers to look into",
+            "tenth {tenth:>2}: {:>6.1} MB/s of wall time, {:>6.1} MB/s of CPU time; commits waited {:.0} % of the time; memory {} MB; debt {} MB, {} runs to look into",
             megabytes / wall,
             megabytes / cpu,
+            (load.delayed - delayed).as_secs_f64() * 100.0 / wall,
             memory_kb("VmRSS") / 1000,
             gauge(&server, "pageserver_compaction_debt_bytes") / 1_000_000,
             gauge(&server, "pageserver_read_amplification"),
@@ -108,6 +110,8 @@ fn main() {
 struct Load<'a> {
     rows: u64,
     done: u64,
+    /// What commits waited under pressure.
+    delayed: Duration,
     log: &'a Arc<MemoryLog>,
     server: &'a PageServer,
     runtime: &'a tokio::runtime::Runtime,
@@ -126,6 +130,13 @@ impl Load<'_> {
             let numbers = numbers.map(|number| scattered(number, self.rows));
             let mut changes: Vec<_> = numbers.map(|number| (row_key(number), Some(row(number)))).collect();
             changes.sort_by(|a, b| a.0.cmp(&b.0));
+            // As the log has a session do.
+            let bytes = changes.iter().map(|(key, row)| (key.len() + row.as_ref().map_or(0, Bytes::len)) as u64).sum();
+            let delay = pressure_delay(self.log.pressure(), bytes);
+            self.delayed += delay;
+            if !delay.is_zero() {
+                std::thread::sleep(delay);
+            }
             let lsn = self.log.commit(changes, vec![]);
             if commit.is_multiple_of(COMMITS_PER_WAIT) || self.done == end {
                 let request = GetRequest { lsn, keys: vec![] };

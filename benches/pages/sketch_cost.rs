@@ -47,7 +47,7 @@ fn main() {
                 for start in (0..rows).step_by(BLOCK_ROWS) {
                     let end = rows.min(start + BLOCK_ROWS);
                     for (version, hash) in versions[start..end].iter().zip(&hashes[start..end]) {
-                        builder.add_key(&version.key, *hash, version.lsn, &version.row);
+                        builder.add_key(&version.key, *hash, version.lsn, || version.row.clone());
                     }
                     for (column, values) in columns.iter().enumerate() {
                         let distinct = builder.column(column as u16);

@@ -22,9 +22,14 @@ pub struct Config {
     pub block_rows_max: usize,
     /// Layers written by compaction are cut at about this size. Default: 64 MiB.
     pub layer_bytes_max: usize,
-    /// Flushed layers before they are merged: each of them may cost a point read one more block. Default: 4.
+    /// Sorted runs of flushed layers of about one size before they are merged: each of them may cost a point read one
+    /// more block, and keeps scans from taking blocks whole. Default: 4.
     pub level0_layers_max: usize,
-    /// Size of level 1; each deeper level may be `level_growth` times larger. Default: 256 MiB.
+    /// Level 1 is rewritten part by part, each of about so many bytes, as what was flushed since grows to a share of it.
+    /// Default: 256 MiB.
+    pub part_bytes: u64,
+    /// Size of level 1, which is meant to hold all of a tablet; each deeper level may be `level_growth` times larger.
+    /// Default: 16 GiB.
     pub level1_bytes: u64,
     /// Default: 10.
     pub level_growth: u64,
@@ -104,7 +109,8 @@ impl Default for Config {
             block_rows_max: 4096,
             layer_bytes_max: 64 << 20,
             level0_layers_max: 4,
-            level1_bytes: 256 << 20,
+            part_bytes: 256 << 20,
+            level1_bytes: 16 << 30,
             level_growth: 10,
             compaction_workers: std::thread::available_parallelism().map_or(2, |cores| (cores.get() / 2).clamp(2, 8)),
             compaction_debt_soft: 2 << 30,
@@ -160,6 +166,7 @@ impl Config {
             ),
             (self.scan_threads <= 1024, "scan_threads must be at most 1024"),
             (self.level0_layers_max >= 1, "level0_layers_max must be at least 1"),
+            (self.part_bytes >= 1, "part_bytes must be at least 1"),
             (self.level_growth >= 2, "level_growth must be at least 2"),
             (!self.orphans_interval.is_zero(), "orphans_interval must not be zero"),
             (!self.compaction_interval.is_zero(), "compaction_interval must not be zero"),

@@ -1,6 +1,7 @@
 //! What a page server is at the moment of the question: nothing is counted along the way, so nothing can be forgotten.
 
-use crate::compact::choose::{ChooseOptions, debt_bytes};
+use crate::compact::choose::ChooseOptions;
+use crate::compact::debt::debt_bytes;
 use crate::config::Config;
 use crate::layer::Layer;
 use crate::tablet::Tablets;
@@ -98,8 +99,7 @@ impl Gauges {
         for tablet in &current.tablets {
             let snapshot = tablet.snapshot();
             layers.extend(snapshot.layers.iter().map(|layer: &Arc<Layer>| (layer.meta.id(), layer.meta.bytes)));
-            let levels = snapshot.layers.levels.iter().filter(|level| !level.is_empty()).count();
-            most = most.max(snapshot.layers.level0.len() + levels);
+            most = most.max(snapshot.layers.run_count());
         }
         set(&self.layers, layers.len() as u64);
         set(&self.layer_bytes, layers.values().sum());

@@ -10,6 +10,7 @@ use common::key::{Key, KeyRange};
 use common::service::page::Direction;
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -47,12 +48,13 @@ impl Memtable {
         for (key, row) in changes {
             bytes += key.len() + row.as_ref().map_or(0, Bytes::len) + ENTRY_OVERHEAD_BYTES;
             versions += 1;
-            match keys.get_mut(key) {
-                None => {
-                    keys.insert(key.clone(), Versions { newest: (lsn, row.clone()), older: Vec::new() });
+            match keys.entry(key.clone()) {
+                Entry::Vacant(place) => {
+                    place.insert(Versions { newest: (lsn, row.clone()), older: Vec::new() });
                 }
-                Some(found) if found.newest.0 == lsn => found.newest.1 = row.clone(),
-                Some(found) => {
+                Entry::Occupied(mut found) if found.get().newest.0 == lsn => found.get_mut().newest.1 = row.clone(),
+                Entry::Occupied(mut found) => {
+                    let found = found.get_mut();
                     assert!(found.newest.0 < lsn, "transactions are applied in order");
                     let before = std::mem::replace(&mut found.newest, (lsn, row.clone()));
                     found.older.push(before);

@@ -47,6 +47,13 @@ fn debt_limits(config: &Config) -> Limits {
     Limits { soft: config.compaction_debt_soft, hard: config.compaction_debt_max }
 }
 
+/// Sorted runs that a read may have to look into. Some of each size are in order, and as many again while those before
+/// them are being merged.
+fn run_limits(config: &Config) -> Limits {
+    let runs = config.level0_layers_max as u64;
+    Limits { soft: 6 * runs, hard: 24 * runs }
+}
+
 impl Reporter {
     /// Runs until `stop`.
     pub async fn run(self, stop: CancellationToken) {
@@ -84,9 +91,17 @@ impl Reporter {
         let debt_bytes = compaction_debt(&self.tablets, &ChooseOptions::of(&self.config));
         let of_memtables = memtable_limits(&self.config).pressure(memtable_bytes);
         let of_debt = debt_limits(&self.config).pressure(debt_bytes);
-        let pressure = of_memtables.max(of_debt);
+        let of_runs = run_limits(&self.config).pressure(self.most_runs());
+        let pressure = of_memtables.max(of_debt).max(of_runs);
         self.tablets.source.metrics.pressure.set(pressure);
         PressureReport { reporter: self.tablets.owner(), pressure }
+    }
+
+    /// In the tablet that is worst off.
+    fn most_runs(&self) -> u64 {
+        let set = self.tablets.set();
+        let runs = set.tablets.iter().map(|tablet| tablet.snapshot().layers.run_count());
+        runs.max().unwrap_or_default() as u64
     }
 
     /// How far what is applied is behind the log.

@@ -11,7 +11,9 @@ use common::service::page::*;
 use futures::TryStreamExt;
 use object_store::memory::InMemory;
 use pageserver::PageServer;
+use pageserver::doctor::{self, DoctorOptions};
 use std::sync::Arc;
+use std::time::Duration;
 use support::log::{LogHandle, MemoryLog};
 use support::{key, output_of, row, small_config};
 
@@ -118,4 +120,37 @@ async fn a_commit_shows_layers_in_all_tablets_at_once_also_after_a_split() {
     let log = MemoryLog::beginning_at(recovered.durable, recovered.map, SECOND_US);
     let server = start(&log, &store).await;
     assert_eq!(keys_at(&server.service(), lsn).await.len(), 201);
+}
+
+#[tokio::test]
+async fn layers_of_a_load_that_was_killed_are_leaks_until_the_next_owner_deletes_them() {
+    let (log, store) = (MemoryLog::new(SECOND_US), Arc::new(InMemory::new()));
+    let leaks = || async {
+        let options = DoctorOptions { grace: Duration::ZERO, now_us: u64::MAX };
+        let report = doctor::examine(store.clone(), options, Arc::default()).await.unwrap();
+        assert!(report.is_sound());
+        (report.leaks.len(), report.leaked_bytes)
+    };
+    let server = start(&log, &store).await;
+    let kept = rows(0..50);
+    log.commit(kept.iter().map(|(key, row)| (key.clone(), Some(row.clone()))).collect(), Vec::new());
+    let lsn = log.newest();
+    keys_at(&server.service(), lsn).await;
+    server.flush().await.unwrap();
+    server.compact().await.unwrap();
+    server.compact().await.unwrap();
+    assert_eq!(leaks().await, (0, 0));
+    let layers = server.service().bulk_write(rows(100..300)).await.unwrap();
+    // As long as its transaction may commit, nobody here takes it for a leak.
+    server.compact().await.unwrap();
+    server.compact().await.unwrap();
+    assert_eq!(leaks().await, (layers.len(), layers.iter().map(|layer| layer.bytes).sum()));
+    drop(server);
+    let next = start(&log, &store).await;
+    assert_eq!(leaks().await.0, layers.len());
+    // Seen by one look, deleted by the next.
+    next.compact().await.unwrap();
+    next.compact().await.unwrap();
+    assert_eq!(leaks().await, (0, 0));
+    assert_eq!(keys_at(&next.service(), lsn).await, kept.into_iter().map(|(key, _)| key).collect::<Vec<_>>());
 }

@@ -161,7 +161,7 @@ async fn long_scans_ask_for_much_at_once_and_short_ones_for_little() {
 async fn compaction_asks_for_much_at_once_and_for_nothing_twice() {
     let (log, store) = (MemoryLog::new(1_000), Arc::new(Watched::default()));
     // One merge, of four layers into one.
-    let config = Config { level0_layers_max: 4, layer_bytes_max: 1 << 30, level1_bytes: 1 << 30, ..config() };
+    let config = Config { level0_layers_max: 4, layer_bytes_max: 1 << 30, part_bytes: 1 << 30, ..config() };
     let server = start_with(config, &log, &store).await;
     let mut stored = 0;
     for part in 0..4 {

@@ -1,18 +1,12 @@
 //! Backpressure: page servers say how much, and each commit waits a little at its begin, in proportion and by its size, so
 //! that those who write most wait most. Readers wait for nothing.
 
-use common::service::wal::{CommitRequest, PRESSURE_REPORT_LASTS, PressureReport};
+use common::service::wal::{CommitRequest, PRESSURE_REPORT_LASTS, PressureReport, pressure_delay};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What a commit waits under full pressure, whatever its size.
-const DELAY_BASE: Duration = Duration::from_millis(20);
-/// Under full pressure one session writes about so many bytes a second.
-const BYTES_PER_SECOND: u64 = 2 << 20;
-/// A large transaction holds its locks meanwhile.
-const DELAY_MAX: Duration = Duration::from_secs(2);
 /// Page servers whose reports are kept. Those of old ones go first.
 const REPORTERS_MAX: usize = 1024;
 
@@ -50,17 +44,12 @@ impl Pressure {
         let mutations = request.writes.iter().map(|write| &write.mutation);
         let bytes: usize =
             mutations.map(|mutation| mutation.key.len() + mutation.row.as_ref().map_or(0, |row| row.len())).sum();
-        Some(delay_of(pressure, bytes as u64))
+        Some(pressure_delay(pressure, bytes as u64))
     }
 }
 
 fn greatest(reports: &HashMap<u128, (f64, Instant)>, now: Instant) -> f64 {
     reports.values().filter(|(_, until)| *until > now).map(|(pressure, _)| *pressure).fold(0.0, f64::max)
-}
-
-fn delay_of(pressure: f64, bytes: u64) -> Duration {
-    let full = DELAY_BASE + Duration::from_micros(bytes.saturating_mul(1_000_000) / BYTES_PER_SECOND);
-    full.min(DELAY_MAX).mul_f64(pressure)
 }
 
 #[cfg(test)]
@@ -85,7 +74,7 @@ mod tests {
         for (pressure, bytes, expected_ms) in
             [(1.0, 0, 20), (0.5, 0, 10), (1.0, 1 << 20, 520), (0.25, 1 << 20, 130), (1.0, u64::MAX, 2000)]
         {
-            assert_eq!(delay_of(pressure, bytes).as_millis(), expected_ms, "{pressure} {bytes}");
+            assert_eq!(pressure_delay(pressure, bytes).as_millis(), expected_ms, "{pressure} {bytes}");
         }
     }
 }

@@ -127,6 +127,18 @@ pub struct PressureReport {
     pub pressure: f64,
 }
 
+/// What a commit of so many bytes waits at its begin under this pressure, so that those who write most wait most.
+pub fn pressure_delay(pressure: f64, bytes: u64) -> Duration {
+    /// Under full pressure, whatever the size.
+    const DELAY_BASE: Duration = Duration::from_millis(20);
+    /// Under full pressure one session writes about so many bytes a second.
+    const BYTES_PER_SECOND: u64 = 2 << 20;
+    /// A large transaction holds its locks meanwhile.
+    const DELAY_MAX: Duration = Duration::from_secs(2);
+    let full = DELAY_BASE + Duration::from_micros(bytes.saturating_mul(1_000_000) / BYTES_PER_SECOND);
+    full.min(DELAY_MAX).mul_f64(pressure)
+}
+
 /// How often a compute says which snapshots are open.
 pub const SNAPSHOT_REPORT_EVERY: Duration = Duration::from_secs(5);
 /// Several reports may be lost. Whoever says nothing for so long is gone, and its transactions with it.

@@ -6,12 +6,13 @@ use super::choose::Plan;
 use super::retention::{bound_history, retain};
 use crate::config::Config;
 use crate::flush::{FlushError, put_layer, writer_options};
+use crate::layer::encode::{Pending, Stored};
 use crate::layer::reader::{Layer, ReadError};
 use crate::layer::sequential::Sequential;
 use crate::layer::writer::LayerWriter;
-use crate::layer::{Block, Compression, Version};
+use crate::layer::{Block, Compression, FormatError};
 use crate::manifest::LayerId;
-use crate::tablet::Tablet;
+use crate::tablet::{LayerSet, Tablet};
 use common::env::threads;
 use common::id::Lsn;
 use common::key::{Key, KeyRange};
@@ -65,6 +66,7 @@ pub async fn compact(
     let mut merge = Merge::new(&inputs, range);
     let mut output = Output { tablet, level: plan.level, layers: Vec::new() };
     let mut writer = LayerWriter::new(writer_options(config, COMPRESSION));
+    let mut cuts = plan.cuts.iter().peekable();
     let (mut tombstones_dropped, mut keys, mut horizon) = (Lsn::ZERO, 0, horizon);
     while let Some(mut versions) = merge.next_key().await? {
         if let Some(lsn) = retain(&mut versions, horizon, plan.drop_tombstones) {
@@ -73,12 +75,14 @@ pub async fn compact(
         if let Some(raised) = bound_history(&mut versions, HISTORY_BYTES_MAX) {
             horizon = horizon.max(raised);
         }
-        versions.into_iter().for_each(|version| writer.push(version));
-        // A merge within level 0 gives one layer: several would have to be disjoint in LSN.
-        if plan.level > 0 && writer.bytes() >= config.layer_bytes_max {
+        let Some(next) = versions.first() else { continue };
+        let is_cut = cuts.peek().is_some_and(|cut| **cut <= next.key);
+        while cuts.next_if(|cut| **cut <= next.key).is_some() {}
+        if is_cut || writer.bytes() >= config.layer_bytes_max {
             let full = std::mem::replace(&mut writer, LayerWriter::new(writer_options(config, COMPRESSION)));
             output.put(full).await?;
         }
+        versions.into_iter().for_each(|version| writer.push(version));
         keys += 1;
         if keys % KEYS_PER_TURN == 0 {
             tokio::task::yield_now().await;
@@ -131,39 +135,33 @@ struct Run {
 }
 
 struct Current {
-    layer: Arc<Layer>,
-    number: usize,
     block: Arc<Block>,
     keys: Vec<Key>,
+    /// Of a row, about.
+    row_bytes: u32,
     at: usize,
 }
 
 impl Merge {
     pub fn new(inputs: &[Arc<Layer>], range: &KeyRange) -> Merge {
-        let mut runs: Vec<(u32, VecDeque<Arc<Layer>>)> = Vec::new();
-        // Inputs come in the order of the layer set: by level, and by key within the deeper ones.
-        for layer in inputs {
-            let level = layer.meta.level;
-            match runs.iter_mut().find(|(of, _)| level > 0 && *of == level) {
-                Some((_, run)) => run.push_back(layer.clone()),
-                None => runs.push((level, VecDeque::from([layer.clone()]))),
-            }
-        }
+        let runs = LayerSet::of(inputs.to_vec()).runs(range);
         let window_bytes = (READ_BYTES / 2 / runs.len().max(1) as u64).clamp(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX);
-        let run = |(_, layers)| Run { layers, blocks: None, window_bytes, current: None };
+        let run = |layers: Vec<_>| Run { layers: layers.into(), blocks: None, window_bytes, current: None };
         Merge { runs: runs.into_iter().map(run).collect(), range: range.clone() }
     }
 
     /// The versions of the next key, newest first.
-    pub async fn next_key(&mut self) -> Result<Option<Vec<Version>>, ReadError> {
+    pub async fn next_key(&mut self) -> Result<Option<Vec<Pending>>, ReadError> {
         for run in &mut self.runs {
-            run.fill(&self.range).await?;
+            if run.key().is_none() {
+                run.fill(&self.range).await?;
+            }
         }
         let Some(key) = self.runs.iter().filter_map(Run::key).min().cloned() else { return Ok(None) };
-        let mut versions = Vec::new();
+        let mut versions = Vec::with_capacity(1);
         for run in &mut self.runs {
             // The versions of a key are in one block.
-            run.take(&key, &mut versions)?;
+            run.take(&key, &mut versions);
         }
         versions.sort_by_key(|version| Reverse(version.lsn));
         Ok(Some(versions))
@@ -172,7 +170,7 @@ impl Merge {
 
 impl Run {
     async fn fill(&mut self, range: &KeyRange) -> Result<(), ReadError> {
-        while self.current.as_ref().is_none_or(|current| current.at >= current.keys.len()) {
+        while self.key().is_none() {
             self.current = None;
             let Some(blocks) = &mut self.blocks else {
                 let Some(layer) = self.layers.pop_front() else { return Ok(()) };
@@ -193,24 +191,39 @@ impl Run {
                 at = keys.partition_point(|key| *key < range.start);
                 keys.truncate(keys.partition_point(|key| range.end.is_empty() || *key < range.end));
             }
-            self.current = Some(Current { layer, number, block, keys, at });
+            let corrupt = |what| layer.corrupt(number, what);
+            block.check_rows().map_err(corrupt)?;
+            let row_bytes = row_bytes(&block).map_err(corrupt)?;
+            self.current = Some(Current { block, keys, row_bytes, at });
         }
         Ok(())
     }
 
     fn key(&self) -> Option<&Key> {
-        self.current.as_ref().map(|current| &current.keys[current.at])
+        let current = self.current.as_ref()?;
+        current.keys.get(current.at)
     }
 
-    fn take(&mut self, key: &Key, versions: &mut Vec<Version>) -> Result<(), ReadError> {
-        let Some(current) = &mut self.current else { return Ok(()) };
-        while current.keys.get(current.at) == Some(key) {
-            let row = current.block.row(current.at).map_err(|what| current.layer.corrupt(current.number, what))?;
-            // A copy of its own: the block's key list is one piece of memory.
-            let key = Key::copy_from_slice(key);
-            versions.push(Version { key, lsn: current.block.lsn(current.at), row });
-            current.at += 1;
+    fn take(&mut self, key: &Key, versions: &mut Vec<Pending>) {
+        let Some(Current { block, keys, row_bytes, at }) = &mut self.current else { return };
+        while keys.get(*at) == Some(key) {
+            let stored = if block.is_tombstone(*at) || block.is_opaque(*at) {
+                Stored::Row(block.row(*at).expect("a block is checked when it comes"))
+            } else {
+                Stored::InBlock { block: block.clone(), index: *at as u32, bytes: *row_bytes }
+            };
+            versions.push(Pending { key: key.clone(), lsn: block.lsn(*at), stored });
+            *at += 1;
         }
-        Ok(())
     }
+}
+
+/// What a row of a block takes as a row, by some of them.
+fn row_bytes(block: &Block) -> Result<u32, FormatError> {
+    const SAMPLES: usize = 4;
+    let mut bytes = 0;
+    for sample in 0..SAMPLES {
+        bytes += block.row(sample * block.rows() / SAMPLES)?.map_or(0, |row| row.len());
+    }
+    Ok((bytes / SAMPLES) as u32)
 }

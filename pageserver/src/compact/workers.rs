@@ -48,6 +48,7 @@ struct Running {
     number: u64,
     tablet: TabletId,
     plan: Plan,
+    scope: Scope,
 }
 
 enum Event {
@@ -191,7 +192,7 @@ impl Compactor {
                     && self.tablets.check_owned().is_ok()
                     && let Some(work) = self.choose(tablet, scope).await
                 {
-                    self.start(work);
+                    self.start(work, scope);
                 }
             }
         }
@@ -202,8 +203,7 @@ impl Compactor {
         match scope {
             Scope::Level0 => self.running.len() < workers,
             Scope::Deeper => {
-                let deeper =
-                    self.running.iter().filter(|running| running.plan.inputs.iter().all(|input| input.level > 0));
+                let deeper = self.running.iter().filter(|running| running.scope == Scope::Deeper);
                 self.running.len() < workers && deeper.count() < workers.saturating_sub(1).max(1)
             }
         }
@@ -232,10 +232,10 @@ impl Compactor {
         Some(Work { tablet: tablet.clone(), plan, horizon, range: snapshot.range.clone() })
     }
 
-    fn start(&mut self, work: Work) {
+    fn start(&mut self, work: Work, scope: Scope) {
         let number = self.next_number;
         self.next_number += 1;
-        self.running.push(Running { number, tablet: work.tablet.id, plan: work.plan.clone() });
+        self.running.push(Running { number, tablet: work.tablet.id, plan: work.plan.clone(), scope });
         let config = self.config.clone();
         self.tasks.spawn(async move {
             let Work { tablet, plan, horizon, range } = work;

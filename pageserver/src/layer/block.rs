@@ -6,40 +6,37 @@
 //!
 //! Bytes: docs/formats.md, "Layer".
 
-use super::column::bytes::{BytesColumn, Compression};
+use super::column::bytes::BytesColumn;
 use super::column::integer::IntegerColumn;
 use super::column::keys::KeyColumn;
 use super::column::wide::WideColumn;
-use super::column::{Cursor, FormatError, bytes as byte_column, integer, keys, wide};
-use super::row;
+use super::column::{Cursor, FormatError, integer};
 use super::row_plan::RowPlan;
-use super::sketch::{DistinctBuilder, SketchBuilder};
-use super::statistics::ColumnStatistics;
 use bytes::Bytes;
 use common::id::{ColumnId, Lsn};
 use common::key::Key;
-use common::physical::{PhysicalType, PhysicalValue};
+use common::physical::PhysicalType;
 use expr::row_encoding::PhysicalRef;
 use std::sync::OnceLock;
 
-const MAGIC: u32 = u32::from_le_bytes(*b"DBK1");
-const HEADER_BYTES: usize = 16;
-const SECTION_BYTES: usize = 8;
-const CHECKSUM_BYTES: usize = 4;
+pub(super) const MAGIC: u32 = u32::from_le_bytes(*b"DBK1");
+pub(super) const HEADER_BYTES: usize = 16;
+pub(super) const SECTION_BYTES: usize = 8;
+pub(super) const CHECKSUM_BYTES: usize = 4;
 /// More rows than this in one block is damage, not data.
 pub const BLOCK_ROWS_MAX: usize = 1 << 24;
 
-const SECTION_KEYS: u8 = 1;
-const SECTION_LSNS: u8 = 2;
-const SECTION_STATES: u8 = 3;
-const SECTION_OPAQUE: u8 = 4;
-const SECTION_TAGS: u8 = 5;
-const SECTION_VALUES: u8 = 6;
+pub(super) const SECTION_KEYS: u8 = 1;
+pub(super) const SECTION_LSNS: u8 = 2;
+pub(super) const SECTION_STATES: u8 = 3;
+pub(super) const SECTION_OPAQUE: u8 = 4;
+pub(super) const SECTION_TAGS: u8 = 5;
+pub(super) const SECTION_VALUES: u8 = 6;
 
-const STATE_ROW: u64 = 0;
-const STATE_TOMBSTONE: u64 = 1;
+pub(super) const STATE_ROW: u64 = 0;
+pub(super) const STATE_TOMBSTONE: u64 = 1;
 /// A row that could not be taken apart is kept as it came.
-const STATE_OPAQUE: u64 = 2;
+pub(super) const STATE_OPAQUE: u64 = 2;
 
 pub const TAG_ABSENT: u64 = 0;
 pub const TAG_NULL: u64 = 1;
@@ -51,217 +48,6 @@ pub struct Version {
     pub lsn: Lsn,
     /// `None`: a tombstone.
     pub row: Option<Bytes>,
-}
-
-/// A block in bytes, with what its index entry needs.
-pub struct EncodedBlock {
-    pub bytes: Vec<u8>,
-    pub crc: u32,
-    pub statistics: Vec<ColumnStatistics>,
-    pub tombstones: u32,
-}
-
-/// Encodes versions, which are sorted by key, then by descending LSN.
-pub fn encode(versions: &[Version], compression: Compression) -> EncodedBlock {
-    encode_sketched(versions, compression, &mut SketchBuilder::default())
-}
-
-/// As [`encode`]; the values are added to the sketches of the layer.
-pub fn encode_sketched(versions: &[Version], compression: Compression, sketches: &mut SketchBuilder) -> EncodedBlock {
-    let rows = versions.len();
-    assert!(rows > 0 && rows <= BLOCK_ROWS_MAX, "rows of a block");
-    let mut sections = Sections::default();
-    let key_slices: Vec<&[u8]> = versions.iter().map(|version| &version.key[..]).collect();
-    sections.add(SECTION_KEYS, 0, 0, |out| {
-        keys::encode(&key_slices, out);
-        0
-    });
-    sections.integers(SECTION_LSNS, 0, &versions.iter().map(|version| version.lsn.0).collect::<Vec<_>>());
-
-    let mut states = Vec::with_capacity(rows);
-    let mut fields = Vec::with_capacity(rows);
-    for version in versions {
-        let decoded = version.row.as_ref().map(row::decode);
-        states.push(match decoded {
-            None => STATE_TOMBSTONE,
-            Some(Ok(_)) => STATE_ROW,
-            Some(Err(_)) => STATE_OPAQUE,
-        });
-        fields.push(decoded.and_then(Result::ok).unwrap_or_default());
-    }
-    sections.integers(SECTION_STATES, 0, &states);
-    if states.contains(&STATE_OPAQUE) {
-        let rows = versions.iter().zip(&states);
-        let opaque: Vec<&[u8]> = rows
-            .map(|(version, state)| match &version.row {
-                Some(row) if *state == STATE_OPAQUE => &row[..],
-                _ => &[][..],
-            })
-            .collect();
-        sections.add(SECTION_OPAQUE, 0, 0, |out| byte_column::encode(&opaque, compression, out));
-    }
-    let tombstones = states.iter().filter(|state| **state == STATE_TOMBSTONE).count();
-    let width = fields.iter().map(Vec::len).max().unwrap_or(0);
-    let mut statistics = Vec::new();
-    for column in 0..width {
-        let column = column as u16;
-        let distinct = sketches.column(column);
-        statistics.extend(encode_column(column, &fields, rows - tombstones, compression, distinct, &mut sections));
-    }
-    let (bytes, crc) = sections.finish(rows);
-    EncodedBlock { bytes, crc, statistics, tombstones: tombstones as u32 }
-}
-
-fn tag_of(field: Option<&Option<PhysicalValue>>) -> u64 {
-    match field {
-        None | Some(None) => TAG_ABSENT,
-        Some(Some(value)) => row::physical(value).map_or(TAG_NULL, |physical| physical as u64),
-    }
-}
-
-fn encode_column(
-    column: u16,
-    rows: &[Vec<Option<PhysicalValue>>],
-    row_count: usize,
-    compression: Compression,
-    distinct: &mut DistinctBuilder,
-    sections: &mut Sections,
-) -> Vec<ColumnStatistics> {
-    let field = |row: &'_ Vec<Option<PhysicalValue>>| -> u64 { tag_of(row.get(column as usize)) };
-    let tags: Vec<u64> = rows.iter().map(field).collect();
-    sections.integers(SECTION_TAGS, column, &tags);
-    let mut statistics = Vec::new();
-    for physical in [2u8, 3, 4, 5, 6, 7].into_iter().filter_map(PhysicalType::from_tag) {
-        if !tags.contains(&(physical as u64)) {
-            continue;
-        }
-        let values = rows.iter().map(|row| row.get(column as usize).and_then(Option::as_ref));
-        encode_values(column, physical, values, compression, distinct, sections);
-        let present = rows.iter().filter_map(|row| row.get(column as usize)?.as_ref());
-        statistics.push(ColumnStatistics::of(ColumnId(column), physical, present, row_count));
-    }
-    statistics
-}
-
-/// Values of one physical type, one per row; rows without one repeat the value before, which costs least.
-fn encode_values<'a>(
-    column: u16,
-    physical: PhysicalType,
-    values: impl Iterator<Item = Option<&'a PhysicalValue>>,
-    compression: Compression,
-    distinct: &mut DistinctBuilder,
-    sections: &mut Sections,
-) {
-    // With the number of rows before the first value.
-    macro_rules! filled {
-        ($pattern:pat => $value:expr, $empty:expr) => {{
-            let mut last = None;
-            let mut before = 0;
-            let filled = values
-                .map(|value| {
-                    if let Some($pattern) = value {
-                        last = Some($value);
-                    }
-                    before += usize::from(last.is_none());
-                    last.unwrap_or($empty)
-                })
-                .collect::<Vec<_>>();
-            (filled, before)
-        }};
-    }
-    let tag = physical as u8;
-    match physical {
-        PhysicalType::Int64 => {
-            let (values, before) = filled!(PhysicalValue::Int64(value) => *value as u64, 0);
-            distinct.add_words(&values[before..]);
-            sections.add(SECTION_VALUES, tag, column, |out| {
-                integer::encode(&values, true, out);
-                0
-            });
-        }
-        PhysicalType::UInt64 => {
-            let (values, before) = filled!(PhysicalValue::UInt64(value) => *value, 0);
-            distinct.add_words(&values[before..]);
-            sections.add(SECTION_VALUES, tag, column, |out| {
-                integer::encode(&values, false, out);
-                0
-            });
-        }
-        PhysicalType::Float64 => {
-            let (values, before) = filled!(PhysicalValue::Float64(value) => value.to_bits(), 0);
-            distinct.add_words(&values[before..]);
-            sections.add(SECTION_VALUES, tag, column, |out| {
-                integer::encode(&values, false, out);
-                0
-            });
-        }
-        PhysicalType::Int128 => {
-            let (values, before) = filled!(PhysicalValue::Int128(value) => value.to_le_bytes(), [0; 16]);
-            values[before..].iter().for_each(|value| distinct.add_bytes(value));
-            sections.add(SECTION_VALUES, tag, column, |out| {
-                wide::encode(&values, out);
-                0
-            });
-        }
-        PhysicalType::Int256 => {
-            let (values, before) = filled!(PhysicalValue::Int256(value) => *value, [0; 32]);
-            values[before..].iter().for_each(|value| distinct.add_bytes(value));
-            sections.add(SECTION_VALUES, tag, column, |out| {
-                wide::encode(&values, out);
-                0
-            });
-        }
-        PhysicalType::Bytes => {
-            let values = values
-                .map(|value| match value {
-                    Some(PhysicalValue::Bytes(bytes)) => {
-                        distinct.add_bytes(bytes);
-                        &bytes[..]
-                    }
-                    _ => &[][..],
-                })
-                .collect::<Vec<_>>();
-            sections.add(SECTION_VALUES, tag, column, |out| byte_column::encode(&values, compression, out));
-        }
-    }
-}
-
-/// Directory and payloads of a block being written.
-#[derive(Default)]
-struct Sections {
-    directory: Vec<u8>,
-    payload: Vec<u8>,
-    expanded_bytes: usize,
-}
-
-impl Sections {
-    fn add(&mut self, kind: u8, physical: u8, column: u16, write: impl FnOnce(&mut Vec<u8>) -> usize) {
-        let start = self.payload.len();
-        self.expanded_bytes += write(&mut self.payload);
-        self.directory.extend([kind, physical]);
-        self.directory.extend(column.to_le_bytes());
-        self.directory.extend(((self.payload.len() - start) as u32).to_le_bytes());
-    }
-
-    fn integers(&mut self, kind: u8, column: u16, values: &[u64]) {
-        self.add(kind, 0, column, |out| {
-            integer::encode(values, false, out);
-            0
-        });
-    }
-
-    fn finish(self, rows: usize) -> (Vec<u8>, u32) {
-        let mut bytes = Vec::with_capacity(HEADER_BYTES + self.directory.len() + self.payload.len() + CHECKSUM_BYTES);
-        bytes.extend(MAGIC.to_le_bytes());
-        bytes.extend((rows as u32).to_le_bytes());
-        bytes.extend(((self.directory.len() / SECTION_BYTES) as u32).to_le_bytes());
-        bytes.extend((self.expanded_bytes as u32).to_le_bytes());
-        bytes.extend(self.directory);
-        bytes.extend(self.payload);
-        let crc = crc32c(&bytes);
-        bytes.extend(crc.to_le_bytes());
-        (bytes, crc)
-    }
 }
 
 pub fn crc32c(bytes: &[u8]) -> u32 {
@@ -443,8 +229,38 @@ impl Block {
             }
             _ => {}
         }
-        let plan = self.plan.get_or_init(|| RowPlan::of(&self.columns)).as_ref().map_err(Clone::clone)?;
-        plan.row(&self.columns, index).map(Some)
+        self.plan()?.row(&self.columns, index).map(Some)
+    }
+
+    fn plan(&self) -> Result<&RowPlan, FormatError> {
+        self.plan.get_or_init(|| RowPlan::of(&self.columns)).as_ref().map_err(Clone::clone)
+    }
+
+    /// The values that the row at `index` has, by column id; it is neither a tombstone nor opaque.
+    pub fn each_value<'a>(
+        &'a self,
+        index: usize,
+        put: impl FnMut(ColumnId, PhysicalRef<'a>),
+    ) -> Result<(), FormatError> {
+        self.plan()?.each_value(&self.columns, index, put)
+    }
+
+    /// Reads enough that from now on every row can be put together, and every value be read.
+    pub fn check_rows(&self) -> Result<(), FormatError> {
+        self.plan()?;
+        for column in self.columns.iter().filter(|column| column.tags.constant().is_none()) {
+            let mut tags = column.tags.decode(|tag| tag);
+            tags.sort_unstable();
+            tags.dedup();
+            for tag in tags.into_iter().filter(|tag| ![TAG_ABSENT, TAG_NULL].contains(tag)) {
+                let physical = u8::try_from(tag).ok().and_then(PhysicalType::from_tag);
+                let values = column.values(physical.ok_or(FormatError("unknown tag"))?)?;
+                values.ok_or(FormatError("a section is missing"))?;
+            }
+        }
+        let opaque_missing =
+            self.opaque.is_none() && !self.only_rows() && (0..self.rows).any(|row| self.is_opaque(row));
+        if opaque_missing { Err(FormatError("a section is missing")) } else { Ok(()) }
     }
 }
 

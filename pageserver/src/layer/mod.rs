@@ -13,6 +13,7 @@
 
 pub mod block;
 pub mod column;
+pub mod encode;
 mod fetch;
 pub mod filter;
 pub mod format;

@@ -58,7 +58,22 @@ impl RowPlan {
         Ok(RowPlan { fields })
     }
 
-    /// The stored row; `columns` are those that the plan was made of.
+    /// The values that a row has; `columns` are those that the plan was made of.
+    pub fn each_value<'a>(
+        &'a self,
+        columns: &'a [BlockColumn],
+        index: usize,
+        mut put: impl FnMut(ColumnId, PhysicalRef<'a>),
+    ) -> Result<(), FormatError> {
+        for field in &self.fields {
+            if let Some(value) = field.value(columns, index)? {
+                put(field.column, value);
+            }
+        }
+        Ok(())
+    }
+
+    /// The stored row.
     pub fn row(&self, columns: &[BlockColumn], index: usize) -> Result<Bytes, FormatError> {
         // A row ends with the last column that it has.
         let mut fields = &self.fields[..];
@@ -70,28 +85,30 @@ impl RowPlan {
         }
         let Some(last) = fields.last() else { return Ok(RowEncoder::new(0).finish()) };
         let mut row = RowEncoder::new(usize::from(last.column.0) + 1);
-        for Field { column, place } in fields {
-            match place {
-                Place::Null => row.put(*column, PhysicalRef::Null),
-                Place::Integer(physical, seek) => {
-                    let bits = seek.get(index);
-                    row.put(
-                        *column,
-                        match physical {
-                            PhysicalType::UInt64 => PhysicalRef::UInt64(bits),
-                            PhysicalType::Float64 => PhysicalRef::Float64(f64::from_bits(bits)),
-                            _ => PhysicalRef::Int64(bits as i64),
-                        },
-                    );
-                }
-                Place::Strings(seek) => row.put(*column, PhysicalRef::Bytes(seek.get(index))),
-                Place::Elsewhere(number) => {
-                    if let Some(value) = columns[*number as usize].value(index)? {
-                        row.put(*column, value);
-                    }
-                }
+        for field in fields {
+            if let Some(value) = field.value(columns, index)? {
+                row.put(field.column, value);
             }
         }
         Ok(row.finish())
+    }
+}
+
+impl Field {
+    #[inline]
+    fn value<'a>(&'a self, columns: &'a [BlockColumn], index: usize) -> Result<Option<PhysicalRef<'a>>, FormatError> {
+        Ok(Some(match &self.place {
+            Place::Null => PhysicalRef::Null,
+            Place::Integer(physical, seek) => {
+                let bits = seek.get(index);
+                match physical {
+                    PhysicalType::UInt64 => PhysicalRef::UInt64(bits),
+                    PhysicalType::Float64 => PhysicalRef::Float64(f64::from_bits(bits)),
+                    _ => PhysicalRef::Int64(bits as i64),
+                }
+            }
+            Place::Strings(seek) => PhysicalRef::Bytes(seek.get(index)),
+            Place::Elsewhere(number) => return columns[*number as usize].value(index),
+        }))
     }
 }

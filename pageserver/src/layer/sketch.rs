@@ -212,7 +212,7 @@ pub struct SketchBuilder {
 
 impl SketchBuilder {
     /// A key with the newest version that the layer has of it.
-    pub fn add_key(&mut self, key: &Key, hash: u64, lsn: Lsn, row: &Option<Bytes>) {
+    pub fn add_key(&mut self, key: &Key, hash: u64, lsn: Lsn, row: impl FnOnce() -> Option<Bytes>) {
         let prefix = &key[..key.len().min(KEY_PREFIX_BYTES)];
         if *prefix != *self.prefix {
             self.close();
@@ -226,7 +226,7 @@ impl SketchBuilder {
             }
             self.sample.pop_last();
         }
-        self.sample.insert(hash, (lsn, row.clone()));
+        self.sample.insert(hash, (lsn, row()));
     }
 
     /// Counts values of a column, of the index that was added last.
@@ -340,7 +340,7 @@ mod tests {
         let mut builder = SketchBuilder::default();
         for number in keys {
             let key = Key::from([&[0, 0, 0, 1, 0, 0, 0, (number / 10_000) as u8][..], &number.to_be_bytes()].concat());
-            builder.add_key(&key, filter::hash(&key), Lsn(number.into()), &None);
+            builder.add_key(&key, filter::hash(&key), Lsn(number.into()), || None);
             builder.column(1).add(&PhysicalValue::UInt64(number.into()));
         }
         builder.finish()

@@ -2,10 +2,10 @@
 //!
 //! A statistic may be wider than the data (long strings are cut), never narrower: it is used to skip blocks.
 
-use super::row;
 use common::id::ColumnId;
 use common::physical::{PhysicalType, PhysicalValue};
 use common::service::page::ColumnBound;
+use expr::row_encoding::PhysicalRef;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 
@@ -31,7 +31,7 @@ impl ColumnStatistics {
     pub fn of<'a>(
         column: ColumnId,
         physical: PhysicalType,
-        present: impl Iterator<Item = &'a PhysicalValue>,
+        present: impl Iterator<Item = PhysicalRef<'a>>,
         rows: usize,
     ) -> ColumnStatistics {
         let mut statistics =
@@ -39,15 +39,15 @@ impl ColumnStatistics {
         let (mut min, mut max, mut ordered) = (None, None, true);
         for value in present {
             statistics.absent -= 1;
-            match row::physical(value) {
+            match value.physical_type() {
                 None => statistics.nulls += 1,
                 Some(found) if found != physical => statistics.others += 1,
                 Some(_) => {
-                    ordered &= value.compare(value).is_some();
-                    if min.is_none_or(|min| value.compare(min) == Some(Ordering::Less)) {
+                    ordered &= !matches!(value, PhysicalRef::Float64(number) if number.is_nan());
+                    if min.is_none_or(|min| compare(value, min) == Some(Ordering::Less)) {
                         min = Some(value);
                     }
-                    if max.is_none_or(|max| value.compare(max) == Some(Ordering::Greater)) {
+                    if max.is_none_or(|max| compare(value, max) == Some(Ordering::Greater)) {
                         max = Some(value);
                     }
                 }
@@ -89,19 +89,25 @@ impl ColumnStatistics {
     }
 }
 
-fn cut_down(value: &PhysicalValue) -> PhysicalValue {
-    match value {
-        PhysicalValue::Bytes(bytes) if bytes.len() > BYTES_MAX => {
-            PhysicalValue::Bytes(bytes::Bytes::copy_from_slice(&bytes[..BYTES_MAX]))
-        }
-        PhysicalValue::Bytes(bytes) => PhysicalValue::Bytes(bytes::Bytes::copy_from_slice(bytes)),
-        other => other.clone(),
+/// As values compare, without making values of strings.
+fn compare(a: PhysicalRef<'_>, b: PhysicalRef<'_>) -> Option<Ordering> {
+    match (a, b) {
+        (PhysicalRef::Int64(a), PhysicalRef::Int64(b)) => Some(a.cmp(&b)),
+        (PhysicalRef::Bytes(a), PhysicalRef::Bytes(b)) => Some(a.cmp(b)),
+        _ => a.to_owned().compare(&b.to_owned()),
     }
 }
 
-fn cut_up(value: &PhysicalValue) -> Option<PhysicalValue> {
+fn cut_down(value: PhysicalRef<'_>) -> PhysicalValue {
     match value {
-        PhysicalValue::Bytes(bytes) if bytes.len() > BYTES_MAX => {
+        PhysicalRef::Bytes(bytes) => PhysicalRef::Bytes(&bytes[..bytes.len().min(BYTES_MAX)]).to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+fn cut_up(value: PhysicalRef<'_>) -> Option<PhysicalValue> {
+    match value {
+        PhysicalRef::Bytes(bytes) if bytes.len() > BYTES_MAX => {
             let end = common::key::prefix_end(&bytes[..BYTES_MAX]);
             (!end.is_empty()).then_some(PhysicalValue::Bytes(end))
         }
@@ -119,7 +125,9 @@ mod tests {
     }
 
     fn statistics(values: &[PhysicalValue], rows: usize) -> ColumnStatistics {
-        ColumnStatistics::of(ColumnId(1), row::physical(&values[0]).unwrap(), values.iter(), rows)
+        let present = || values.iter().map(PhysicalRef::from);
+        let physical = present().find_map(|value| value.physical_type()).unwrap();
+        ColumnStatistics::of(ColumnId(1), physical, present(), rows)
     }
 
     #[test]

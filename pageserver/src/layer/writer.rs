@@ -1,7 +1,7 @@
 //! Writes a layer from versions in order: gathers them into blocks, and keeps what index and filter need.
 
-use super::block::{self, Version};
 use super::column::bytes::Compression;
+use super::encode::{self, Pending};
 use super::filter::{self, Filter};
 use super::format::{self, BlockEntry, HEADER, Index};
 use super::sketch::SketchBuilder;
@@ -34,7 +34,7 @@ pub struct EncodedLayer {
 pub struct LayerWriter {
     options: WriterOptions,
     out: Vec<u8>,
-    pending: Vec<Version>,
+    pending: Vec<Pending>,
     pending_bytes: usize,
     blocks: Vec<BlockEntry>,
     hashes: Vec<u64>,
@@ -55,7 +55,8 @@ impl LayerWriter {
     }
 
     /// The next version: of a greater key, or of the same key and older.
-    pub fn push(&mut self, version: Version) {
+    pub fn push(&mut self, version: impl Into<Pending>) {
+        let version = version.into();
         if let Some(last) = self.pending.last() {
             let newer = last.key < version.key || (last.key == version.key && last.lsn > version.lsn);
             assert!(newer, "versions out of order");
@@ -68,9 +69,9 @@ impl LayerWriter {
         if self.pending.last().is_none_or(|last| last.key != version.key) {
             let hash = filter::hash(&version.key);
             self.hashes.push(hash);
-            self.sketches.add_key(&version.key, hash, version.lsn, &version.row);
+            self.sketches.add_key(&version.key, hash, version.lsn, || version.row());
         }
-        self.pending_bytes += version.key.len() + 8 + version.row.as_ref().map_or(0, |row| row.len());
+        self.pending_bytes += version.key.len() + 8 + version.row_bytes();
         self.pending.push(version);
     }
 
@@ -87,7 +88,7 @@ impl LayerWriter {
         let versions = std::mem::take(&mut self.pending);
         self.pending_bytes = 0;
         let (Some(first), Some(last)) = (versions.first(), versions.last()) else { return };
-        let encoded = block::encode_sketched(&versions, self.options.compression, &mut self.sketches);
+        let encoded = encode::encode_sketched(&versions, self.options.compression, &mut self.sketches);
         let lsns = || versions.iter().map(|version| version.lsn);
         self.blocks.push(BlockEntry {
             offset: self.out.len() as u64,

@@ -6,7 +6,11 @@
 
 #[allow(clippy::module_inception)]
 mod manifest;
+mod runs;
 pub mod store;
+#[cfg(test)]
+pub mod testing;
 
 pub use manifest::{LayerId, LayerMeta, Manifest, decode, encode};
+pub use runs::sorted_runs;
 pub use store::{ManifestError, ManifestStore};

@@ -178,7 +178,7 @@ pub fn places(rows: &[u32], selected: &[u32]) -> Vec<u32> {
 mod tests {
     use super::*;
     use crate::layer::Compression;
-    use crate::layer::block;
+    use crate::layer::encode;
     use bytes::Bytes;
     use common::id::{ColumnId, Lsn};
     use expr::row_encoding::RowWriter;
@@ -222,7 +222,7 @@ mod tests {
                 let same = min.as_ref().zip(max.as_ref()).is_none_or(|(a, b)| row::physical(a) == row::physical(b));
                 ColumnBound { column: ColumnId(column), min, max: if same { max } else { None } }
             }).collect();
-            let encoded = block::encode(&versions, Compression::None);
+            let encoded = encode::encode(&versions, Compression::None);
             let block = Block::parse(&encoded.bytes.into(), encoded.crc).unwrap();
             let expected: Vec<u32> = (0..versions.len()).filter(|row| {
                 bounds.iter().all(|bound| type_of(bound).is_none() || row_meets(&versions[*row], std::slice::from_ref(bound)))

@@ -4,7 +4,7 @@
 //! The halves of a split share what their parent had: frozen memtables, layers. A merge puts the memtables and layers of
 //! two neighbours side by side, which is sound because both are clean: neither has keys of the other.
 
-use super::{LayerSet, Snapshot, Tablet, TabletSet};
+use super::{Snapshot, Tablet, TabletSet};
 use crate::ingest::apply::StreamError;
 use crate::manifest::{Manifest, ManifestStore};
 use common::cluster_map::{ClusterMap, MapChange};
@@ -103,7 +103,7 @@ fn merge(left: &Arc<Tablet>, right: &Arc<Tablet>, range: KeyRange) {
             range,
             active: before.active.clone(),
             frozen,
-            layers: LayerSet::union(before.layers.clone(), &other.layers),
+            layers: before.layers.with(other.layers.iter()),
             attached: before.attached.clone(),
             horizon: before.horizon.max(other.horizon),
             tombstones_dropped: before.tombstones_dropped.max(other.tombstones_dropped),

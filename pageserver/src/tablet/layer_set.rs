@@ -1,7 +1,7 @@
 //! The open layers of a tablet, in the order in which readers ask them.
 
 use crate::layer::Layer;
-use crate::manifest::{LayerId, Manifest};
+use crate::manifest::{LayerId, Manifest, sorted_runs};
 use common::key::KeyRange;
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
@@ -9,78 +9,67 @@ use std::sync::Arc;
 
 #[derive(Clone, Default)]
 pub struct LayerSet {
-    /// Flushed layers, newest first; those that overlap in keys do not overlap in LSN.
-    pub level0: Vec<Arc<Layer>>,
-    /// Levels 1 and up: in each, layers ascend by key and do not overlap.
-    pub levels: Vec<Vec<Arc<Layer>>>,
+    /// Newest first: those of level 0, then each level. In a run layers ascend by key and do not overlap.
+    runs: Vec<Vec<Arc<Layer>>>,
 }
 
 impl LayerSet {
+    pub fn of(mut layers: Vec<Arc<Layer>>) -> LayerSet {
+        // As in manifests: see `Manifest::with_layers`.
+        layers.sort_by(|a, b| {
+            let newest_first = |layer: &Layer| Reverse((layer.meta.lsn_max, layer.meta.stamped));
+            let by_place =
+                if a.meta.level == 0 { newest_first(a).cmp(&newest_first(b)) } else { a.meta.first.cmp(&b.meta.first) };
+            a.meta.level.cmp(&b.meta.level).then(by_place)
+        });
+        LayerSet { runs: sorted_runs(layers, |layer| &layer.meta) }
+    }
+
     /// Arranges the layers that `manifest` names; `None` if one of them is not among `open`.
     pub fn arrange(manifest: &Manifest, open: impl Iterator<Item = Arc<Layer>>) -> Option<LayerSet> {
         let open: HashMap<LayerId, Arc<Layer>> = open.map(|layer| (layer.meta.id(), layer)).collect();
-        let mut set = LayerSet::default();
+        let mut layers = Vec::with_capacity(manifest.layers.len());
         for meta in &manifest.layers {
             let layer = open.get(&meta.id())?.clone();
             // A layer that moved to another level without being rewritten.
-            let layer = if layer.meta == *meta { layer } else { Arc::new(layer.with_meta(meta.clone())) };
-            match meta.level as usize {
-                0 => set.level0.push(layer),
-                level => set.level(level).push(layer),
-            }
+            layers.push(if layer.meta == *meta { layer } else { Arc::new(layer.with_meta(meta.clone())) });
         }
-        Some(set)
+        Some(LayerSet::of(layers))
     }
 
-    /// Layers of level `level`, which is at least 1.
-    fn level(&mut self, level: usize) -> &mut Vec<Arc<Layer>> {
-        if self.levels.len() < level {
-            self.levels.resize_with(level, Vec::new);
-        }
-        &mut self.levels[level - 1]
-    }
-
-    /// These layers and those of `other`, whose keys lie elsewhere.
-    pub fn union(mut self, other: &LayerSet) -> LayerSet {
+    /// These layers and `others`, whose keys lie elsewhere or which are newer.
+    pub fn with<'a>(&'a self, others: impl IntoIterator<Item = &'a Arc<Layer>>) -> LayerSet {
         let known: HashSet<LayerId> = self.iter().map(|layer| layer.meta.id()).collect();
-        let new = |layer: &&Arc<Layer>| !known.contains(&layer.meta.id());
-        self.level0.extend(other.level0.iter().filter(new).cloned());
-        // As in manifests: see `Manifest::with_layers`.
-        self.level0.sort_by_key(|layer| Reverse((layer.meta.lsn_max, layer.meta.stamped)));
-        for (level, layers) in other.levels.iter().enumerate() {
-            let level = self.level(level + 1);
-            level.extend(layers.iter().filter(new).cloned());
-            level.sort_by(|a, b| a.meta.first.cmp(&b.meta.first));
-        }
-        self
+        let new = others.into_iter().filter(|layer| !known.contains(&layer.meta.id()));
+        LayerSet::of(self.iter().chain(new).cloned().collect())
     }
 
     /// The layers that hold keys of `range`.
     pub fn overlapping(&self, range: &KeyRange) -> LayerSet {
-        let kept = |layers: &Vec<Arc<Layer>>| {
-            layers.iter().filter(|layer| layer.meta.overlaps_range(range)).cloned().collect::<Vec<_>>()
-        };
-        LayerSet { level0: kept(&self.level0), levels: self.levels.iter().map(kept).collect() }
+        LayerSet { runs: self.runs(range) }
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Layer>> {
-        self.level0.iter().chain(self.levels.iter().flatten())
+        self.runs.iter().flatten()
     }
 
     /// The layers that can hold `key`, in reading order.
     pub fn holding<'a>(&'a self, key: &'a [u8]) -> impl Iterator<Item = &'a Arc<Layer>> {
-        let deeper = self.levels.iter().filter_map(move |level| {
-            let at = level.partition_point(|layer| layer.meta.last < key);
-            level.get(at)
-        });
-        self.level0.iter().chain(deeper).filter(move |layer| layer.meta.first <= key && layer.meta.last >= key)
+        self.runs.iter().filter_map(move |run| {
+            let layer = run.get(run.partition_point(|layer| layer.meta.last < key))?;
+            (layer.meta.first <= key).then_some(layer)
+        })
     }
 
-    /// Sorted runs that overlap `range`, newest first: each flushed layer by itself, then each level.
+    /// Sorted runs as far as they overlap `range`, newest first.
     pub fn runs(&self, range: &KeyRange) -> Vec<Vec<Arc<Layer>>> {
         let within = |layer: &&Arc<Layer>| layer.meta.overlaps_range(range);
-        let flushed = self.level0.iter().filter(within).map(|layer| vec![layer.clone()]);
-        let deeper = self.levels.iter().map(|level| level.iter().filter(within).cloned().collect::<Vec<_>>());
-        flushed.chain(deeper).filter(|run| !run.is_empty()).collect()
+        let runs = self.runs.iter().map(|run| run.iter().filter(within).cloned().collect::<Vec<_>>());
+        runs.filter(|run| !run.is_empty()).collect()
+    }
+
+    /// How many layers a point read may have to look into at most.
+    pub fn run_count(&self) -> usize {
+        self.runs.len()
     }
 }

@@ -189,7 +189,7 @@ impl Tablet {
         let bytes = layers.iter().map(|layer| layer.meta.bytes).sum();
         self.written_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.replace(|before| Snapshot {
-            layers: before.layers.clone().union(&LayerSet { level0: layers.clone(), levels: Vec::new() }),
+            layers: before.layers.with(&layers),
             attached: before.attached.iter().cloned().chain(layers).collect(),
             ..before.clone()
         });

@@ -48,11 +48,11 @@ impl Tablet {
             let mut frozen: Vec<Arc<Frozen>> = own.cloned().collect();
             let attached: Vec<Arc<Layer>> =
                 before.attached.iter().filter(|layer| layer.meta.lsn_max > next.durable).cloned().collect();
-            let mut layers = layers.union(&LayerSet { level0: attached.clone(), levels: Vec::new() });
+            let mut layers = layers.with(&attached);
             if let Some((_, guest)) = &guest {
                 frozen.extend(guest.frozen.iter().cloned());
                 frozen.sort_by_key(|frozen| Reverse(frozen.up_to));
-                layers = layers.union(&guest.layers);
+                layers = layers.with(guest.layers.iter());
             }
             Snapshot {
                 frozen,

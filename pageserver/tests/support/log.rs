@@ -22,6 +22,7 @@ pub struct MemoryLog {
     pub snapshot: Mutex<Result<OldestSnapshot, WalError>>,
     /// The map, and the LSN of its transaction.
     map: Mutex<(ClusterMap, Lsn)>,
+    pressure: Mutex<f64>,
     /// What one transaction takes by the clock of the batches.
     pub time_step_us: u64,
 }
@@ -39,6 +40,7 @@ impl MemoryLog {
             reported: Mutex::default(),
             snapshot: Mutex::new(Ok(OldestSnapshot::Nothing)),
             map: Mutex::new((map, Lsn::ZERO)),
+            pressure: Mutex::new(0.0),
             time_step_us,
         })
     }
@@ -103,6 +105,11 @@ impl MemoryLog {
         self.batches.lock().unwrap().retain(|batch| batch.last_lsn > durable);
     }
 
+    /// What page servers reported last; commits here do not wait by themselves.
+    pub fn pressure(&self) -> f64 {
+        *self.pressure.lock().unwrap()
+    }
+
     fn after(&self, from: Lsn) -> Option<Arc<Batch>> {
         self.batches.lock().unwrap().iter().find(|batch| batch.last_lsn >= from).cloned()
     }
@@ -139,6 +146,11 @@ impl WalService for LogHandle {
 
     async fn locks(&self) -> Result<Vec<LockInfo>, WalError> {
         Ok(Vec::new())
+    }
+
+    async fn report_pressure(&self, report: PressureReport) -> Result<(), WalError> {
+        *self.pressure.lock().unwrap() = report.pressure;
+        Ok(())
     }
 
     async fn wait_durable(&self, version: Undurable) -> Result<bool, WalError> {

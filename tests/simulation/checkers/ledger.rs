@@ -11,9 +11,10 @@
 
 use crate::sim::{Sim, lock};
 use bytes::Bytes;
+use common::bulk::is_record;
 use common::id::{CommitId, Lsn, Term};
 use common::key::{Key, KeyRange};
-use common::service::wal::{Batch, CommitRequest, Transaction};
+use common::service::wal::{Batch, CommitRequest, Mutation, Transaction};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::Mutex;
@@ -34,6 +35,8 @@ struct State {
     requests: HashMap<CommitId, CommitRequest>,
     lsn_of: HashMap<CommitId, Lsn>,
     refused: BTreeSet<CommitId>,
+    /// The rows of layers that lie in the store before their commit, by the keys of their records.
+    bulk: HashMap<Key, Vec<(Key, Bytes)>>,
     /// Keys that commits had locked, with the term of the leader that granted them.
     locked: HashMap<CommitId, (Term, BTreeSet<Key>)>,
     acknowledged: BTreeMap<Lsn, CommitId>,
@@ -88,7 +91,10 @@ impl State {
             return Err(format!("LSN {lsn} is a commit that was said never to be in the log"));
         }
         let asked = request.writes.iter().map(|write| &write.mutation);
-        if !transaction.mutations.iter().map(|(_, mutation)| mutation).eq(asked) {
+        let mut mutations: Vec<&Mutation> = transaction.mutations.iter().map(|(_, mutation)| mutation).collect();
+        // A record stands there for each tablet that has keys of its layer.
+        mutations.dedup_by(|a, b| a == b && is_record(&a.key));
+        if !mutations.iter().copied().eq(asked) {
             return Err(format!("LSN {lsn} does not have the rows that were asked for"));
         }
         let writes = request.writes.iter().map(|write| (&write.mutation.key, write.observed));
@@ -99,8 +105,16 @@ impl State {
         }
         self.lsn_of.insert(commit, lsn);
         self.log.push(transaction.clone());
-        for (_, mutation) in &transaction.mutations {
-            self.versions.entry(mutation.key.clone()).or_default().push((lsn, mutation.row.clone()));
+        for mutation in mutations {
+            if !is_record(&mutation.key) {
+                self.versions.entry(mutation.key.clone()).or_default().push((lsn, mutation.row.clone()));
+                continue;
+            }
+            let rows =
+                self.bulk.get(&mutation.key).ok_or_else(|| format!("LSN {lsn} names a layer that nobody wrote"))?;
+            for (key, row) in rows {
+                self.versions.entry(key.clone()).or_default().push((lsn, Some(row.clone())));
+            }
         }
         if let Some(told) = self.acknowledged.get(&lsn).filter(|told| **told != commit) {
             return Err(format!("LSN {lsn} was acknowledged as {told}, yet {commit} is there"));
@@ -153,6 +167,11 @@ impl Ledger {
     /// A commit is sent, for the first time or again.
     pub fn requested(&self, request: &CommitRequest) {
         lock(&self.state).requests.entry(request.commit_id).or_insert_with(|| request.clone());
+    }
+
+    /// A commit is about to name a layer with these rows.
+    pub fn bulk(&self, record: Key, rows: Vec<(Key, Bytes)>) {
+        lock(&self.state).bulk.insert(record, rows);
     }
 
     /// A member shows a batch.

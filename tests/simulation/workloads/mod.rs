@@ -4,6 +4,7 @@ mod append;
 mod auction;
 mod bank;
 mod index;
+mod loads;
 mod register;
 mod seats;
 mod tickets;
@@ -70,6 +71,7 @@ pub fn start(sim: &Arc<Sim>, process: &Arc<Process>, compute: u64) -> Vec<onesho
         process.spawn(index::write(client(2 * compute))),
         process.spawn(index::write(client(2 * compute + 1))),
         process.spawn(index::define(client(compute))),
+        process.spawn(loads::run(client(compute))),
     ]
 }
 
@@ -84,6 +86,7 @@ pub fn finish(sim: &Arc<Sim>) {
     auction::finish(sim);
     seats::finish(sim);
     index::finish(sim);
+    loads::finish(sim);
 }
 
 const BANK: TableId = TableId(1001);
@@ -92,6 +95,7 @@ const REGISTERS: TableId = TableId(1003);
 const LISTS: TableId = TableId(1004);
 const SEATS: TableId = TableId(1005);
 const TICKETS: TableId = TableId(1006);
+const LOADS: TableId = TableId(1010);
 
 fn key(table: TableId, number: u64) -> Key {
     let mut key = index_prefix(table, IndexId(0)).to_vec();

@@ -6,9 +6,12 @@
 use super::integer::{self, IntegerColumn, IntegerSeek};
 use super::{Cursor, FormatError};
 use bytes::Bytes;
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_64;
 
 const CONSTANT: u8 = 0;
 const PLAIN: u8 = 1;
@@ -93,7 +96,7 @@ pub fn encode(values: &[&[u8]], compression: Compression, out: &mut Vec<u8>) -> 
 /// Distinct values and codes, where at least half of the bytes are repetitions.
 fn dictionary<'a>(values: &[&'a [u8]]) -> Option<(Vec<&'a [u8]>, Vec<u64>)> {
     let total: usize = values.iter().map(|value| value.len()).sum();
-    let mut codes_of: HashMap<&[u8], u64> = HashMap::new();
+    let mut codes_of: HashMap<&[u8], u64, BuildHasherDefault<ValueHasher>> = HashMap::default();
     let (mut distinct, mut codes, mut distinct_bytes) = (Vec::new(), Vec::with_capacity(values.len()), 0);
     for value in values {
         let code = *codes_of.entry(value).or_insert_with(|| {
@@ -109,6 +112,23 @@ fn dictionary<'a>(values: &[&'a [u8]]) -> Option<(Vec<&'a [u8]>, Vec<u64>)> {
     Some((distinct, codes))
 }
 
+/// Strings come with attackers, yet a block has few thousand of them: many that collide cost a fraction of a second.
+#[derive(Default)]
+struct ValueHasher(u64);
+
+impl Hasher for ValueHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 ^= xxh3_64(bytes);
+    }
+
+    /// Lengths come before the bytes, which tell strings apart well enough.
+    fn write_usize(&mut self, _: usize) {}
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 fn encode_plain(values: &[&[u8]], compression: Compression, out: &mut Vec<u8>) -> usize {
     let data = values.concat();
     assert!(data.len() < COLUMN_BYTES_MAX, "a block of more than a gigabyte");
@@ -119,18 +139,34 @@ fn encode_plain(values: &[&[u8]], compression: Compression, out: &mut Vec<u8>) -
         _ if data.len() < COMPRESS_BYTES_MIN => None,
         Compression::None => None,
         Compression::Lz4 => Some((LZ4, lz4_flex::block::compress(&data))),
-        Compression::Zstd { level } => zstd::bulk::compress(&data, level).ok().map(|bytes| (ZSTD, bytes)),
+        Compression::Zstd { level } => zstd_compress(&data, level).map(|bytes| (ZSTD, bytes)),
     };
     // Expanding costs time on every first read: it has to save an eighth.
     let compressed = compressed.filter(|(_, bytes)| bytes.len() + data.len() / 8 < data.len());
     let expanded = values.len() * 4 + compressed.as_ref().map_or(0, |_| data.len());
-    let (method, stored) = compressed.unwrap_or((UNCOMPRESSED, data.clone()));
+    let data_bytes = data.len() as u32;
+    let (method, stored) = compressed.unwrap_or((UNCOMPRESSED, data));
     out.push(method);
     out.extend((length_bytes.len() as u32).to_le_bytes());
-    out.extend((data.len() as u32).to_le_bytes());
+    out.extend(data_bytes.to_le_bytes());
     out.extend(length_bytes);
     out.extend(stored);
     expanded
+}
+
+thread_local! {
+    /// A compressor for its level: making one costs as much as it takes to compress a short column.
+    static COMPRESSOR: RefCell<Option<(i32, zstd::bulk::Compressor<'static>)>> = const { RefCell::new(None) };
+}
+
+/// `None` where the library fails: the data then stays as it is.
+fn zstd_compress(data: &[u8], level: i32) -> Option<Vec<u8>> {
+    COMPRESSOR.with_borrow_mut(|kept| {
+        if kept.as_ref().is_none_or(|(of, _)| *of != level) {
+            *kept = Some((level, zstd::bulk::Compressor::new(level).ok()?));
+        }
+        kept.as_mut()?.1.compress(data).ok()
+    })
 }
 
 impl Plain {
