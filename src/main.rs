@@ -4,6 +4,7 @@ mod cluster;
 mod demo;
 mod doctor;
 mod failure;
+mod front_end;
 mod http;
 mod lifecycle;
 mod node;
@@ -144,12 +145,8 @@ struct NodeArguments {
     /// Address of a wal node that is gone, whose place this one takes
     #[arg(long, value_name = "ADDRESS")]
     replaces: Option<SocketAddr>,
-    /// Accept an empty root password from other hosts too
-    #[arg(long)]
-    insecure: bool,
-    /// The directory whose files LOAD DATA without LOCAL may read; none by default
-    #[arg(long, value_name = "DIR")]
-    secure_file_priv: Option<PathBuf>,
+    #[command(flatten)]
+    front_end: front_end::Settings,
     #[command(flatten)]
     page_server: page_server::Settings,
 }
@@ -232,8 +229,7 @@ impl From<NodeArguments> for node::Settings {
             http: arguments.http,
             store: arguments.store,
             page_server: arguments.page_server,
-            insecure: arguments.insecure,
-            secure_file_priv: arguments.secure_file_priv,
+            front_end: arguments.front_end,
             root_password: root_password(),
         }
     }
@@ -286,12 +282,8 @@ struct StartArguments {
     /// Rows of a load into an empty table that go to the store ahead of their commit when they are more
     #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = page_server::parse_size)]
     bulk_size: u64,
-    /// Accept an empty root password from other hosts too
-    #[arg(long)]
-    insecure: bool,
-    /// The directory whose files LOAD DATA without LOCAL may read; none by default
-    #[arg(long, value_name = "DIR")]
-    secure_file_priv: Option<PathBuf>,
+    #[command(flatten)]
+    front_end: front_end::Settings,
     #[command(flatten)]
     page_server: page_server::Settings,
 }
@@ -332,8 +324,7 @@ impl From<StartArguments> for start::Settings {
             store: arguments.store.unwrap_or_default(),
             http: arguments.http,
             page_server: arguments.page_server,
-            insecure: arguments.insecure,
-            secure_file_priv: arguments.secure_file_priv,
+            front_end: arguments.front_end,
             bulk_bytes: arguments.bulk_size,
             root_password: root_password(),
         }

@@ -11,6 +11,7 @@
 mod roles;
 
 use crate::failure::Failure;
+use crate::front_end;
 use crate::lifecycle;
 use crate::page_server;
 use common::env::{DataDir, Random};
@@ -55,8 +56,8 @@ pub struct Settings {
     pub store: String,
     /// Of a page server.
     pub page_server: page_server::Settings,
-    pub insecure: bool,
-    pub secure_file_priv: Option<PathBuf>,
+    /// Of a compute.
+    pub front_end: front_end::Settings,
     pub root_password: String,
 }
 
@@ -82,7 +83,7 @@ pub async fn run(settings: Settings) -> Result<(), Failure> {
 /// What the command line parser cannot see.
 fn check(settings: &Settings) -> Result<(), Failure> {
     if settings.role == Role::Compute {
-        crate::start::check_password(settings.listen, &settings.root_password, settings.insecure)?;
+        crate::start::check_password(settings.listen, &settings.root_password, settings.front_end.insecure)?;
     }
     settings.page_server.check()?;
     if settings.join.is_empty() {

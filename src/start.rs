@@ -5,6 +5,7 @@
 //! order recovers at the next start.
 
 use crate::failure::Failure;
+use crate::front_end;
 use crate::lifecycle;
 use crate::page_server;
 use anyhow::Context;
@@ -24,8 +25,7 @@ pub struct Settings {
     pub store: String,
     pub http: SocketAddr,
     pub page_server: page_server::Settings,
-    pub insecure: bool,
-    pub secure_file_priv: Option<PathBuf>,
+    pub front_end: front_end::Settings,
     pub bulk_bytes: u64,
     pub root_password: String,
 }
@@ -39,7 +39,7 @@ pub async fn run(settings: Settings) -> Result<(), Failure> {
 
 /// What the command line parser cannot see.
 fn check(settings: &Settings) -> Result<(), Failure> {
-    check_password(settings.listen, &settings.root_password, settings.insecure)?;
+    check_password(settings.listen, &settings.root_password, settings.front_end.insecure)?;
     settings.page_server.check()
 }
 
@@ -84,8 +84,9 @@ impl Roles {
             listen: settings.listen,
             data_dir: data_dir.path().to_owned(),
             root_password: settings.root_password.clone(),
-            insecure: settings.insecure,
-            secure_file_priv: settings.secure_file_priv.clone(),
+            insecure: settings.front_end.insecure,
+            secure_file_priv: settings.front_end.secure_file_priv.clone(),
+            proxies: settings.front_end.proxy_from.clone(),
             bulk_bytes: usize::try_from(settings.bulk_bytes).unwrap_or(usize::MAX),
         };
         let compute =

@@ -23,6 +23,7 @@ use crate::txn::Remote;
 use common::env::random::Random;
 use common::env::{Clock, SystemClock};
 use common::service::{PageService, WalService};
+use ipnet::IpNet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -48,6 +49,8 @@ pub struct ComputeConfig {
     pub insecure: bool,
     /// The directory that LOAD DATA without LOCAL may read; none: it reads nothing.
     pub secure_file_priv: Option<PathBuf>,
+    /// Networks of balancers whose PROXY protocol headers are believed.
+    pub proxies: Vec<IpNet>,
     /// Rows of new tables and indexes, and of loads into empty tables, beyond this go to the store ahead of their commit.
     pub bulk_bytes: usize,
 }
@@ -100,7 +103,8 @@ pub async fn start(
     let mut tasks = JoinSet::new();
     tasks.spawn(refresh_statistics(engine.clone()));
     tasks.spawn(txn::open_snapshots::report(engine.services.remote.clone()));
-    let front = Arc::new(Front::new(engine, tls, &config.root_password, config.insecure));
+    let front = Front::new(engine, tls, &config.root_password, config.insecure).behind(config.proxies);
+    let front = Arc::new(front);
     let server =
         Server::start(listener, front).map_err(|source| StartError::Listen { address: config.listen, source })?;
     Ok(Compute { server, tasks })

@@ -24,6 +24,7 @@ mod login;
 mod packet;
 mod parameters;
 mod prepared;
+mod proxy;
 mod reply;
 mod rsa;
 pub mod server;

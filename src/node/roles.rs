@@ -219,8 +219,9 @@ async fn start_compute(around: &Surroundings) -> Result<RunningRole, Failure> {
         listen: settings.listen,
         data_dir: around.data_dir.path().to_owned(),
         root_password: settings.root_password.clone(),
-        insecure: settings.insecure,
-        secure_file_priv: settings.secure_file_priv.clone(),
+        insecure: settings.front_end.insecure,
+        secure_file_priv: settings.front_end.secure_file_priv.clone(),
+        proxies: settings.front_end.proxy_from.clone(),
         bulk_bytes: compute::BULK_BYTES_DEFAULT,
     };
     let pages: Arc<dyn PageService> = Arc::new(PageRouter::following(&around.client, around.wal.clone()));

@@ -31,6 +31,14 @@ impl Wire {
         wire
     }
 
+    /// Says before the login that it speaks for somebody else, and logs in as a user without a password. The answer.
+    pub fn log_in_through(address: SocketAddr, header: &[u8], user: &str) -> Vec<u8> {
+        let mut wire = Wire::connect(address);
+        let login = login_of(user, PLAIN);
+        wire.send_raw(&[header, &framed(1, &login)].concat()).unwrap();
+        wire.packet().unwrap_or_default()
+    }
+
     /// Logged in as root without a password. Capabilities as the client announces them.
     pub fn log_in(address: SocketAddr, capabilities: u32) -> Wire {
         let mut wire = Wire::connect(address);
@@ -123,10 +131,15 @@ pub fn framed(sequence: u8, payload: &[u8]) -> Vec<u8> {
 
 /// A handshake response of root without a password.
 pub fn login(capabilities: u32) -> Vec<u8> {
+    login_of("root", capabilities)
+}
+
+fn login_of(user: &str, capabilities: u32) -> Vec<u8> {
     let mut payload = capabilities.to_le_bytes().to_vec();
     payload.extend_from_slice(&(64u32 << 20).to_le_bytes());
     payload.push(45);
     payload.extend_from_slice(&[0; 23]);
-    payload.extend_from_slice(b"root\0\0mysql_native_password\0");
+    payload.extend_from_slice(user.as_bytes());
+    payload.extend_from_slice(b"\0\0mysql_native_password\0");
     payload
 }

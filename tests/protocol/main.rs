@@ -3,6 +3,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod balancer;
 mod hostile;
 
 use harness::Launch;
@@ -117,6 +118,39 @@ fn pipelined_commands_are_answered_in_order_each_once() {
     }
     wire.command(0x0e, b"");
     assert_eq!(wire.packet().unwrap()[0], 0);
+    wire.finish();
+    server.stop();
+}
+
+#[test]
+fn long_data_beyond_the_limit_is_an_error_and_not_cut() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Launch::new(data.path()).start();
+    let mut wire = Wire::log_in(server.mysql(), wire::PLAIN);
+    wire.query("SET GLOBAL max_allowed_packet = 65536");
+    assert_eq!(wire.packet().unwrap()[0], 0);
+    wire.finish();
+    let mut wire = Wire::log_in(server.mysql(), wire::PLAIN);
+    wire.command(0x16, b"SELECT LENGTH(?)");
+    let id = wire.packet().unwrap()[1..5].to_vec();
+    wire.packets_to_end();
+    wire.packets_to_end();
+    // NULL bitmap, types are sent, a text; its value came before.
+    let execute = [&id[..], &[0, 1, 0, 0, 0, 0, 1, 252, 0]].concat();
+    for (chunks, fits) in [(3, true), (4, false), (2, true)] {
+        for _ in 0..chunks {
+            wire.command(0x18, &[&id[..], &[0, 0], &[b'x'; 20_000]].concat());
+        }
+        wire.command(0x17, &execute);
+        let answer = wire.packet().unwrap();
+        if fits {
+            wire.packets_to_end();
+            let rows = wire.packets_to_end();
+            assert_eq!(rows[0][2..6], (20_000 * chunks as u32).to_le_bytes());
+        } else {
+            assert_eq!(error_number(&answer), 1105);
+        }
+    }
     wire.finish();
     server.stop();
 }

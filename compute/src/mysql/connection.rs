@@ -55,14 +55,8 @@ impl From<PacketError> for End {
 
 impl Connection {
     /// Serves an authenticated client until it goes, or `stop`. `is_reserved`: it has the place of an administrator.
-    pub async fn run(
-        client: Client,
-        peer: SocketAddr,
-        id: u64,
-        front: Arc<Front>,
-        is_reserved: bool,
-        stop: CancellationToken,
-    ) {
+    pub async fn run(client: Client, id: u64, front: Arc<Front>, is_reserved: bool, stop: CancellationToken) {
+        let peer = client.peer;
         let mut session = Session::new(front.engine.clone(), id, client.login.clone());
         session.set_client_found_rows(client.capabilities.contains(CapabilityFlags::CLIENT_FOUND_ROWS));
         session.set_client_collation(client.collation);

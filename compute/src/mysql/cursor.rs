@@ -8,7 +8,7 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
 /// Rows of one cursor that stay in memory.
-const MEMORY_BYTES: usize = 256 << 10;
+const MEMORY_BYTES: usize = 32 << 10;
 /// What is written and read at a time.
 const CHUNK_BYTES: usize = 64 << 10;
 

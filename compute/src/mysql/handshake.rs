@@ -4,6 +4,7 @@ use super::authentication::{NONCE_BYTES, Plugin};
 use super::compression::Algorithm;
 use super::login::{self, Attempt};
 use super::packet::{PacketError, PacketStream, Transport};
+use super::proxy::{self, Header};
 use super::server::Front;
 use super::tls;
 use crate::account::password::SHA2_PLUGIN;
@@ -28,6 +29,8 @@ const ZSTD_LEVEL: u8 = 3;
 /// Who is connected, after authentication.
 pub struct Client {
     pub packets: PacketStream,
+    /// Of the client itself, where a balancer stands between.
+    pub peer: SocketAddr,
     pub capabilities: CapabilityFlags,
     pub login: Login,
     pub database: Option<String>,
@@ -78,7 +81,7 @@ pub fn server_capabilities() -> CapabilityFlags {
 /// Greets, upgrades to TLS if asked, and checks the password. Errors have been sent to the client.
 pub async fn accept(
     transport: Box<dyn Transport>,
-    peer: SocketAddr,
+    mut peer: SocketAddr,
     connection_id: u64,
     front: &Front,
 ) -> Result<Client, HandshakeError> {
@@ -98,6 +101,11 @@ pub async fn accept(
     );
     packets.write(|out| greeting.serialize(out)).await?;
     packets.flush().await?;
+    if proxy::is_trusted(&front.proxies, peer.ip())
+        && let Header::Client(client) = proxy::take(&mut packets).await?
+    {
+        peer = client;
+    }
     let mut message = packets.read(MESSAGE_BYTES_MAX).await?;
     let mut tls = None;
     if message.len() == TLS_REQUEST_BYTES && message[1] & 0x08 != 0 {
@@ -136,7 +144,7 @@ pub async fn accept(
     let can_handle_expired = capabilities.contains(CapabilityFlags::CLIENT_CAN_HANDLE_EXPIRED_PASSWORDS);
     let attempt = Attempt { user: &user, peer, over_tls, can_handle_expired, plugin: offered, nonce, answer };
     let login = login::log_in(&mut packets, front, attempt).await?;
-    Ok(Client { packets, capabilities, login, database, collation, compression, tls })
+    Ok(Client { packets, peer, capabilities, login, database, collation, compression, tls })
 }
 
 /// COM_CHANGE_USER: the client proves its password anew, with a fresh challenge.

@@ -133,6 +133,17 @@ impl PacketStream {
         }
     }
 
+    /// What has come, at least so many bytes; it stays to be read.
+    pub async fn peek(&mut self, bytes: usize) -> Result<&[u8], PacketError> {
+        self.fill(bytes).await?;
+        Ok(&self.read)
+    }
+
+    /// Leaves out bytes that were peeked at.
+    pub fn discard(&mut self, bytes: usize) {
+        self.read.advance(bytes.min(self.read.len()));
+    }
+
     /// Length of the packet whose header has come.
     fn header(&self) -> usize {
         usize::from(self.read[0]) | usize::from(self.read[1]) << 8 | usize::from(self.read[2]) << 16

@@ -21,6 +21,8 @@ pub struct Statement {
     parameters: usize,
     types: Vec<ParameterType>,
     long_data: Vec<Option<Vec<u8>>>,
+    /// Long data was left out.
+    is_too_long: bool,
     cursor: Option<Cursor>,
 }
 
@@ -68,6 +70,7 @@ impl Connection {
             parameters: parameters.len(),
             types: Vec::new(),
             long_data: parameters.iter().map(|_| None).collect(),
+            is_too_long: false,
             cursor: None,
         };
         self.statements.insert(id, statement);
@@ -81,6 +84,12 @@ impl Connection {
         found.cursor = None;
         if cursor > CURSOR_READ_ONLY {
             return Ok(self.send_error(&SqlError::not_supported("scrollable or updatable cursors")).await?);
+        }
+        if std::mem::take(&mut found.is_too_long) {
+            found.long_data.iter_mut().for_each(|data| *data = None);
+            let text = "Parameter of prepared statement which is set through mysql_send_long_data() is longer than \
+                        'max_allowed_packet' bytes";
+            return Ok(self.send_error(&SqlError::new(ErrorCode(1105), text)).await?);
         }
         let client = self.session.client_charset();
         let decoded = parameters::decode(payload, client, found.parameters, &mut found.types, &mut found.long_data);
@@ -174,6 +183,7 @@ impl Connection {
             return Ok(self.send_error(&unknown_statement(statement, "mysqld_stmt_reset")).await?);
         };
         found.long_data.iter_mut().for_each(|data| *data = None);
+        found.is_too_long = false;
         found.cursor = None;
         Ok(self.send_done(&Done::default(), false).await?)
     }
@@ -184,20 +194,22 @@ impl Connection {
         }
     }
 
-    /// Not answered, by the protocol; an error shows at the execution.
+    /// Not answered, by the protocol: what is too long shows at the execution.
     pub(super) fn long_data(&mut self, statement: u32, parameter: u16, data: &[u8]) {
         let limit = self.session.max_allowed_packet();
+        // Of all statements together, so that a client holds no more than one large statement takes.
+        let held: usize = self.statements.values().flat_map(|it| it.long_data.iter().flatten()).map(Vec::len).sum();
         let Some(found) = self.statements.get_mut(&statement) else { return };
-        let held: usize = found.long_data.iter().flatten().map(Vec::len).sum();
-        if let Some(slot) = found.long_data.get_mut(usize::from(parameter))
-            && held + data.len() <= limit
-        {
+        let Some(slot) = found.long_data.get_mut(usize::from(parameter)) else { return };
+        if held + data.len() > limit {
+            found.is_too_long = true;
+        } else {
             slot.get_or_insert_default().extend_from_slice(data);
         }
     }
 }
 
-/// Error 1 or 3 of the temporary directory, in MySQL's words for a file that cannot be written.
+/// In MySQL's words for a file that cannot be written.
 fn cannot_keep(error: std::io::Error) -> SqlError {
     SqlError::new(ErrorCode(1026), format!("Error writing file of a cursor in the temporary directory ({error})"))
 }

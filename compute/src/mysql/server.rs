@@ -10,6 +10,7 @@ use crate::session::Engine;
 use common::env::random::Random;
 use expr::collation::Charset;
 use expr::{ErrorCode, SqlError};
+use ipnet::IpNet;
 use rustls::ServerConfig;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -32,6 +33,8 @@ pub struct Front {
     pub root: ServerPassword,
     /// Accept an empty password from other hosts.
     pub insecure: bool,
+    /// Networks of balancers that say who their clients are.
+    pub proxies: Vec<IpNet>,
     pub version: Arc<str>,
     pub random: Random,
     pub logins: Logins,
@@ -47,11 +50,17 @@ impl Front {
             tls,
             root: ServerPassword::new(root_password),
             insecure,
+            proxies: Vec::new(),
             version,
             random: Random::system(),
             logins: Logins::default(),
             next_connection: AtomicU64::new(1),
         }
+    }
+
+    /// Believes what balancers of these networks say of their clients.
+    pub fn behind(self, proxies: Vec<IpNet>) -> Front {
+        Front { proxies, ..self }
     }
 }
 
@@ -134,7 +143,7 @@ async fn serve(stream: TcpStream, peer: SocketAddr, front: Arc<Front>, stop: Can
             return;
         }
     };
-    Connection::run(client, peer, id, front, is_reserved, stop).await;
+    Connection::run(client, id, front, is_reserved, stop).await;
 }
 
 /// max_connections are there.

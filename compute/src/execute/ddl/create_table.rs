@@ -316,13 +316,10 @@ fn add_indexes(specs: &[IndexSpec], table: &mut TableDef, context: &StatementCon
         if let Some(other) = table.indexes.iter().find(named).filter(|_| !spec.primary) {
             return Err(indexes::duplicate_name(&other.name));
         }
+        let made_up: &[&str] = if spec.name.is_none() { &given } else { &[] };
+        let spec = indexes::with_hidden_columns(spec, table, made_up, &*context.binder)?;
         let mut taken: Vec<&str> = table.indexes.iter().map(|index| index.name.as_str()).collect();
-        if spec.name.is_none() {
-            taken.extend(&given);
-        }
-        let taken: Vec<String> = taken.into_iter().map(str::to_owned).collect();
-        let taken: Vec<&str> = taken.iter().map(String::as_str).collect();
-        let spec = indexes::with_hidden_columns(spec, table, &*context.binder)?;
+        taken.extend(if spec.name.is_none() { made_up } else { &[] });
         let index = indexes::define(&spec, &table.columns, &taken, IndexId(table.next_index))?;
         table.next_index += 1;
         table.indexes.push(index);

@@ -69,11 +69,13 @@ pub fn define(spec: &IndexSpec, columns: &[ColumnDef], taken: &[&str], id: Index
     })
 }
 
-/// Gives the table a hidden column for each expression of an index, and the index by their names. Manual: "CREATE INDEX",
-/// "Functional Key Parts" (15.1.15).
+/// Gives the table a hidden column for each expression of an index; they are the index's parts then, and the index has a
+/// name. `given`: names that other indexes of the statement will have. Manual: "CREATE INDEX", "Functional Key Parts"
+/// (15.1.15).
 pub fn with_hidden_columns(
     spec: &IndexSpec,
     table: &mut TableDef,
+    given: &[&str],
     binder: &dyn BindExpressions,
 ) -> Result<IndexSpec, SqlError> {
     let mut spec = spec.clone();
@@ -89,8 +91,11 @@ pub fn with_hidden_columns(
     }
     let index_name = match &spec.name {
         Some(name) => name.clone(),
-        None if spec.expressions[0].0 == 0 => free_name("functional_index", |name| table.index_by_name(name).is_some()),
-        None => free_name(&spec.parts[0].0, |name| table.index_by_name(name).is_some()),
+        None => {
+            let base = if spec.expressions[0].0 == 0 { "functional_index" } else { &spec.parts[0].0 };
+            let is_given = |name: &str| given.iter().any(|other| other.eq_ignore_ascii_case(name));
+            free_name(base, |name| table.index_by_name(name).is_some() || is_given(name))
+        }
     };
     for (position, expression) in std::mem::take(&mut spec.expressions) {
         let ty = binder.bind(table, &expression)?.ty();

@@ -29,7 +29,7 @@ impl Alteration {
         }
         // Its values differ from row to row.
         self.rebuild |= !spec.expressions.is_empty();
-        let spec = indexes::with_hidden_columns(spec, &mut self.new, &*context.binder)?;
+        let spec = indexes::with_hidden_columns(spec, &mut self.new, &[], &*context.binder)?;
         let taken: Vec<&str> = self.new.indexes.iter().map(|index| index.name.as_str()).collect();
         let index = indexes::define(&spec, &self.new.columns, &taken, IndexId(self.new.next_index))?;
         self.new.next_index += 1;

@@ -1,0 +1,19 @@
+//! Flags of the MySQL front end, the same wherever a compute runs.
+
+use ipnet::IpNet;
+use std::path::PathBuf;
+
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "MySQL front end")]
+#[group(id = "front_end")]
+pub struct Settings {
+    /// Accept an empty root password from other hosts too
+    #[arg(long)]
+    pub insecure: bool,
+    /// The directory whose files LOAD DATA without LOCAL may read; none by default
+    #[arg(long, value_name = "DIR")]
+    pub secure_file_priv: Option<PathBuf>,
+    /// Networks of balancers whose PROXY protocol headers (1 and 2) say who the client is, for example 10.0.0.0/24
+    #[arg(long, value_name = "NETWORKS", value_delimiter = ',')]
+    pub proxy_from: Vec<IpNet>,
+}
