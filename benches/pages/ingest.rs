@@ -2,7 +2,8 @@
 //! memory and which requests does it take, and what does it leave on the store once compaction is idle?
 //!
 //! `cargo bench -p pageserver --bench ingest`; gigabytes of keys and rows: INGEST_GB (default 0.1); where the objects go:
-//! INGEST_DIR (default: a temporary directory, removed afterwards).
+//! INGEST_DIR (default: a temporary directory, removed afterwards); megabytes a second that are offered:
+//! INGEST_MB_PER_SECOND (default: as fast as the page server lets its one session write).
 
 mod support;
 
@@ -58,7 +59,9 @@ fn main() {
     let server = runtime.block_on(pageserver::start(config, wal, store)).expect("start a page server");
 
     let begun = (Instant::now(), process_cpu());
-    let mut load = Load { rows, done: 0, delayed: Duration::ZERO, log: &log, server: &server, runtime: &runtime };
+    let offered: f64 = number_from("INGEST_MB_PER_SECOND", f64::INFINITY);
+    let pace = Pace { begun: Instant::now(), bytes_per_second: offered * 1e6, row_bytes };
+    let mut load = Load { rows, pace, done: 0, delayed: Duration::ZERO, log: &log, server: &server, runtime: &runtime };
     let mut rates = Vec::new();
     for tenth in 1..=TENTHS {
         let (started, cpu, delayed) = (Instant::now(), process_cpu(), load.delayed);
@@ -107,8 +110,24 @@ fn main() {
     runtime.block_on(server.shutdown()).expect("shutdown");
 }
 
+/// A session that has something to write so often and no more.
+struct Pace {
+    begun: Instant,
+    bytes_per_second: f64,
+    row_bytes: u64,
+}
+
+impl Pace {
+    /// Waits until it is time for the rows after `done`.
+    fn keep(&self, done: u64) {
+        let due = Duration::from_secs_f64((done * self.row_bytes) as f64 / self.bytes_per_second);
+        std::thread::sleep(due.saturating_sub(self.begun.elapsed()));
+    }
+}
+
 struct Load<'a> {
     rows: u64,
+    pace: Pace,
     done: u64,
     /// What commits waited under pressure.
     delayed: Duration,
@@ -126,6 +145,7 @@ impl Load<'_> {
             if numbers.is_empty() {
                 break;
             }
+            self.pace.keep(self.done);
             self.done = numbers.end;
             let numbers = numbers.map(|number| scattered(number, self.rows));
             let mut changes: Vec<_> = numbers.map(|number| (row_key(number), Some(row(number)))).collect();

@@ -23,7 +23,7 @@ pub struct Config {
     /// Layers written by compaction are cut at about this size. Default: 64 MiB.
     pub layer_bytes_max: usize,
     /// Sorted runs of flushed layers of about one size before they are merged: each of them may cost a point read one
-    /// more block, and keeps scans from taking blocks whole. Default: 4.
+    /// more block, and keeps scans from taking blocks whole. Six make a part of full memtables by two merges. Default: 6.
     pub level0_layers_max: usize,
     /// Level 1 is rewritten part by part, each of about so many bytes, as what was flushed since grows to a share of it.
     /// Default: 256 MiB.
@@ -108,7 +108,7 @@ impl Default for Config {
             block_bytes: 512 << 10,
             block_rows_max: 4096,
             layer_bytes_max: 64 << 20,
-            level0_layers_max: 4,
+            level0_layers_max: 6,
             part_bytes: 256 << 20,
             level1_bytes: 16 << 30,
             level_growth: 10,

@@ -51,7 +51,7 @@ fn debt_limits(config: &Config) -> Limits {
 /// them are being merged.
 fn run_limits(config: &Config) -> Limits {
     let runs = config.level0_layers_max as u64;
-    Limits { soft: 6 * runs, hard: 24 * runs }
+    Limits { soft: 5 * runs, hard: 20 * runs }
 }
 
 impl Reporter {
