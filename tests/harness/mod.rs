@@ -8,6 +8,7 @@ pub mod bank;
 pub mod cluster;
 pub mod faults;
 pub mod history;
+pub mod lists;
 pub mod mariadb;
 pub mod moto;
 pub mod segment;
