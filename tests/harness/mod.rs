@@ -13,6 +13,7 @@ pub mod mariadb;
 pub mod moto;
 pub mod segment;
 pub mod tools;
+pub mod unsynced;
 
 use moto::Moto;
 use mysql_async::prelude::*;
