@@ -3,6 +3,7 @@
 mod append;
 mod auction;
 mod bank;
+mod branches;
 mod index;
 mod register;
 mod seats;
@@ -70,6 +71,8 @@ pub fn start(sim: &Arc<Sim>, process: &Arc<Process>, compute: u64) -> Vec<onesho
         process.spawn(index::write(client(2 * compute))),
         process.spawn(index::write(client(2 * compute + 1))),
         process.spawn(index::define(client(compute))),
+        process.spawn(branches::begin(client(compute))),
+        process.spawn(branches::finish_all(client(compute))),
     ]
 }
 
@@ -84,6 +87,7 @@ pub fn finish(sim: &Arc<Sim>) {
     auction::finish(sim);
     seats::finish(sim);
     index::finish(sim);
+    branches::finish(sim);
 }
 
 const BANK: TableId = TableId(1001);
@@ -92,6 +96,7 @@ const REGISTERS: TableId = TableId(1003);
 const LISTS: TableId = TableId(1004);
 const SEATS: TableId = TableId(1005);
 const TICKETS: TableId = TableId(1006);
+const BRANCHES: TableId = TableId(1010);
 
 fn key(table: TableId, number: u64) -> Key {
     let mut key = index_prefix(table, IndexId(0)).to_vec();
