@@ -87,7 +87,38 @@ fn sequencer(criterion: &mut Criterion) {
             locks.held()
         });
     });
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("find a deadlock of 1000 transactions", |bencher| {
+        bencher.iter_batched(
+            chain,
+            |mut locks| {
+                // The last one wants what the first one has.
+                let wanted = vec![(key(0), LockMode::Exclusive)];
+                let wait = LockWait::Timeout(Duration::from_secs(50));
+                let last = TRANSACTIONS - 1;
+                let events = locks.acquire(RequestId(TRANSACTIONS), TxnId(last.into()), wanted, Vec::new(), wait);
+                assert!(locks.take_deadlock().is_some(), "{events:?}");
+                locks
+            },
+            BatchSize::LargeInput,
+        );
+    });
     group.finish();
+}
+
+/// Each transaction has a key and waits for that of the next.
+fn chain() -> LockTable {
+    let mut locks = LockTable::new(1_000_000);
+    let wait = LockWait::Timeout(Duration::from_secs(50));
+    for txn in 0..TRANSACTIONS {
+        let own = vec![(key(txn), LockMode::Exclusive)];
+        locks.acquire(RequestId(2 * TRANSACTIONS + txn), TxnId(txn.into()), own, Vec::new(), wait);
+    }
+    for txn in 0..TRANSACTIONS - 1 {
+        let next = vec![(key(txn + 1), LockMode::Exclusive)];
+        locks.acquire(RequestId(txn), TxnId(txn.into()), next, Vec::new(), wait);
+    }
+    locks
 }
 
 criterion_group!(benches, sequencer);

@@ -33,6 +33,7 @@ const CASES: &[(&str, &str)] = &[
     ("constraints", include_str!("sql/concurrency/constraints.txt")),
     ("transactions", include_str!("sql/concurrency/transactions.txt")),
     ("session_locks", include_str!("sql/concurrency/session_locks.txt")),
+    ("xa", include_str!("sql/concurrency/xa.txt")),
 ];
 
 /// Cases that run at the same time.

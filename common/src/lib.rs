@@ -9,6 +9,7 @@ pub mod env;
 pub mod id;
 pub mod key;
 pub mod physical;
+pub mod prepared;
 pub mod rpc;
 pub mod service;
 pub mod telemetry;

@@ -125,6 +125,7 @@ impl Compute {
 async fn refresh_statistics(engine: Arc<Engine>) {
     loop {
         engine.refresh_statistics().await;
+        execute::ddl::drop_abandoned(&engine.services).await;
         tokio::time::sleep(STATISTICS_INTERVAL).await;
     }
 }

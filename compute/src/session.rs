@@ -28,6 +28,7 @@ mod tracked;
 mod transaction;
 mod usage;
 pub mod variables;
+mod xa;
 
 pub use engine::Engine;
 pub use engine::Wire;
@@ -72,6 +73,8 @@ pub struct Session {
     /// Names in lower case. Shared with the statement that runs.
     user_variables: UserVariables,
     transaction: Option<Transaction>,
+    /// The transaction is a branch of a global one.
+    xa: Option<xa::Branch>,
     /// SET TRANSACTION: of the next one only.
     next_isolation: Option<Isolation>,
     next_read_only: Option<bool>,
@@ -119,6 +122,7 @@ impl Session {
             variables,
             user_variables: UserVariables::default(),
             transaction: None,
+            xa: None,
             next_isolation: None,
             next_read_only: None,
             prepared: HashMap::new(),
@@ -148,6 +152,7 @@ impl Session {
 
     /// COM_RESET_CONNECTION: as after connecting, but for user and database.
     pub async fn reset(&mut self) {
+        self.xa = None;
         self.roll_back().await;
         self.release_session_locks().await;
         self.variables = self.engine.globals();
@@ -331,6 +336,7 @@ impl Session {
             auto_increment_increment: variables.auto_increment_increment,
             auto_increment_offset: variables.auto_increment_offset,
             client_found_rows: self.client_found_rows,
+            online_rows_min: crate::execute::ddl::ROWS_MIN,
         }
     }
 

@@ -16,6 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(180);
 pub struct Cluster {
     directory: tempfile::TempDir,
     nodes: Vec<Node>,
+    /// Of every process.
+    environment: Vec<(String, String)>,
     /// Nodes that were restarted here.
     children: Mutex<Vec<Child>>,
 }
@@ -45,14 +47,26 @@ fn node_of(value: &serde_json::Value) -> Node {
 
 impl Cluster {
     pub fn up(wal: u16, pageservers: u16, compute: u16) -> Cluster {
+        Cluster::up_with(wal, pageservers, compute, |_| Vec::new())
+    }
+
+    /// With variables for its processes, which may depend on the cluster's directory.
+    pub fn up_with(
+        wal: u16,
+        pageservers: u16,
+        compute: u16,
+        environment: impl FnOnce(&Path) -> Vec<(String, String)>,
+    ) -> Cluster {
         let directory = tempfile::tempdir().unwrap();
+        let environment = environment(directory.path());
         let mut command = Command::new(program());
         command.args(["cluster", "up", "--base-port", "0", "--dir"]).arg(directory.path());
         command.args(["--wal", &wal.to_string(), "--pageservers", &pageservers.to_string()]);
         command.args(["--compute", &compute.to_string()]).env_remove("DRUMLIN_ROOT_PASSWORD");
+        command.envs(environment.iter().cloned());
         let output = command.output().expect("run drumlin cluster up");
         // Whatever goes wrong from here on, its processes end with this value.
-        let mut cluster = Cluster { directory, nodes: Vec::new(), children: Mutex::default() };
+        let mut cluster = Cluster { directory, nodes: Vec::new(), environment, children: Mutex::default() };
         if let Ok(text) = std::fs::read(cluster.directory.path().join("cluster.json")) {
             let listed: serde_json::Value = serde_json::from_slice(&text).unwrap();
             cluster.nodes = listed["nodes"].as_array().expect("nodes").iter().map(node_of).collect();
@@ -106,6 +120,11 @@ impl Cluster {
     /// kill -9, or SIGTERM; returns when the process is gone.
     pub fn end(&self, name: &str, signal: Signal) {
         self.signal(name, signal);
+        self.wait_ended(name);
+    }
+
+    /// Until the process is gone.
+    pub fn wait_ended(&self, name: &str) {
         let node = self.node(name);
         let begun = Instant::now();
         while self.pid(&node).is_some() {
@@ -129,7 +148,8 @@ impl Cluster {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(&node.log).unwrap();
         let mut command = Command::new(&node.start[0]);
         command.args(&node.start[1..]).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        let child = command.env_remove("DRUMLIN_ROOT_PASSWORD").spawn().expect("restart a node");
+        command.env_remove("DRUMLIN_ROOT_PASSWORD").envs(self.environment.iter().cloned());
+        let child = command.spawn().expect("restart a node");
         self.children.lock().unwrap().push(child);
     }
 

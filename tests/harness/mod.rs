@@ -8,11 +8,13 @@ pub mod bank;
 pub mod cluster;
 pub mod faults;
 pub mod history;
+pub mod lists;
 pub mod mariadb;
 pub mod moto;
 pub mod segment;
 pub mod tools;
 pub mod wire;
+pub mod unsynced;
 
 use moto::Moto;
 use mysql_async::prelude::*;

@@ -5,6 +5,7 @@ use crate::sim::Sim;
 use bytes::Bytes;
 use common::id::{CommitId, CounterId, Lsn, Term, TxnId};
 use common::key::{Key, KeyRange};
+use common::prepared::{self, PreparedCommit, PreparedLocks};
 use common::service::page::{Direction, GetRequest, PageError, ScanBatch, ScanOutput, ScanRequest, ScannedRow};
 use common::service::wal::*;
 use common::service::{PageService, WalService};
@@ -45,6 +46,8 @@ pub struct Txn {
     checks: BTreeMap<Key, Lsn>,
     counters: Vec<CounterBump>,
     has_locks: bool,
+    /// It finishes a prepared one, so nothing but another one that does may stand in its way.
+    finishes: bool,
     /// What was read before it was durable, to be checked against the log.
     read: Vec<(Key, Lsn, Option<Bytes>)>,
 }
@@ -67,6 +70,7 @@ impl Txn {
             checks: BTreeMap::new(),
             counters: Vec::new(),
             has_locks: false,
+            finishes: false,
             read: Vec::new(),
         }
     }
@@ -196,8 +200,33 @@ impl Txn {
     }
 
     pub async fn commit(mut self) -> Result<Lsn, Failure> {
-        let commit_id = CommitId(self.sim.random.u128());
         let only_locked = !self.terms_differ && self.writes.keys().all(|key| self.locked.contains_key(key));
+        let request = self.request();
+        self.send(request, only_locked).await
+    }
+
+    /// As `txn::prepared::prepare` of compute: what the commit would say becomes a record, and the locks stay.
+    pub async fn prepare(mut self, name: &[u8]) -> Result<Lsn, Failure> {
+        let commit = self.request();
+        let of_writes = commit.writes.iter().filter(|write| write.observed != Lsn::MAX);
+        let of_writes = of_writes.map(|write| Observed { key: write.mutation.key.clone(), lsn: write.observed });
+        let checks = commit.checks.iter().cloned().chain(of_writes).collect();
+        let head = PreparedLocks { txn: self.id, locks: Vec::new() };
+        let said = PreparedCommit { writes: commit.writes, checks: commit.checks, counters: commit.counters };
+        let mutation = Mutation { key: prepared::key_of(name), row: Some(prepared::encode(&head, &said)) };
+        let request = CommitRequest {
+            writes: vec![Write { mutation, observed: Lsn::MAX }],
+            checks,
+            counters: Vec::new(),
+            relies_on_locks: true,
+            ..commit
+        };
+        self.tell(|| "prepares".to_string());
+        self.send(request, false).await
+    }
+
+    fn request(&mut self) -> CommitRequest {
+        let commit_id = CommitId(self.sim.random.u128());
         let writes = std::mem::take(&mut self.writes).into_iter();
         let writes: Vec<Write> = writes
             .map(|(key, (row, observed))| Write {
@@ -206,19 +235,26 @@ impl Txn {
             })
             .collect();
         let mut checks = std::mem::take(&mut self.checks);
+        // As compute does it: a conflict is told of the record first, and then somebody else has finished what it stands for.
+        let mut writes = writes;
+        writes.sort_by_key(|write| prepared::name_of(&write.mutation.key).is_none());
         for (key, lsn) in &self.locked {
             if !writes.iter().any(|write| write.mutation.key == *key) {
                 checks.entry(key.clone()).or_insert(*lsn);
             }
         }
-        let request = CommitRequest {
+        CommitRequest {
             checks: checks.into_iter().map(|(key, lsn)| Observed { key, lsn }).collect(),
             depends_on: self.undurable,
             tenure: self.tenure,
             relies_on_locks: self.relies_on_locks,
             counters: std::mem::take(&mut self.counters),
             ..CommitRequest::of(commit_id, self.id, writes)
-        };
+        }
+    }
+
+    async fn send(mut self, request: CommitRequest, only_locked: bool) -> Result<Lsn, Failure> {
+        let commit_id = request.commit_id;
         self.tell(|| "commits".to_string());
         let before = self.sim.ledger.acknowledged_max();
         if !self.terms_differ
@@ -229,6 +265,11 @@ impl Txn {
         let answer = match self.remote.commit(request).await {
             Ok(reply) => Ok(reply.lsn),
             Err(CommitError::Conflict { key, newest }) => {
+                if self.finishes && prepared::name_of(&key).is_none() {
+                    self.sim.violation(format!(
+                        "what was prepared cannot be finished: key {key:02x?} has version {newest}"
+                    ));
+                }
                 if only_locked && self.same_leader().await {
                     self.sim.ledger.conflicted(&self.sim, key, newest, self.term);
                 }
@@ -315,6 +356,38 @@ pub async fn get(sim: &Arc<Sim>, remote: &Arc<Remote>, lsn: Lsn, keys: &[Key]) -
         sim.ledger.read(sim, lsn, key.clone(), version);
     }
     Ok(found.into_iter().map(|version| version.map(|version| version.row)).collect())
+}
+
+/// Records of what is prepared: key, LSN, row.
+pub async fn prepared(sim: &Arc<Sim>, remote: &Arc<Remote>) -> Result<Vec<(Key, Lsn, Bytes)>, Failure> {
+    let lsn = read_lsn(sim, remote).await?;
+    let keys: Vec<Key> = scan(sim, remote, lsn, prepared::all()).await?.into_iter().map(|(key, _)| key).collect();
+    let found = remote.get(GetRequest { lsn, keys: keys.clone() }).await.map_err(no_answer)?;
+    Ok(keys.into_iter().zip(found).filter_map(|(key, found)| found.map(|found| (key, found.lsn, found.row))).collect())
+}
+
+/// As `txn::prepared::finish` of compute.
+pub async fn finish_prepared(
+    sim: &Arc<Sim>,
+    remote: &Arc<Remote>,
+    record: Key,
+    (at, row): (Lsn, Bytes),
+    commits: bool,
+) -> Result<Lsn, Failure> {
+    let Ok((head, said)) = prepared::decode(&row) else {
+        sim.violation(format!("the record of LSN {at} does not decode"));
+        return Err(Failure::Conflict);
+    };
+    let mut txn = Txn::new(sim, remote);
+    (txn.id, txn.finishes) = (head.txn, true);
+    if commits {
+        let observed = |lsn| Some(lsn).filter(|lsn| *lsn != Lsn::MAX);
+        let writes = said.writes.into_iter();
+        txn.writes = writes.map(|write| (write.mutation.key, (write.mutation.row, observed(write.observed)))).collect();
+        txn.checks = said.checks.into_iter().map(|check| (check.key, check.lsn)).collect();
+    }
+    txn.writes.insert(record, (None, Some(at)));
+    txn.commit().await
 }
 
 /// Keys and rows of a range at an LSN, checked against the log.

@@ -127,7 +127,6 @@ pub async fn start_on(
         segment_bytes: config.segment_bytes,
         cache_bytes_max: config.cache_bytes_max,
         group_commit_wait: config.group_commit_wait,
-        wait_for_space: config.members.len() == 1,
     };
     let log_metrics = metrics.clone();
     let log = threads::blocking(move || SegmentLog::open(disk, options, log_metrics))

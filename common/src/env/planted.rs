@@ -32,6 +32,10 @@ pub enum Bug {
     OutcomesForgotten,
     /// A new leader begins its counters anew.
     CountersForgotten,
+    /// A value of a counter is given before the log says that it is taken.
+    ReservationNotAwaited,
+    /// A new leader does not hold the locks of prepared transactions.
+    PreparedLocksForgotten,
     /// A vote is given and not written down.
     VoteNotSaved,
     /// A page server answers at an LSN that it has not applied.
@@ -43,7 +47,7 @@ pub enum Bug {
 }
 
 impl Bug {
-    pub const ALL: [Bug; 17] = [
+    pub const ALL: [Bug; 19] = [
         Bug::MissingFsync,
         Bug::EarlyAcknowledgement,
         Bug::StaleLease,
@@ -57,6 +61,8 @@ impl Bug {
         Bug::DuplicateApply,
         Bug::OutcomesForgotten,
         Bug::CountersForgotten,
+        Bug::ReservationNotAwaited,
+        Bug::PreparedLocksForgotten,
         Bug::VoteNotSaved,
         Bug::ReadBelowApplied,
         Bug::ManifestOverwrites,

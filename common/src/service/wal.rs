@@ -49,8 +49,8 @@ pub trait WalService: Send + Sync {
     async fn outcome(&self, commit: CommitId) -> Result<Option<Lsn>, WalError>;
 
     /// Hands out `count` consecutive values of a counter, none below `at_least`. Returns the first.
-    /// `count` of 0 only asks for the next value. Values are never handed out twice by one leader; they become
-    /// permanent with the commit that names them in `counters`.
+    /// `count` of 0 only asks for the next value. No value is handed out twice, whatever becomes of the transaction that got
+    /// it and of the leader that gave it, unless a commit sets the counter back.
     async fn allocate(&self, request: AllocateRequest) -> Result<u64, WalError>;
 
     /// Committed batches from an LSN (that one included) on, in order, forever. Where the log no longer holds `from`,

@@ -19,6 +19,7 @@ use common::service::wal::{LockMode, LockWait};
 use expr::error::{Warning, WarningLevel};
 use expr::eval::{Effects, EvalContext};
 use expr::{ErrorCode, Expression, SqlError};
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -42,6 +43,8 @@ pub struct Settings {
     pub auto_increment_offset: u64,
     /// CLIENT_FOUND_ROWS: UPDATE counts rows it matched.
     pub client_found_rows: bool,
+    /// Tables with fewer rows get their indexes while they are held still.
+    pub online_rows_min: u64,
 }
 
 impl Default for Settings {
@@ -52,6 +55,7 @@ impl Default for Settings {
             auto_increment_increment: 1,
             auto_increment_offset: 1,
             client_found_rows: false,
+            online_rows_min: crate::execute::ddl::ROWS_MIN,
         }
     }
 }
@@ -65,6 +69,8 @@ pub struct QuerySettings {
     pub recursion_depth_max: u64,
     pub found_rows: Arc<AtomicU64>,
     pub waiting: Arc<dyn WaitingFunctions>,
+    /// How far a long statement is, for SHOW PROCESSLIST.
+    pub progress: Arc<Mutex<Option<String>>>,
 }
 
 /// Binds the expressions that definitions hold as text. The session supplies it: nothing here imports the binder.
@@ -161,8 +167,9 @@ impl StatementContext<'_> {
 
     /// For queries of this statement that read `view`; scans with a lock take it for the transaction.
     pub fn query_context(&self, view: ReadView) -> QueryContext {
-        let QuerySettings { virtual_tables, memory_limit_bytes, cancel, recursion_depth_max, found_rows, waiting } =
-            self.queries.clone();
+        let QuerySettings {
+            virtual_tables, memory_limit_bytes, cancel, recursion_depth_max, found_rows, waiting, ..
+        } = self.queries.clone();
         QueryContext {
             locker: Some(Arc::new(ScanLocker {
                 locker: self.locker(),

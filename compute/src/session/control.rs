@@ -86,6 +86,7 @@ impl Session {
             }
             Statement::RollbackTo(name) => self.open_transaction(&name)?.rollback_to(&name)?,
             Statement::ReleaseSavepoint(name) => self.open_transaction(&name)?.release_savepoint(&name)?,
+            Statement::Xa(statement) => return self.xa(statement).await,
             Statement::SetTransaction { isolation, read_only } => {
                 if self.in_transaction() {
                     let text = "Transaction characteristics can't be changed while a transaction is in progress";

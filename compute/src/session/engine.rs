@@ -75,6 +75,8 @@ pub struct SessionHandle {
     pub cancel: Arc<Cancel>,
     /// KILL CONNECTION.
     pub killed: CancellationToken,
+    /// How far its statement is, if that is one that says so.
+    pub progress: Arc<Mutex<Option<String>>>,
     activity: Mutex<Activity>,
 }
 
@@ -210,6 +212,7 @@ impl Engine {
             host,
             cancel: Arc::default(),
             killed: CancellationToken::new(),
+            progress: Arc::default(),
             activity: Mutex::new(activity),
         });
         self.sessions.lock().insert(id, handle.clone());
@@ -348,7 +351,10 @@ impl ServerState for View {
                     database: activity.database.as_deref().map(str::to_string),
                     command: if running { "Query" } else { "Sleep" }.to_string(),
                     seconds: now_us.saturating_sub(activity.since_us) / 1_000_000,
-                    state: Some(if running { "executing" } else { "" }.to_string()),
+                    state: Some(match session.progress.lock().clone() {
+                        Some(progress) => progress,
+                        None => if running { "executing" } else { "" }.to_string(),
+                    }),
                     info: activity.statement.clone(),
                 }
             })

@@ -59,6 +59,7 @@ impl Session {
             self.warnings.clear();
         }
         self.check_account(statement)?;
+        self.check_branch(&statement.kind)?;
         self.check_session_locks().await?;
         let mut runs = 1;
         loop {
@@ -130,7 +131,10 @@ impl Session {
         self.open_file(&source.statement)?;
         let context = self.eval_context(parameters);
         match plan {
-            Plan::Query(query) => Ok(self.select(query, catalog, context, begun_at).await?),
+            Plan::Query(query) => {
+                self.check_branch_reads(&query)?;
+                Ok(self.select(query, catalog, context, begun_at).await?)
+            }
             Plan::Change(change) => Ok(StatementResult::Done(self.change(&change, catalog, context).await?)),
             Plan::Other(other) => match *other {
                 Statement::Ddl(ddl) => {
@@ -268,6 +272,7 @@ impl Session {
             recursion_depth_max: self.variables.effective().cte_max_recursion_depth,
             found_rows,
             waiting: self.named_locks.clone(),
+            progress: self.handle.progress.clone(),
         }
     }
 

@@ -18,7 +18,7 @@ impl Session {
         self.transaction.insert(open)
     }
 
-    fn new_transaction(&mut self, explicit: bool, read_only: Option<bool>) -> Transaction {
+    pub(super) fn new_transaction(&mut self, explicit: bool, read_only: Option<bool>) -> Transaction {
         let isolation = self.next_isolation.take().unwrap_or_else(|| self.variables.effective().isolation);
         let next_read_only = self.next_read_only.take();
         let read_only =

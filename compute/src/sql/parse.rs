@@ -29,6 +29,7 @@ mod show;
 mod split;
 mod view;
 mod words;
+mod xa;
 
 #[cfg(test)]
 mod tests;
@@ -165,6 +166,10 @@ fn statement(parser: &mut Parser<'_>, text: &str) -> Parsed<Kind> {
         "grant" => grant::grant(parser),
         "revoke" => grant::revoke(parser),
         "load" => load::load(parser),
+        "xa" => {
+            parser.advance_token();
+            xa::statement(parser)
+        }
         "use" => {
             parser.advance_token();
             Ok(Kind::Use(parser.name()?))

@@ -12,6 +12,7 @@ pub mod query;
 pub mod rules;
 pub mod statement;
 pub mod walk;
+pub mod xa;
 
 pub use ddl::*;
 pub use load::*;

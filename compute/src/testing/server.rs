@@ -111,6 +111,7 @@ impl TestServer {
                 cancel: Arc::default(),
                 recursion_depth_max: 1000,
                 found_rows: Arc::default(),
+                progress: Arc::default(),
                 waiting: Arc::new(NamedLocks::new(self.services.remote.clone(), 1)),
             },
             binder: Arc::new(NamesOnly),

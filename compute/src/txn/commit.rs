@@ -4,7 +4,7 @@ use crate::sql::plan::Isolation;
 use crate::txn::locking;
 use crate::txn::service_error::{deadlock, wal_error, with_backoff};
 use crate::txn::{Remote, Transaction};
-use common::id::{CommitId, Lsn, TableId};
+use common::id::{CommitId, Lsn, TableId, TxnId};
 use common::key::{Key, table_and_index};
 use common::service::wal::{CommitError, CommitRequest, WalError};
 use expr::{ErrorCode, SqlError};
@@ -66,15 +66,37 @@ pub async fn commit(transaction: Transaction, remote: &Remote) -> Result<Option<
     let request = transaction.into_commit(commit_id);
     let answer = send(request, remote).await;
     if answer.is_err() {
-        // The lock table frees locks with the commit; after a refusal they are still ours. Lost unlocks expire there.
-        if let Err(error) = remote.wal.unlock(txn).await {
-            tracing::debug!(%error, "unlock after a refused commit");
-        }
+        unlock(txn, remote).await;
     }
-    answer.map(|lsn| (!nothing_to_write).then_some(lsn))
+    answer.map(|lsn| (!nothing_to_write).then_some(lsn)).map_err(CommitFailure::from)
 }
 
-async fn send(request: CommitRequest, remote: &Remote) -> Result<Lsn, CommitFailure> {
+/// The lock table frees locks with the commit; after a refusal they are still ours. Lost unlocks expire there.
+pub(super) async fn unlock(txn: TxnId, remote: &Remote) {
+    if let Err(error) = remote.wal.unlock(txn).await {
+        tracing::debug!(%error, "unlock after a refused commit");
+    }
+}
+
+/// Why a commit has no effect.
+pub(super) enum Refusal {
+    /// This key has another version, or is locked by somebody else.
+    Conflict(Key),
+    LocksLost,
+    Failed(SqlError),
+}
+
+impl From<Refusal> for CommitFailure {
+    fn from(refusal: Refusal) -> CommitFailure {
+        match refusal {
+            Refusal::Conflict(key) => conflict(&key),
+            Refusal::LocksLost => CommitFailure::Conflict,
+            Refusal::Failed(error) => CommitFailure::Failed(error),
+        }
+    }
+}
+
+pub(super) async fn send(request: CommitRequest, remote: &Remote) -> Result<Lsn, Refusal> {
     let commit_id = request.commit_id;
     let attempt = with_backoff(|| {
         let request = request.clone();
@@ -89,13 +111,13 @@ async fn send(request: CommitRequest, remote: &Remote) -> Result<Lsn, CommitFail
     });
     match attempt.await {
         Ok(Ok(lsn)) => Ok(lsn),
-        Ok(Err(CommitError::Conflict { key, .. })) => Err(conflict(&key)),
-        Ok(Err(CommitError::LocksLost)) => Err(CommitFailure::Conflict),
+        Ok(Err(CommitError::Conflict { key, .. })) => Err(Refusal::Conflict(key)),
+        Ok(Err(CommitError::LocksLost)) => Err(Refusal::LocksLost),
         Ok(Err(CommitError::Refused(text))) => {
-            Err(CommitFailure::Failed(SqlError::internal(format!("The log refused the commit: {text}"))))
+            Err(Refusal::Failed(SqlError::internal(format!("The log refused the commit: {text}"))))
         }
         Ok(Err(CommitError::Unknown(_))) | Err(_) => learn_outcome(commit_id, remote).await,
-        Ok(Err(CommitError::Wal(error))) => Err(CommitFailure::Failed(wal_error(error))),
+        Ok(Err(CommitError::Wal(error))) => Err(Refusal::Failed(wal_error(error))),
     }
 }
 
@@ -106,18 +128,18 @@ fn conflict(key: &Key) -> CommitFailure {
     }
 }
 
-async fn learn_outcome(commit_id: CommitId, remote: &Remote) -> Result<Lsn, CommitFailure> {
+async fn learn_outcome(commit_id: CommitId, remote: &Remote) -> Result<Lsn, Refusal> {
     for round in 0..OUTCOME_ROUNDS_MAX {
         if round > 0 {
             tokio::time::sleep(OUTCOME_ROUND_WAIT).await;
         }
         match with_backoff(|| remote.wal.outcome(commit_id)).await {
             Ok(Some(lsn)) => return Ok(lsn),
-            Ok(None) => return Err(CommitFailure::Conflict),
+            Ok(None) => return Err(Refusal::LocksLost),
             Err(error) => tracing::warn!(%error, round, "the outcome of a commit is not known yet"),
         }
     }
-    Err(CommitFailure::Failed(SqlError::internal(
+    Err(Refusal::Failed(SqlError::internal(
         "The log did not answer in time: it is not known whether the transaction was committed",
     )))
 }

@@ -12,8 +12,9 @@
 use crate::sim::{Sim, lock};
 use bytes::Bytes;
 use common::bulk::is_record;
-use common::id::{CommitId, Lsn, Term};
+use common::id::{CommitId, Lsn, Term, TxnId};
 use common::key::{Key, KeyRange};
+use common::prepared;
 use common::service::wal::{Batch, CommitRequest, Mutation, Transaction};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
@@ -41,6 +42,8 @@ struct State {
     locked: HashMap<CommitId, (Term, BTreeSet<Key>)>,
     acknowledged: BTreeMap<Lsn, CommitId>,
     acknowledged_max: Lsn,
+    /// Numbers that clients got from the counter.
+    handed_out: BTreeSet<u64>,
     /// Claims about LSNs that the log has not reached here.
     waiting: BTreeMap<Lsn, Vec<Claim>>,
 }
@@ -81,7 +84,10 @@ impl State {
     /// What is wrong with the next transaction, if anything is.
     fn append(&mut self, transaction: &Transaction) -> Result<(), String> {
         let (lsn, commit) = (transaction.lsn, transaction.commit_id);
-        let Some(request) = self.requests.get(&commit) else {
+        // What a leader says about counters of its own accord has no rows.
+        let is_reservation = transaction.mutations.is_empty() && !self.requests.contains_key(&commit);
+        let own = CommitRequest::of(commit, TxnId(0), Vec::new());
+        let Some(request) = self.requests.get(&commit).or(is_reservation.then_some(&own)) else {
             return Err(format!("LSN {lsn} is a commit that nobody asked for"));
         };
         if let Some(first) = self.lsn_of.get(&commit) {
@@ -91,10 +97,14 @@ impl State {
             return Err(format!("LSN {lsn} is a commit that was said never to be in the log"));
         }
         let asked = request.writes.iter().map(|write| &write.mutation);
-        let mut mutations: Vec<&Mutation> = transaction.mutations.iter().map(|(_, mutation)| mutation).collect();
+        let mut there: Vec<&Mutation> = transaction.mutations.iter().map(|(_, mutation)| mutation).collect();
         // A record stands there for each tablet that has keys of its layer.
-        mutations.dedup_by(|a, b| a == b && is_record(&a.key));
-        if !mutations.iter().copied().eq(asked) {
+        there.dedup_by(|a, b| a == b && is_record(&a.key));
+        // The leader writes its locks into the record of what is prepared.
+        let same = |there: &Mutation, asked: &Mutation| {
+            there == asked || there.key == asked.key && prepared::name_of(&there.key).is_some()
+        };
+        if there.len() != asked.len() || !there.iter().zip(asked).all(|(there, asked)| same(there, asked)) {
             return Err(format!("LSN {lsn} does not have the rows that were asked for"));
         }
         let writes = request.writes.iter().map(|write| (&write.mutation.key, write.observed));
@@ -250,6 +260,11 @@ impl Ledger {
         if let Some(term) = term {
             self.claim(sim, newest, Claim::NotLocked(key, term));
         }
+    }
+
+    /// A client has got this number. False: another one had got it.
+    pub fn handed_out(&self, number: u64) -> bool {
+        lock(&self.state).handed_out.insert(number)
     }
 
     /// The newest LSN that any client was told.

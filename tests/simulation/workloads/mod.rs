@@ -3,6 +3,7 @@
 mod append;
 mod auction;
 mod bank;
+mod branches;
 mod index;
 mod loads;
 mod register;
@@ -72,6 +73,8 @@ pub fn start(sim: &Arc<Sim>, process: &Arc<Process>, compute: u64) -> Vec<onesho
         process.spawn(index::write(client(2 * compute + 1))),
         process.spawn(index::define(client(compute))),
         process.spawn(loads::run(client(compute))),
+        process.spawn(branches::begin(client(compute))),
+        process.spawn(branches::finish_all(client(compute))),
     ]
 }
 
@@ -87,6 +90,7 @@ pub fn finish(sim: &Arc<Sim>) {
     seats::finish(sim);
     index::finish(sim);
     loads::finish(sim);
+    branches::finish(sim);
 }
 
 const BANK: TableId = TableId(1001);
@@ -96,6 +100,7 @@ const LISTS: TableId = TableId(1004);
 const SEATS: TableId = TableId(1005);
 const TICKETS: TableId = TableId(1006);
 const LOADS: TableId = TableId(1010);
+const BRANCHES: TableId = TableId(1011);
 
 fn key(table: TableId, number: u64) -> Key {
     let mut key = index_prefix(table, IndexId(0)).to_vec();

@@ -1,4 +1,5 @@
-//! Tickets: numbers from a counter, as AUTO_INCREMENT gives them. A leader that leads hands out none that is used already.
+//! Tickets: numbers from a counter, as AUTO_INCREMENT gives them. None is ever given twice, also where nothing came of the
+//! first one, and a leader that leads gives none below one that is used already.
 
 use super::{Client, TICKETS, all, key, row};
 use crate::txn::{Failure, Txn};
@@ -28,11 +29,13 @@ async fn take(client: &Client, txn: &mut Txn) -> Result<(), Failure> {
     let ticket = key(TICKETS, number);
     if newest.is_some_and(|newest| ticket <= newest) && before.is_some() && before == client.remote.true_leader().await
     {
-        client.sim.violation(format!("number {number} is given out again"));
+        client.sim.violation(format!("number {number} is below one that is used"));
     }
-    // A leader that is no longer one may give a number that is used: a duplicate, which the transaction meets.
+    if !client.sim.ledger.handed_out(number) {
+        client.sim.violation(format!("number {number} was given to two"));
+    }
     if txn.get(std::slice::from_ref(&ticket)).await?[0].is_some() {
-        return Err(Failure::Conflict);
+        client.sim.violation(format!("number {number} is used"));
     }
     txn.put(ticket, Some(row(number as i64, 3)));
     txn.bump(COUNTER, number + 1);

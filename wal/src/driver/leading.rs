@@ -9,12 +9,15 @@ use crate::lock_table::{LockEvent, LockOutcome, LockTable, RequestId};
 use crate::metrics::WalMetrics;
 use crate::raft::{Applied, Command, CommandKind, Proposal, ProposeError, RaftNode};
 use crate::segment::SegmentLog;
-use crate::sequencer::{ConflictWindow, Counters, Decision, Outcomes, Sequencer, SequencerLimits, note_writes};
+use crate::sequencer::{
+    ConflictWindow, Counters, Decision, History, Outcomes, Sequencer, SequencerLimits, note_writes,
+};
 use crate::stream::read_backwards;
 use common::env::planted::{Bug, planted};
 use common::env::threads;
 use common::id::{CommitId, Lsn, NodeId, TabletId, Term, TxnId};
 use common::key::{Key, KeyRange};
+use common::prepared::{self, PreparedLocks};
 use common::service::wal::{
     AllocateRequest, Batch, CommitError, CommitReply, CommitRequest, Deadlock, LockError, LockInfo, LockMode,
     LockReply, LockRequest, LockTarget, LockWait, NewestVersion, WalError,
@@ -41,11 +44,14 @@ pub struct Proposed {
 }
 
 /// Who waits for an LSN to be durable.
+#[derive(Default)]
 struct Waiting {
     /// A transaction with very many locks keeps them until then.
     keeps_locks: Option<TxnId>,
     commits: Vec<CommitAnswer>,
     outcomes: Vec<Answer<Option<Lsn>>>,
+    /// Counter values that this LSN reserves.
+    allocations: Vec<(u64, Answer<u64>)>,
 }
 
 /// Who waits for locks, and for which.
@@ -69,6 +75,8 @@ pub struct Leading {
     handed_on: HandedOn,
     lock_deadlines: BinaryHeap<Reverse<(Instant, RequestId)>>,
     latest_deadlock: Option<Deadlock>,
+    /// Transactions that are prepared, or on their way to it, with their records' keys. Only what finishes them frees their locks.
+    prepared: HashMap<TxnId, Key>,
     clock: WallClock,
     /// What page servers have reported.
     durable: HashMap<TabletId, Lsn>,
@@ -127,7 +135,8 @@ impl Driver {
         Ok(Leading {
             term,
             sequencer: Sequencer::new(term, &history, window, limits),
-            locks: LockTable::new(self.config.locks_max),
+            locks: inherited_locks(&history, self.config.locks_max),
+            prepared: history.prepared.iter().map(|(key, prepared)| (prepared.txn, key.clone())).collect(),
             proposals: FuturesOrdered::new(),
             batches_in_flight: 0,
             newest_proposed: history.last_lsn,
@@ -146,6 +155,34 @@ impl Driver {
             metrics: self.metrics.clone(),
         })
     }
+}
+
+/// A lock table in which prepared transactions hold what they held under earlier leaders.
+fn inherited_locks(history: &History, locks_max: usize) -> LockTable {
+    let mut table = LockTable::new(locks_max);
+    if planted(Bug::PreparedLocksForgotten) {
+        return table;
+    }
+    for (number, PreparedLocks { txn, locks }) in history.prepared.values().enumerate() {
+        let (mut keys, mut ranges) = (Vec::new(), Vec::new());
+        for (target, mode) in locks {
+            match target {
+                LockTarget::Key(key) => keys.push((key.clone(), *mode)),
+                LockTarget::Range(range) => ranges.push((range.clone(), *mode)),
+            }
+        }
+        // Requests of callers are numbered from below.
+        let request = RequestId(u64::MAX - number as u64);
+        let events = table.acquire(request, *txn, keys, ranges, LockWait::NoWait);
+        if !matches!(events[..], [LockEvent { outcome: LockOutcome::Granted(_), .. }]) {
+            tracing::error!(
+                ?txn,
+                ?events,
+                "a prepared transaction has not got its locks; it may have to be rolled back"
+            );
+        }
+    }
+    table
 }
 
 /// The window that a leader needs whose history ends at `last_lsn`, from the newest part of the log.
@@ -193,25 +230,35 @@ impl Leading {
     /// Decides about a commit and answers at once where that is possible. `Some`: page servers have to be asked first.
     pub fn commit(
         &mut self,
-        request: CommitRequest,
+        mut request: CommitRequest,
         looked_up: Option<Answered>,
         reply: CommitAnswer,
     ) -> Option<Lookup> {
         let attempts = looked_up.as_ref().map_or(0, |answered| answered.attempts);
-        let decision = match self.locked_by_another(&request) {
+        let refused = self.write_down_locks(&mut request).err();
+        let decision = match self.finished_by_another(&request).or_else(|| self.locked_by_another(&request)) {
             Some(key) if !self.sequencer.knows(request.commit_id) => {
                 Decision::Conflict { key, newest: self.sequencer.last_lsn() }
             }
-            _ => self.sequencer.commit(&request, looked_up.as_ref().map(|answered| &answered.versions)),
+            _ => match refused {
+                Some(reason) => Decision::Refused(reason),
+                None => self.sequencer.commit(&request, looked_up.as_ref().map(|answered| &answered.versions)),
+            },
         };
+        if matches!(decision, Decision::Accepted(_)) {
+            self.note_prepared(&request);
+        }
         match decision {
+            Decision::Accepted(lsn) if self.prepared.contains_key(&request.txn) => {
+                self.waiting.insert(lsn, Waiting { commits: vec![reply], ..Waiting::default() });
+            }
             Decision::Accepted(lsn) => {
                 let keeps_locks = (self.locks.held_count(request.txn) > HANDED_ON_MAX).then_some(request.txn);
                 let mut commits = vec![reply];
                 if planted(Bug::EarlyAcknowledgement) {
                     commits.drain(..).for_each(|reply| drop(reply.send(Ok(CommitReply { lsn }))));
                 }
-                self.waiting.insert(lsn, Waiting { keeps_locks, commits, outcomes: Vec::new() });
+                self.waiting.insert(lsn, Waiting { keeps_locks, commits, ..Waiting::default() });
                 if keeps_locks.is_none() && !planted(Bug::LockNotPassedOn) {
                     // Its place in the order is certain; whoever gets its locks is told its rows and its LSN.
                     let mut locks = self.locks.held_by(request.txn);
@@ -257,6 +304,42 @@ impl Leading {
         None
     }
 
+    /// The record that the commit deletes, if it is gone already: somebody else has finished the transaction, and may have
+    /// handed its locks on to others.
+    fn finished_by_another(&self, request: &CommitRequest) -> Option<Key> {
+        let mut finished = request
+            .writes
+            .iter()
+            .filter(|write| write.mutation.row.is_none() && prepared::name_of(&write.mutation.key).is_some());
+        finished
+            .find(|write| self.sequencer.is_newer(&write.mutation.key, write.observed))
+            .map(|write| write.mutation.key.clone())
+    }
+
+    /// Puts the locks of a transaction that prepares into its record.
+    fn write_down_locks(&self, request: &mut CommitRequest) -> Result<(), String> {
+        for write in request.writes.iter_mut().filter(|write| prepared::name_of(&write.mutation.key).is_some()) {
+            let Some(row) = &write.mutation.row else { continue };
+            let head = prepared::decode_head(row).map_err(|error| error.to_string())?;
+            if head.txn != request.txn {
+                return Err("a transaction prepares another one".to_string());
+            }
+            let with_locks = prepared::with_locks(row, self.locks.held_by(head.txn));
+            write.mutation.row = Some(with_locks.map_err(|error| error.to_string())?);
+        }
+        Ok(())
+    }
+
+    /// A commit has its LSN: what it prepares keeps its locks from now on, what it finishes does not any more.
+    fn note_prepared(&mut self, request: &CommitRequest) {
+        for write in request.writes.iter().filter(|write| prepared::name_of(&write.mutation.key).is_some()) {
+            match write.mutation.row {
+                Some(_) => drop(self.prepared.insert(request.txn, write.mutation.key.clone())),
+                None => self.prepared.retain(|_, key| *key != write.mutation.key),
+            }
+        }
+    }
+
     /// A key of the commit that somebody else has locked against it. One that has lost its locks, to another leader or with
     /// its connection, must not go past those who hold them now: they rely on what they have locked, and no version stands
     /// for a range or for what is not there. Who has its locks is not looked at: entries of indexes that go with a row
@@ -286,8 +369,12 @@ impl Leading {
         }
     }
 
-    pub fn allocate(&mut self, request: AllocateRequest) -> u64 {
-        self.sequencer.allocate(request.counter, request.count, request.at_least)
+    pub fn allocate(&mut self, request: AllocateRequest, reply: Answer<u64>) {
+        let (first, after) = self.sequencer.allocate(request.counter, request.count, request.at_least);
+        match after.filter(|_| !planted(Bug::ReservationNotAwaited)) {
+            Some(lsn) => self.waiting.entry(lsn).or_default().allocations.push((first, reply)),
+            None => drop(reply.send(Ok(first))),
+        }
     }
 
     pub fn lock(&mut self, id: RequestId, request: LockRequest, reply: LockAnswer) {
@@ -317,11 +404,17 @@ impl Leading {
     }
 
     pub fn unlock(&mut self, txn: TxnId) {
+        if self.prepared.contains_key(&txn) {
+            return;
+        }
         let events = self.locks.release(txn);
         self.answer_locks(events);
     }
 
     pub fn unlock_keys(&mut self, txn: TxnId, keys: &[Key]) {
+        if self.prepared.contains_key(&txn) {
+            return;
+        }
         let events = self.locks.release_keys(txn, keys);
         self.answer_locks(events);
     }
@@ -499,6 +592,9 @@ impl Leading {
                 for reply in waiting.outcomes {
                     let _ = reply.send(Ok(Some(lsn)));
                 }
+                for (first, reply) in waiting.allocations {
+                    let _ = reply.send(Ok(first));
+                }
             }
         }
         true
@@ -506,6 +602,7 @@ impl Leading {
 
     /// Before a clean stop: what was accepted is written and answered.
     pub async fn finish(&mut self, raft: &RaftNode, clock: &WallClock) {
+        self.sequencer.give_back_reservations();
         while self.propose_batches(raft, clock).await
             && let Some(done) = self.proposals.next().await
             && self.proposal_done(done)
@@ -549,6 +646,9 @@ fn fail(waiting: Waiting, error: &ProposeError) {
         let _ = reply.send(Err(commit.clone()));
     }
     for reply in waiting.outcomes {
+        let _ = reply.send(Err(outcome.clone()));
+    }
+    for (_, reply) in waiting.allocations {
         let _ = reply.send(Err(outcome.clone()));
     }
 }

@@ -131,7 +131,12 @@ impl Driver {
         self.serving_term.send_replace(term.0);
         tracing::info!(term = term.0, lsn = leading.last_lsn().0, "leading");
         let mut taken = Vec::with_capacity(EVENTS_AT_ONCE);
+        let mut disk_full = self.source.log.disk_full();
+        let (mut hand_over_at, mut hand_overs) = (tokio::time::Instant::now(), 0);
         loop {
+            // Others could commit what this disk has no space for, and memory would hold it all. Nothing new is taken on
+            // until one of them leads.
+            let full = *disk_full.borrow_and_update() && self.raft.has_others();
             let deadline = leading.next_lock_deadline();
             tokio::select! {
                 biased;
@@ -146,7 +151,7 @@ impl Driver {
                         break;
                     }
                 }
-                count = self.events.recv_many(&mut taken, EVENTS_AT_ONCE), if !leading.is_overloaded() => {
+                count = self.events.recv_many(&mut taken, EVENTS_AT_ONCE), if !leading.is_overloaded() && !full => {
                     if count == 0 {
                         break;
                     }
@@ -156,6 +161,12 @@ impl Driver {
                 }
                 () = tokio::time::sleep_until(deadline.unwrap_or_else(tokio::time::Instant::now)), if deadline.is_some() => {
                     leading.expire_locks(tokio::time::Instant::now());
+                }
+                changed = disk_full.changed() => if changed.is_err() { break },
+                () = tokio::time::sleep_until(hand_over_at), if full => {
+                    self.raft.step_aside(hand_overs).await;
+                    hand_overs += 1;
+                    hand_over_at = tokio::time::Instant::now() + 2 * self.config.election_timeout;
                 }
                 Some(_) = self.lookups.join_next(), if !self.lookups.is_empty() => {}
                 () = stopped(&mut self.stopping) => break,
@@ -191,9 +202,7 @@ impl Driver {
             Event::Locks { reply } => drop(reply.send(Ok(leading.locks()))),
             Event::LatestDeadlock { reply } => drop(reply.send(Ok(leading.latest_deadlock()))),
             Event::Outcome { commit, reply } => leading.outcome(commit, reply),
-            Event::Allocate { request, reply } => {
-                let _ = reply.send(Ok(leading.allocate(request)));
-            }
+            Event::Allocate { request, reply } => leading.allocate(request, reply),
             Event::ReportDurable { tablet, lsn, reply } => {
                 leading.report_durable(tablet, lsn);
                 let _ = reply.send(Ok(()));

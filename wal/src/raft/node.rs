@@ -191,6 +191,11 @@ impl RaftNode {
         membership.nodes().map(|(node, known)| status(*node, &known.addr)).collect()
     }
 
+    /// There are other members that vote.
+    pub fn has_others(&self) -> bool {
+        self.members().iter().any(|member| member.votes && member.node != self.node)
+    }
+
     /// Drops entries up to this index, which has to be applied: first a snapshot, then the purge.
     pub async fn purge(&self, index: u64) -> Result<(), String> {
         let covered = |metrics: &openraft::RaftMetrics<TypeConfig>| {

@@ -5,12 +5,16 @@ use crate::segment::Disk;
 use crate::sequencer::{Counters, History, Outcomes};
 use bytes::Bytes;
 use common::cluster_map::ClusterMap;
+use common::env::threads;
 use common::id::{CommitId, CounterId, Lsn};
+use common::key::Key;
+use common::prepared::PreparedLocks;
 use openraft::BasicNode;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 const FILE: &str = "history.snapshot";
 const TEMPORARY: &str = "history.snapshot.new";
@@ -32,6 +36,9 @@ pub struct SnapshotState {
     /// Encoded behind the rest: snapshots of earlier versions end before it.
     #[serde(skip)]
     map: ClusterMap,
+    /// Behind the map, for the same reason.
+    #[serde(skip)]
+    prepared: BTreeMap<Key, PreparedLocks>,
 }
 
 impl SnapshotState {
@@ -44,6 +51,7 @@ impl SnapshotState {
             counters: history.counters.values(),
             outcomes: history.outcomes.iter().collect(),
             map: history.map.clone(),
+            prepared: history.prepared.clone(),
         }
     }
 
@@ -59,12 +67,14 @@ impl SnapshotState {
             counters: Counters::from_values(self.counters.iter().copied()),
             outcomes,
             map: self.map.clone(),
+            prepared: self.prepared.clone(),
         }
     }
 
     pub fn encode(&self) -> io::Result<Bytes> {
         let mut bytes = postcard::to_stdvec(self).map_err(io::Error::other)?;
         bytes.extend(postcard::to_stdvec(&self.map).map_err(io::Error::other)?);
+        bytes.extend(postcard::to_stdvec(&self.prepared).map_err(io::Error::other)?);
         Ok(bytes.into())
     }
 
@@ -72,14 +82,35 @@ impl SnapshotState {
         let malformed = |error: postcard::Error| io::Error::new(io::ErrorKind::InvalidData, error.to_string());
         let (mut state, rest) = postcard::take_from_bytes::<SnapshotState>(bytes).map_err(malformed)?;
         if !rest.is_empty() {
-            state.map = postcard::from_bytes(rest).map_err(malformed)?;
+            let (map, rest) = postcard::take_from_bytes(rest).map_err(malformed)?;
+            state.map = map;
+            if !rest.is_empty() {
+                state.prepared = postcard::from_bytes(rest).map_err(malformed)?;
+            }
         }
         Ok(state)
     }
 }
 
-/// Replaces the snapshot on disk; durable when it returns.
-pub fn save(disk: &Arc<dyn Disk>, meta: &SnapshotMeta, state: &Bytes) -> io::Result<()> {
+/// Between two looks at a full disk.
+const FULL_DISK_RETRY: Duration = Duration::from_secs(1);
+
+/// Replaces the snapshot on disk; durable when it returns. Waits while there is no space for it: an error would end the
+/// consensus, and nothing is lost by waiting.
+pub async fn save_when_possible(disk: Arc<dyn Disk>, meta: SnapshotMeta, state: Bytes) -> io::Result<()> {
+    loop {
+        let (disk, meta, state) = (disk.clone(), meta.clone(), state.clone());
+        match threads::blocking(move || save(&disk, &meta, &state)).await.map_err(io::Error::other)? {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                tracing::error!(%error, "no space for a snapshot of the log's history; it is tried again");
+                tokio::time::sleep(FULL_DISK_RETRY).await;
+            }
+            saved => return saved,
+        }
+    }
+}
+
+fn save(disk: &Arc<dyn Disk>, meta: &SnapshotMeta, state: &Bytes) -> io::Result<()> {
     let body = postcard::to_stdvec(&(meta, state)).map_err(io::Error::other)?;
     let mut contents = Vec::with_capacity(HEADER_BYTES + body.len());
     contents.extend_from_slice(&MAGIC);
@@ -141,7 +172,8 @@ pub fn with_addresses(old: &OldMembership) -> io::Result<Membership> {
 mod tests {
     use super::*;
     use common::cluster_map::MapChange;
-    use common::id::TabletId;
+    use common::id::{TabletId, TxnId};
+    use common::service::wal::{LockMode, LockTarget};
 
     #[test]
     fn a_snapshot_whose_members_have_no_addresses_is_read() {
@@ -170,6 +202,12 @@ mod tests {
         assert_eq!((read.history(10), read.trim), (history.clone(), Lsn(4)));
         let split = MapChange::Split { tablet: TabletId(1), at: Bytes::from_static(b"m") };
         history.map = ClusterMap::default().changed(&split).expect("a split");
+        // As they were written before transactions could be prepared.
+        let mut old = postcard::to_stdvec(&SnapshotState::new(&history, Lsn(4))).expect("a snapshot serializes");
+        old.extend(postcard::to_stdvec(&history.map).expect("a map serializes"));
+        assert_eq!(SnapshotState::decode(&old).expect("an old snapshot").history(10), history);
+        let locks = vec![(LockTarget::Key(Bytes::from_static(b"k")), LockMode::Shared)];
+        history.prepared.insert(Bytes::from_static(b"x"), PreparedLocks { txn: TxnId(3), locks });
         let new = SnapshotState::new(&history, Lsn(4)).encode().expect("a snapshot serializes");
         let read = SnapshotState::decode(&new).expect("a snapshot");
         assert_eq!(read.history(10), history);

@@ -95,8 +95,7 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
 
     async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
         let state = self.state.encode()?;
-        let (disk, meta, saved) = (self.disk.clone(), self.meta.clone(), state.clone());
-        threads::blocking(move || snapshot::save(&disk, &meta, &saved)).await.map_err(io::Error::other)??;
+        snapshot::save_when_possible(self.disk.clone(), self.meta.clone(), state.clone()).await?;
         Ok(Snapshot { meta: self.meta.clone(), snapshot: state })
     }
 }
@@ -133,8 +132,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, state: Bytes) -> Result<(), io::Error> {
         let decoded = SnapshotState::decode(&state)?;
-        let (disk, saved_meta, saved) = (self.disk.clone(), meta.clone(), state);
-        threads::blocking(move || snapshot::save(&disk, &saved_meta, &saved)).await.map_err(io::Error::other)??;
+        snapshot::save_when_possible(self.disk.clone(), meta.clone(), state).await?;
         let history = decoded.history(self.outcomes_max);
         let lsn = history.last_lsn;
         if let Some(log_id) = meta.last_log_id.as_ref().filter(|log_id| !self.log.holds(log_store::mark(log_id))) {

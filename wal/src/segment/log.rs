@@ -15,7 +15,7 @@ use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 #[derive(Debug, Clone)]
 pub struct SegmentOptions {
@@ -25,8 +25,6 @@ pub struct SegmentOptions {
     pub cache_bytes_max: usize,
     /// How long an append may wait for others to share its sync.
     pub group_commit_wait: Duration,
-    /// On a full disk, wait for space instead of failing.
-    pub wait_for_space: bool,
 }
 
 /// The log cannot be written any more; the process has to be restarted once the cause is gone.
@@ -75,6 +73,8 @@ pub(super) struct Shared {
     /// The same for a writer that is a task.
     pub queued_simulated: Notify,
     failure: Mutex<Option<WriteFailure>>,
+    /// The writer waits for space.
+    pub disk_full: watch::Sender<bool>,
     metrics: Arc<WalMetrics>,
 }
 
@@ -234,6 +234,7 @@ impl SegmentLog {
             queued: Condvar::new(),
             queued_simulated: Notify::new(),
             failure: Mutex::new(None),
+            disk_full: watch::Sender::new(false),
             metrics,
         });
         let writer = Writer::new(disk.clone(), shared.clone(), recovered.write_position, recovered.next_segment);
@@ -383,6 +384,11 @@ impl SegmentLog {
 
     pub fn failure(&self) -> Option<WriteFailure> {
         self.shared.failure()
+    }
+
+    /// True while there is no space for what is to be written next.
+    pub fn disk_full(&self) -> watch::Receiver<bool> {
+        self.shared.disk_full.subscribe()
     }
 
     pub fn disk(&self) -> &Arc<dyn Disk> {

@@ -11,12 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 fn open(disk: &Arc<MemoryDisk>) -> Result<SegmentLog, RecoveryError> {
-    let options = SegmentOptions {
-        segment_bytes: 4096,
-        cache_bytes_max: 0,
-        group_commit_wait: Duration::ZERO,
-        wait_for_space: false,
-    };
+    let options = SegmentOptions { segment_bytes: 4096, cache_bytes_max: 0, group_commit_wait: Duration::ZERO };
     SegmentLog::open(disk.clone(), options, Arc::new(WalMetrics::new().expect("metrics")))
 }
 
@@ -180,14 +175,29 @@ fn nothing_is_acknowledged_after_a_failed_sync() {
 }
 
 #[test]
-fn a_full_disk_is_an_error_that_says_so() {
+fn on_a_full_disk_writes_wait_until_there_is_space() {
     let disk = MemoryDisk::new();
     let log = open(&disk).expect("open");
     fill(&log, 0..1);
     disk.fill_up();
-    let failure = (1..100).find_map(|index| append(&log, vec![entry(index, payload(index))]).err());
-    let reason = failure.expect("a segment holds fewer").reason;
-    assert!(reason.contains("no space left") && reason.contains("free space"), "{reason}");
+    let (sender, receiver) = mpsc::channel();
+    for index in 1..100 {
+        let sender = sender.clone();
+        log.append(
+            vec![entry(index, payload(index))],
+            Box::new(move |result| sender.send(result).expect("the test waits")),
+        );
+    }
+    while !*log.disk_full().borrow() {
+        std::thread::yield_now();
+    }
+    assert_eq!(log.failure(), None);
+    disk.make_room();
+    for _ in 1..100 {
+        assert_eq!(receiver.recv().expect("an answer"), Ok(()));
+    }
+    assert!(!*log.disk_full().borrow());
+    assert_eq!(read_all(&log).len(), 100);
     log.close();
 }
 

@@ -238,25 +238,29 @@ impl Writer {
         Ok(())
     }
 
-    /// A new file. On a full disk a node that is alone waits for space, as whoever waits for its commits does; a member of
-    /// several gives up, so that another can lead.
+    /// A new file. On a full disk it waits for space, as whoever waits for its writes does; a leader of several is told, so
+    /// that another can lead.
     fn create(&self, name: &str, size_bytes: u64) -> io::Result<Arc<dyn DiskFile>> {
         let mut told = false;
         loop {
             let error = match self.disk.create(name, size_bytes) {
-                Ok(file) => return Ok(file),
+                Ok(file) => {
+                    if told {
+                        tracing::info!("there is space for the next log segment");
+                        self.shared.disk_full.send_replace(false);
+                    }
+                    return Ok(file);
+                }
                 Err(error) => error,
             };
             let path = self.disk.path_of(name);
-            if error.kind() != io::ErrorKind::StorageFull || !self.shared.options.wait_for_space {
-                let text = format!(
-                    "reserve {size_bytes} bytes for log segment {}: {error}; free space, then restart",
-                    path.display()
-                );
+            if error.kind() != io::ErrorKind::StorageFull {
+                let text = format!("reserve {size_bytes} bytes for log segment {}: {error}", path.display());
                 return Err(io::Error::new(error.kind(), text));
             }
             if !told {
-                tracing::error!(path = %path.display(), size_bytes, "no space for the next log segment; commits wait until there is");
+                tracing::error!(path = %path.display(), size_bytes, "no space for the next log segment; nothing is written until there is");
+                self.shared.disk_full.send_replace(true);
                 told = true;
             }
             if !self.shared.wait_before_retry() {

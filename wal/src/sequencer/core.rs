@@ -1,15 +1,15 @@
 //! The sequencer's state machine: checks, assigns, forms batches.
 
 use super::conflict_window::{ConflictWindow, Newest};
-use super::counters::Counters;
 use super::history::{History, Outcomes};
 use super::in_flight::InFlight;
+use super::reservations::Reservations;
 use common::bulk::{self, BulkLayer};
 use common::cluster_map::{ClusterMap, MAP_KEY};
 use common::env::planted::{Bug, planted};
 use common::id::{CommitId, CounterId, Lsn, TabletId, Term};
 use common::key::{Key, KeyRange};
-use common::service::wal::{Batch, CommitRequest, Mutation, Tenure, Transaction};
+use common::service::wal::{Batch, CommitRequest, CounterBump, Mutation, Tenure, Transaction};
 use std::collections::{HashMap, HashSet, VecDeque};
 
 #[derive(Debug, Clone, Copy)]
@@ -59,7 +59,7 @@ pub struct Sequencer {
     window: ConflictWindow,
     last_lsn: Lsn,
     time_us: u64,
-    counters: Counters,
+    counters: Reservations,
     outcomes: Outcomes,
     /// Accepted, not applied yet.
     in_flight: HashMap<CommitId, Lsn>,
@@ -83,7 +83,7 @@ impl Sequencer {
             window,
             last_lsn: history.last_lsn,
             time_us: history.time_us,
-            counters: history.counters.clone(),
+            counters: Reservations::new(history.counters.clone()),
             outcomes: history.outcomes.clone(),
             in_flight: HashMap::new(),
             rows: InFlight::default(),
@@ -156,7 +156,7 @@ impl Sequencer {
             self.map = map;
         }
         for bump in &request.counters {
-            self.counters.bump(bump);
+            self.counters.used(bump, lsn);
         }
         self.in_flight.insert(request.commit_id, lsn);
         self.forming_bytes += bytes;
@@ -173,6 +173,11 @@ impl Sequencer {
     /// True for a commit that was accepted before: it comes again because its answer was lost.
     pub fn knows(&self, commit: CommitId) -> bool {
         self.in_flight.contains_key(&commit) || self.outcomes.get(commit).is_some()
+    }
+
+    /// True if the window knows a version of the key that is newer than this.
+    pub fn is_newer(&self, key: &Key, than: Lsn) -> bool {
+        matches!(self.window.newest(key), Newest::At(newest) if newest > than)
     }
 
     /// The map that a request changes to, if it does: one step from the map in force.
@@ -254,6 +259,9 @@ impl Sequencer {
             for (_, mutation) in &transaction.mutations {
                 self.rows.applied(&mutation.key, transaction.lsn);
             }
+            for bump in &transaction.counters {
+                self.counters.durable(bump, transaction.lsn);
+            }
             self.outcomes.insert(transaction.commit_id, transaction.lsn);
         }
     }
@@ -277,8 +285,35 @@ impl Sequencer {
         Decision::Refused("not in the log".to_string())
     }
 
-    pub fn allocate(&mut self, counter: CounterId, count: u64, at_least: u64) -> u64 {
-        self.counters.allocate(counter, count, at_least)
+    /// Hands out values of a counter, and the LSN that has to be durable before anybody gets them.
+    pub fn allocate(&mut self, counter: CounterId, count: u64, at_least: u64) -> (u64, Option<Lsn>) {
+        let handed = self.counters.allocate(counter, count, at_least);
+        if let Some(bump) = handed.reserve {
+            self.note_counters(vec![bump]);
+        }
+        (handed.first, if count == 0 { None } else { self.counters.waits_for(counter) })
+    }
+
+    /// Before a clean stop, when nothing more is handed out: the log is to say what was handed out, and no more.
+    pub fn give_back_reservations(&mut self) {
+        let bumps = self.counters.give_back();
+        if !bumps.is_empty() {
+            self.note_counters(bumps);
+        }
+    }
+
+    /// Puts a transaction into the forming batch that nobody asked for: one about counters.
+    fn note_counters(&mut self, counters: Vec<CounterBump>) {
+        let lsn = self.last_lsn.next();
+        self.last_lsn = lsn;
+        for bump in &counters {
+            self.counters.bump(bump, lsn);
+        }
+        // Unique as the LSN is within a term. Ids of computes are drawn at random from all.
+        let commit_id = CommitId(u128::from(self.term.0) << 64 | u128::from(lsn.0));
+        let bytes = counters_bytes(&counters);
+        self.forming_bytes += bytes;
+        self.forming.push_back((Transaction { lsn, commit_id, mutations: Vec::new(), counters }, bytes));
     }
 
     /// Rows that are not applied yet.
@@ -321,5 +356,9 @@ fn request_bytes(request: &CommitRequest) -> usize {
         .writes
         .iter()
         .map(|write| write.mutation.key.len() + write.mutation.row.as_ref().map_or(0, |row| row.len()) + 32);
-    writes.sum::<usize>() + request.counters.len() * 24
+    writes.sum::<usize>() + counters_bytes(&request.counters)
+}
+
+fn counters_bytes(counters: &[CounterBump]) -> usize {
+    counters.len() * 24
 }

@@ -19,16 +19,6 @@ impl Counters {
         self.next.get(&counter).copied().unwrap_or(1)
     }
 
-    /// Hands out `count` values from the returned one on, none below `at_least`. At the end of the numbers the counter
-    /// stays at the last one, which the caller meets as a duplicate, as in MySQL.
-    pub fn allocate(&mut self, counter: CounterId, count: u64, at_least: u64) -> u64 {
-        let first = self.next(counter).max(at_least);
-        if count > 0 {
-            self.next.insert(counter, first.saturating_add(count));
-        }
-        first
-    }
-
     pub fn bump(&mut self, bump: &CounterBump) {
         let next = if bump.reset { bump.next } else { self.next(bump.counter).max(bump.next) };
         self.next.insert(bump.counter, next);

@@ -4,8 +4,10 @@
 use super::counters::Counters;
 use common::cluster_map::{ClusterMap, MAP_KEY};
 use common::id::{CommitId, Lsn};
+use common::key::Key;
+use common::prepared::{self, PreparedLocks};
 use common::service::wal::{Batch, Transaction};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 /// LSNs of recent commits by their ids, a bounded number of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +55,8 @@ pub struct History {
     pub outcomes: Outcomes,
     /// The cluster map after the newest batch.
     pub map: ClusterMap,
+    /// Transactions that are prepared and not finished, by the keys of their records.
+    pub prepared: BTreeMap<Key, PreparedLocks>,
 }
 
 /// The map that a transaction changes to, if it does.
@@ -60,6 +64,10 @@ pub fn new_map(transaction: &Transaction) -> Option<Result<ClusterMap, String>> 
     let (_, mutation) = transaction.mutations.iter().find(|(_, mutation)| mutation.key == MAP_KEY)?;
     let row = mutation.row.as_deref().unwrap_or_default();
     Some(ClusterMap::decode(row).map_err(|error| format!("the cluster map of LSN {}: {error}", transaction.lsn)))
+}
+
+fn is_record(key: &Key) -> bool {
+    prepared::name_of(key).is_some()
 }
 
 impl History {
@@ -71,6 +79,7 @@ impl History {
             counters: Counters::default(),
             outcomes: Outcomes::new(outcomes_max),
             map: ClusterMap::default(),
+            prepared: BTreeMap::new(),
         }
     }
 
@@ -89,6 +98,16 @@ impl History {
             }
             if let Some(map) = new_map(transaction) {
                 self.map = map?;
+            }
+            for (_, mutation) in transaction.mutations.iter().filter(|(_, mutation)| is_record(&mutation.key)) {
+                match &mutation.row {
+                    Some(row) => {
+                        let head = prepared::decode_head(row)
+                            .map_err(|error| format!("{error}, at LSN {}", transaction.lsn))?;
+                        self.prepared.insert(mutation.key.clone(), head);
+                    }
+                    None => drop(self.prepared.remove(&mutation.key)),
+                }
             }
         }
         self.last_lsn = batch.last_lsn;

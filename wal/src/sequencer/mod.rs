@@ -11,6 +11,7 @@
 //! - LSNs are dense: a batch begins one above the end of the last one.
 //! - A commit is accepted only if no version newer than it observed exists, those in flight included.
 //! - A commit id is accepted once.
+//! - A value of a counter is given to nobody before the log says that it is taken.
 //! - A commit that builds on what only another leader knew is refused.
 
 mod conflict_window;
@@ -18,6 +19,7 @@ mod core;
 mod counters;
 mod history;
 mod in_flight;
+mod reservations;
 #[cfg(test)]
 mod tests;
 

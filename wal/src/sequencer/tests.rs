@@ -188,23 +188,29 @@ fn counters_rise_and_can_be_set_back() {
     let mut history = History::new(10);
     let mut leader = sequencer(&history, 10);
     let counter = CounterId(1);
-    assert_eq!(leader.allocate(counter, 3, 0), 1);
-    assert_eq!(leader.allocate(counter, 0, 0), 4);
-    assert_eq!(leader.allocate(counter, 1, 100), 100);
+    assert_eq!(leader.allocate(counter, 3, 0), (1, Some(Lsn(1))));
+    assert_eq!(leader.allocate(counter, 0, 0), (4, None));
+    assert_eq!(leader.allocate(counter, 1, 100), (100, Some(Lsn(2))));
     let bump = |next, reset| CounterBump { counter, next, reset };
     let mut commit = request(1, &[], &[]);
     commit.counters = vec![bump(50, false)];
-    assert_eq!(leader.commit(&commit, None), Decision::Accepted(Lsn(1)));
-    assert_eq!(leader.allocate(counter, 0, 0), 101, "a bump never lowers");
+    assert_eq!(leader.commit(&commit, None), Decision::Accepted(Lsn(3)));
+    assert_eq!(leader.allocate(counter, 0, 0), (101, None), "a bump never lowers");
     let batch = leader.take_batch(1).expect("a batch");
     history.apply(&batch).expect("the first batch");
-    assert_eq!(sequencer(&history, 10).allocate(counter, 0, 0), 50, "what was only handed out ends with the leader");
+    leader.applied(&batch);
+    assert_eq!(sequencer(&history, 10).allocate(counter, 0, 0), (104, None), "what was reserved is not given again");
+    assert_eq!(leader.allocate(counter, 1, 0), (101, None), "it is reserved in the log");
+    leader.give_back_reservations();
+    let batch = leader.take_batch(2).expect("a batch");
+    history.apply(&batch).expect("the second batch");
+    assert_eq!(sequencer(&history, 10).allocate(counter, 0, 0), (102, None), "after a clean stop there is no gap");
     commit = request(2, &[], &[]);
     commit.counters = vec![bump(7, true)];
     leader.commit(&commit, None);
-    assert_eq!(leader.allocate(counter, 1, 0), 7);
-    assert_eq!(leader.allocate(counter, u64::MAX, 0), 8);
-    assert_eq!(leader.allocate(counter, 1, 0), u64::MAX, "the last value stays");
+    assert_eq!(leader.allocate(counter, 1, 0).0, 7);
+    assert_eq!(leader.allocate(counter, u64::MAX, 0).0, 8);
+    assert_eq!(leader.allocate(counter, 1, 0).0, u64::MAX, "the last value stays");
 }
 
 #[test]

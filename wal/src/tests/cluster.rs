@@ -1,6 +1,7 @@
 //! Three members in one process, over a transport in memory that can be cut.
 
 use super::support::*;
+use crate::segment::memory_disk::MemoryDisk;
 use crate::{PeerError, PeerTransport, WalConfig, WalEnvironment, WalNode};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -46,14 +47,20 @@ struct Cluster {
     directory: tempfile::TempDir,
     wires: Arc<Wires>,
     nodes: HashMap<NodeId, Arc<WalNode>>,
+    /// Of those that do not write to the directory.
+    disks: HashMap<NodeId, Arc<MemoryDisk>>,
 }
 
 const MEMBERS: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
 
 impl Cluster {
     async fn start() -> Cluster {
+        Cluster::start_on(HashMap::new()).await
+    }
+
+    async fn start_on(disks: HashMap<NodeId, Arc<MemoryDisk>>) -> Cluster {
         let directory = tempfile::tempdir().expect("temporary directory");
-        let mut cluster = Cluster { directory, wires: Arc::default(), nodes: HashMap::new() };
+        let mut cluster = Cluster { directory, wires: Arc::default(), nodes: HashMap::new(), disks };
         for node in MEMBERS.iter().rev() {
             cluster.start_node(*node).await;
         }
@@ -72,7 +79,11 @@ impl Cluster {
             config.election_timeout = Duration::from_millis(400);
             let wire = Wire { from: node, wires: self.wires.clone() };
             let environment = WalEnvironment { transport: Some(Arc::new(wire)), ..environment() };
-            match crate::start(config, environment).await {
+            let started = match self.disks.get(&node) {
+                Some(disk) => crate::start_on(disk.clone(), config, environment).await,
+                None => crate::start(config, environment).await,
+            };
+            match started {
                 Ok(started) => {
                     let started = Arc::new(started);
                     self.wires.nodes.lock().expect("lock").insert(node, Arc::downgrade(&started));
@@ -273,6 +284,28 @@ async fn a_member_that_was_away_longer_than_the_log_gets_the_history() {
     let reply = cluster.commit(put(100, "key", "after", Lsn::MAX)).await.expect("commit");
     assert_eq!(reply.lsn, Lsn(61));
     assert_eq!(cluster.commit(put(7, "key", &row, Lsn::MAX)).await.map(|reply| reply.lsn), Ok(Lsn(7)));
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_whose_disk_is_full_hands_over_and_goes_on_when_there_is_space() {
+    let disks: HashMap<_, _> = MEMBERS.into_iter().map(|node| (node, MemoryDisk::new())).collect();
+    let cluster = Cluster::start_on(disks.clone()).await;
+    let row = "x".repeat(2_000);
+    let mut last = Lsn(0);
+    for round in 0..2_u64 {
+        let full = cluster.leader().await;
+        disks[&full].fill_up();
+        // More than a segment: its own disk cannot take it.
+        for number in 1..=40 {
+            last =
+                cluster.commit(put(u128::from(round * 100 + number), "key", &row, Lsn::MAX)).await.expect("commit").lsn;
+        }
+        assert_ne!(cluster.leader().await, full, "it cannot have written all of it");
+        disks[&full].make_room();
+        assert_eq!(lsns(&collect(&cluster.service(full), Lsn(1), last).await), (1..=last.0).collect::<Vec<_>>());
+    }
+    assert_eq!(last, Lsn(80));
     cluster.shutdown().await;
 }
 

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod crash;
+mod prepared;
 mod remote;
 mod service;
 mod support;

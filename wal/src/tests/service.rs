@@ -111,7 +111,15 @@ async fn restart_recovers_rows_conflicts_and_counters() {
     assert_eq!(stale, Err(CommitError::Conflict { key: key("k0"), newest: Lsn(20) }));
     let next = AllocateRequest { counter: CounterId(1), count: 3, at_least: 0 };
     assert_eq!((service.allocate(next).await, service.allocate(next).await), (Ok(120), Ok(123)));
-    assert_eq!(service.commit(put(101, "k0", "x", Lsn(20))).await.map(|reply| reply.lsn), Ok(Lsn(21)));
+    // Two reservations were in between.
+    assert_eq!(service.commit(put(101, "k0", "x", Lsn(20))).await.map(|reply| reply.lsn), Ok(Lsn(23)));
+    node.shutdown().await;
+    let node = start_at(directory.path()).await;
+    assert_eq!(node.service().allocate(next).await, Ok(126), "a clean stop leaves no gap");
+    drop(node);
+    let node = start_when_free(directory.path()).await;
+    let after_crash = node.service().allocate(next).await.expect("a value");
+    assert!(after_crash >= 129, "{after_crash} was given before the crash");
     node.shutdown().await;
 }
 

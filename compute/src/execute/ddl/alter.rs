@@ -11,7 +11,7 @@ use super::*;
 use crate::catalog::TableDef;
 use crate::execute::ddl::backfill;
 use crate::execute::ddl::create_table::{add_check, check_comment, touch_parents};
-use crate::execute::ddl::{exchange, expression_rules, indexes, partitions, rename};
+use crate::execute::ddl::{exchange, expression_rules, indexes, online, partitions, rename};
 use crate::sql::bind::partition;
 use crate::sql::parse::ast::{PartitionAction, PartitioningOption};
 use crate::sql::parse::partition::Partitioning;
@@ -83,8 +83,19 @@ pub async fn alter(
         emptied: Vec::new(),
         verify_partitions: false,
     };
+    let mut builder = None;
+    if alteration.old.indexes.iter().any(|index| index.building) {
+        builder = online::Builder::of(alteration.old.id, &context.services.remote, context.transaction.id().0).await?;
+    }
+    if builder.is_some() {
+        // Nobody goes on with them.
+        alteration.new.indexes.retain(|index| !index.building);
+    }
     for action in actions {
         alteration.apply(action, context)?;
+    }
+    if actions.iter().all(|action| matches!(action, AlterAction::AddIndex { .. })) {
+        return alteration.add_indexes(builder, context).await;
     }
     alteration.finish(context).await
 }
@@ -179,6 +190,28 @@ impl Alteration {
             None => {}
         }
         self.next_number = auto_increment.or(self.next_number);
+    }
+
+    /// Nothing but new indexes: those of a large table are made while others write to it.
+    async fn add_indexes(
+        mut self,
+        builder: Option<online::Builder>,
+        context: &mut StatementContext<'_>,
+    ) -> Result<Done, SqlError> {
+        indexes::arrange(&mut self.new)?;
+        let clustered = |table: &TableDef| (table.clustered().id, table.clustered().parts.clone());
+        if clustered(&self.old) != clustered(&self.new) {
+            return self.finish(context).await;
+        }
+        match online::applies(&self.old, &self.new, builder, context).await? {
+            None => self.finish(context).await,
+            Some(builder) => {
+                self.new.version = Lsn::ZERO;
+                indexes::check_auto_increment(&self.new)?;
+                online::build(&self.old, self.new, builder, context).await?;
+                Ok(Done { info: "Records: 0  Duplicates: 0  Warnings: 0".to_owned(), ..Done::default() })
+            }
+        }
     }
 
     /// The rows follow, then everything is stored.

@@ -45,6 +45,43 @@ fn text() -> MysqlType {
 }
 
 #[tokio::test]
+async fn indexes_of_large_tables_are_made_in_chunks() {
+    let mut server = filled().await;
+    server.settings.online_rows_min = 0;
+    server.ddl(alter("t", vec![add_index(key(&["b"]))])).await.unwrap();
+    assert!(!server.table("t").index_by_name("b").expect("it is there").building);
+    server.check_indexes("t").await;
+    server.ddl(alter("t", vec![add_index(unique(&["a"]))])).await.unwrap();
+    let t = server.table("t");
+    server.run(insert(&t, &["id", "a", "b"], vec![row![4, "w", 10]]).into()).await.unwrap();
+    let refused = server.ddl_fails(alter("t", vec![add_index(unique(&["b"]))])).await;
+    assert_eq!(refused, "1062 Duplicate entry '10' for key 't.b_2'");
+    assert_eq!(server.table("t").indexes.len(), 3, "nothing is left of it");
+    server.check_indexes("t").await;
+}
+
+#[tokio::test]
+async fn an_index_whose_builder_is_gone_is_taken_out() {
+    let server = filled().await;
+    server.ddl(alter("t", vec![add_index(key(&["b"]))])).await.unwrap();
+    let mut half = (*server.table("t")).clone();
+    half.indexes.last_mut().unwrap().building = true;
+    half.version = common::id::Lsn::ZERO;
+    let mut transaction = server.begin();
+    super::put_table(&half, &mut server.context(&mut transaction)).unwrap();
+    server.commit(transaction).await.unwrap();
+    let remote = &server.services.remote;
+    let builder = super::online::Builder::of(half.id, remote, 0).await.unwrap().expect("nobody else builds");
+    super::drop_abandoned(&server.services).await;
+    assert!(server.table("t").index_by_name("b").is_some(), "somebody is at it");
+    drop(builder);
+    while server.table("t").index_by_name("b").is_some() {
+        super::drop_abandoned(&server.services).await;
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
 async fn definitions_that_make_no_sense_are_refused() {
     let server = server().await;
     let default = |text: &str, ty| ColumnSpec { default: ColumnDefault::Literal(text.into()), ..column("a", ty) };

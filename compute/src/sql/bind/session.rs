@@ -33,6 +33,7 @@ impl Binder<'_> {
             Kind::Savepoint(name) => Statement::Savepoint(name.clone()),
             Kind::RollbackTo(name) => Statement::RollbackTo(name.clone()),
             Kind::ReleaseSavepoint(name) => Statement::ReleaseSavepoint(name.clone()),
+            Kind::Xa(statement) => Statement::Xa(statement.clone()),
             Kind::LockTables(tables) => {
                 let mut bound = Vec::new();
                 for (name, write) in tables {

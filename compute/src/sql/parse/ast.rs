@@ -4,6 +4,7 @@ use crate::account::AccountName;
 use crate::catalog::schema::{IndexKind, ReferentialAction};
 use crate::sql::parse::partition::{Partition, Partitioning};
 use crate::sql::plan::account::{AccountRef, AccountStatement, RoleChoice};
+use crate::sql::plan::xa::XaStatement;
 use crate::sql::plan::{ColumnPosition, ExplainFormat, Isolation, LoadFormat, VariableScope};
 pub use sqlparser::ast as syntax;
 use sqlparser::ast::{Expr, OrderByExpr, Query, TableWithJoins};
@@ -124,6 +125,7 @@ pub enum Kind {
     Savepoint(String),
     RollbackTo(String),
     ReleaseSavepoint(String),
+    Xa(XaStatement),
     LockTables(Vec<(Name, bool)>),
     UnlockTables,
     Flush {

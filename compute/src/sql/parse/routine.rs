@@ -1,4 +1,4 @@
-//! Statements that are recognised and refused with 1235: routines, triggers, events, replication, XA.
+//! Statements that are recognised and refused with 1235: routines, triggers, events, replication.
 
 use crate::sql::parse::error;
 use crate::sql::parse::words::{Parsed, Words};
@@ -21,7 +21,7 @@ pub fn refuse<T>(parser: &Parser<'_>, verb: &str) -> Parsed<T> {
         "resource",
         "spatial",
     ];
-    const VERBS: [&str; 28] = [
+    const VERBS: [&str; 27] = [
         "binlog",
         "cache",
         "call",
@@ -47,7 +47,6 @@ pub fn refuse<T>(parser: &Parser<'_>, verb: &str) -> Parsed<T> {
         "uninstall",
         "unlock",
         "lock",
-        "xa",
         "iterate",
         "leave",
     ];

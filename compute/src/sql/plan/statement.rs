@@ -3,6 +3,7 @@
 use crate::account::AccountName;
 use crate::catalog::TableDef;
 use crate::sql::plan::account::RoleChoice;
+use crate::sql::plan::xa::XaStatement;
 use crate::sql::plan::{Ddl, LoadFile, Node, ObjectName, Query, Subquery};
 use expr::Expression;
 use expr::mysql_type::MysqlType;
@@ -39,6 +40,7 @@ pub enum Statement {
     Savepoint(String),
     RollbackTo(String),
     ReleaseSavepoint(String),
+    Xa(XaStatement),
     /// SET TRANSACTION without GLOBAL or SESSION: for the next transaction only (else it becomes `Set`).
     SetTransaction {
         isolation: Option<Isolation>,
