@@ -57,6 +57,8 @@ pub struct Connection {
     over_tls: bool,
     /// Whose connection this counts as.
     account: AccountName,
+    /// The result set that is being sent holds OUT parameters.
+    out_parameters: bool,
 }
 
 /// Why a connection ends.
@@ -88,6 +90,7 @@ impl Connection {
             front,
             over_tls,
             account: client.login.account,
+            out_parameters: false,
         };
         if let Err(End::Failed(error)) = connection.serve(client.database, compression, stop).await {
             tracing::debug!(%peer, id, %error, "connection ended");
@@ -213,10 +216,7 @@ impl Connection {
         let last = ranges.len().saturating_sub(1);
         for (position, range) in ranges.into_iter().enumerate() {
             let outcome = self.until_gone(async |session: &mut Session| session.query(&text[range]).await).await?;
-            let more = position < last;
-            let failed = outcome.is_err();
-            self.send_result(outcome, RowFormat::Text, more).await?;
-            if failed {
+            if !self.send_results(outcome, RowFormat::Text, position < last).await? {
                 break;
             }
         }
@@ -241,19 +241,43 @@ impl Connection {
         Err(PacketError::Closed.into())
     }
 
+    /// Sends what a statement gives: of a CALL, one result set after the other. False where it failed.
+    async fn send_results(
+        &mut self,
+        mut outcome: Result<StatementResult, SqlError>,
+        format: RowFormat,
+        more: bool,
+    ) -> Result<bool, End> {
+        loop {
+            let failed = outcome.is_err();
+            let whole = self.send_result(outcome, format, more).await?;
+            if failed || !whole {
+                return Ok(false);
+            }
+            if !self.session.is_calling() {
+                return Ok(true);
+            }
+            outcome = self.until_gone(async |session: &mut Session| session.proceed().await).await?;
+        }
+    }
+
+    /// False where an error was sent instead of rows, or after some of them.
     async fn send_result(
         &mut self,
         outcome: Result<StatementResult, SqlError>,
         format: RowFormat,
         more: bool,
-    ) -> Result<(), End> {
+    ) -> Result<bool, End> {
         match outcome {
             Ok(StatementResult::Done(done)) => self.send_done(&done, more).await?,
-            Ok(StatementResult::Rows(rows)) => self.send_rows(rows, format, more).await?,
+            Ok(StatementResult::Rows(rows)) => return self.send_rows(rows, format, more).await,
             Ok(StatementResult::File(name)) => self.load_file(&name, more).await?,
+            Ok(StatementResult::Called) => {
+                self.send_error(&SqlError::internal("a CALL was not run; report it")).await?;
+            }
             Err(error) => self.send_error(&error).await?,
         }
-        Ok(())
+        Ok(true)
     }
 
     /// LOAD DATA LOCAL: the client is asked for its file, and the statement runs while it comes.
@@ -277,16 +301,25 @@ impl Connection {
         Ok(())
     }
 
-    async fn send_rows(&mut self, result: ResultSet, format: RowFormat, more: bool) -> Result<(), End> {
-        let ResultSet { fields, mut rows } = result;
+    async fn send_rows(&mut self, result: ResultSet, format: RowFormat, more: bool) -> Result<bool, End> {
+        let ResultSet { fields, mut rows, is_out_parameters } = result;
+        // The OK of the CALL comes after it.
+        let more = more || self.session.is_calling();
+        self.out_parameters = is_out_parameters;
         let results = self.results();
         let types: Vec<MysqlType> = fields.iter().map(|field| field.ty.clone()).collect();
         // The first rows come before anything is sent, so that an error of theirs arrives as one.
         let mut next = match rows.next().await.transpose() {
             Ok(next) => next,
             Err(error) => {
-                self.session.rows_ended(0, Some(&error)).await;
-                return Ok(self.send_error(&error).await?);
+                let _ = self.session.rows_ended(0, Some(&error)).await;
+                self.out_parameters = false;
+                if self.session.is_calling() {
+                    // Nothing was sent: the procedure may have a handler for it.
+                    return Ok(true);
+                }
+                self.send_error(&error).await?;
+                return Ok(false);
             }
         };
         self.packets.write(|out| out.put_lenenc_int(fields.len() as u64)).await?;
@@ -305,15 +338,24 @@ impl Connection {
             next = match rows.next().await.transpose() {
                 Ok(next) => next,
                 Err(error) => {
-                    self.session.rows_ended(count, Some(&error)).await;
-                    return Ok(self.send_error(&error).await?);
+                    let _ = self.session.rows_ended(count, Some(&error)).await;
+                    self.session.give_up_calls().await;
+                    self.out_parameters = false;
+                    self.send_error(&error).await?;
+                    return Ok(false);
                 }
             };
         }
         drop(rows);
-        self.session.rows_ended(count, None).await;
+        if let Err(error) = self.session.rows_ended(count, None).await {
+            self.session.give_up_calls().await;
+            self.send_error(&error).await?;
+            return Ok(false);
+        }
         self.send_end_of_rows(0xfe, more).await?;
-        Ok(self.packets.flush().await?)
+        self.out_parameters = false;
+        self.packets.flush().await?;
+        Ok(true)
     }
 
     /// Column definitions, closed by EOF for clients that want it.
@@ -324,7 +366,7 @@ impl Connection {
             self.packets.write(|out| column::encode(&definition, out)).await?;
         }
         if !self.capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF) {
-            self.send_eof(false).await?;
+            self.send_eof(self.session.is_calling()).await?;
         }
         Ok(())
     }
@@ -391,6 +433,7 @@ impl Connection {
         status.set(StatusFlags::SERVER_STATUS_IN_TRANS, self.session.in_transaction());
         status.set(StatusFlags::SERVER_STATUS_NO_BACKSLASH_ESCAPES, self.session.no_backslash_escapes());
         status.set(StatusFlags::SERVER_MORE_RESULTS_EXISTS, more);
+        status.set(StatusFlags::SERVER_PS_OUT_PARAMS, self.out_parameters);
         status
     }
 
@@ -459,7 +502,8 @@ impl Connection {
         };
         // A read-only cursor may be answered with the whole result: the status says that no cursor exists.
         let outcome = self.until_gone(async |session: &mut Session| session.execute(session_id, values).await).await?;
-        self.send_result(outcome, RowFormat::Binary, false).await
+        self.send_results(outcome, RowFormat::Binary, false).await?;
+        Ok(())
     }
 
     /// Not answered, by the protocol; an error shows at the execution.
@@ -489,13 +533,12 @@ impl Connection {
                         })
                         .await?;
                 }
-                self.session.rows_ended(0, None).await;
+                // Nothing was changed by it.
+                let _ = self.session.rows_ended(0, None).await;
                 self.send_end_of_rows(0xfe, false).await?;
                 Ok(self.packets.flush().await?)
             }
-            Ok(StatementResult::Done(_) | StatementResult::File(_)) => {
-                Ok(self.send_done(&Done::default(), false).await?)
-            }
+            Ok(_) => Ok(self.send_done(&Done::default(), false).await?),
             Err(error) => Ok(self.send_error(&error).await?),
         }
     }

@@ -141,6 +141,10 @@ impl Binder<'_> {
                 }
                 Err(limit_error(expression))
             }
+            Expr::Identifier(name) if name.quote_style != Some('@') => {
+                let found = self.local_row_count(std::slice::from_ref(&name.value))?;
+                found.ok_or_else(|| limit_error(expression))
+            }
             _ => Err(limit_error(expression)),
         }
     }
