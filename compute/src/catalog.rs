@@ -5,11 +5,13 @@
 
 pub mod cache;
 pub mod describe;
+pub mod routine;
 pub mod schema;
 pub mod snapshot;
 pub mod storage;
 pub mod virtual_tables;
 
 pub use cache::CatalogCache;
+pub use routine::{EventDef, RoutineDef, TriggerDef};
 pub use schema::{ColumnDef, DatabaseDef, ForeignKeyDef, IndexDef, TableDef, ViewDef};
 pub use snapshot::{Catalog, Database};

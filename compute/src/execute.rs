@@ -11,8 +11,10 @@ pub mod codec;
 pub mod context;
 pub mod ddl;
 pub mod expressions;
+pub mod routines;
 pub mod row;
 pub mod show;
+pub mod show_routine;
 pub mod temporary;
 pub mod write;
 

@@ -102,6 +102,7 @@ pub async fn start(
     engine.set_file_directory(config.secure_file_priv.as_deref());
     let mut tasks = JoinSet::new();
     tasks.spawn(refresh_statistics(engine.clone()));
+    tasks.spawn(session::scheduler::Scheduler::new(engine.clone()).run());
     tasks.spawn(txn::open_snapshots::report(engine.services.remote.clone()));
     let front = Front::new(engine, tls, &config.root_password, config.insecure).behind(config.proxies);
     let front = Arc::new(front);

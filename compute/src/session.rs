@@ -18,7 +18,9 @@ mod named_locks;
 mod prepared;
 mod redact;
 pub mod result;
+mod routine;
 mod run;
+pub mod scheduler;
 mod set;
 mod show;
 mod source;
@@ -45,6 +47,7 @@ use crate::execute::write::load::input::FileInput;
 use crate::session::engine::SessionHandle;
 use crate::session::identity::Identity;
 use crate::session::prepared::PreparedStatement;
+use crate::session::routine::{Calls, Frame, Nested, Programs, Runner, SignalItems};
 use crate::session::source::Source;
 use crate::session::table_locks::TableLocks;
 use crate::session::variables::Values;
@@ -67,7 +70,9 @@ use tokio_util::sync::CancellationToken;
 pub struct Session {
     engine: Arc<Engine>,
     handle: Arc<SessionHandle>,
-    identity: Identity,
+    identity: Arc<Identity>,
+    /// Nothing may be done but to set another password.
+    password_expired: bool,
     database: Option<Arc<str>>,
     variables: Arc<Values>,
     /// Names in lower case. Shared with the statement that runs.
@@ -99,6 +104,13 @@ pub struct Session {
     waiting: Option<load::Waiting>,
     /// What LOAD DATA reads.
     input: Option<FileInput>,
+    /// Procedures that run, each called by the one before it.
+    frames: Vec<Frame>,
+    calls: Calls,
+    /// Of a session within a statement.
+    nested: Option<Arc<Nested>>,
+    programs: Arc<Programs>,
+    signal_items: SignalItems,
 }
 
 /// What is left to do when the last row has been sent.
@@ -106,15 +118,38 @@ struct Sending {
     effects: Arc<Effects>,
     found_rows: Arc<AtomicU64>,
     calc_found_rows: bool,
+    /// Has the transaction as long as the rows come.
+    lent: Option<Lent>,
+}
+
+/// A transaction that stored functions of a query work in.
+struct Lent {
+    runner: Arc<Runner>,
+    is_explicit: bool,
 }
 
 impl Session {
     pub fn new(engine: Arc<Engine>, id: u64, login: Login) -> Session {
         let handle = engine.register(id, login.user.clone(), login.host.clone());
-        let identity = Identity::new(login);
-        let variables = engine.globals();
         let named_locks = Arc::new(NamedLocks::new(engine.services.remote.clone(), id));
+        Session::within(engine, handle, Arc::new(Identity::new(login)), named_locks)
+    }
+
+    /// One that others do not see as a session of its own.
+    fn within(
+        engine: Arc<Engine>,
+        handle: Arc<SessionHandle>,
+        identity: Arc<Identity>,
+        named_locks: Arc<NamedLocks>,
+    ) -> Session {
+        let variables = engine.globals();
         Session {
+            password_expired: identity.login.expired,
+            frames: Vec::new(),
+            calls: Calls::default(),
+            nested: None,
+            programs: Arc::default(),
+            signal_items: SignalItems::default(),
             engine,
             handle,
             identity,
@@ -168,6 +203,7 @@ impl Session {
         self.row_count = -1;
         self.found_rows = 0;
         self.sending = None;
+        self.leave_all().await;
     }
 
     /// LOCK TABLES and GET_LOCK end with the session.
@@ -190,7 +226,10 @@ impl Session {
         let outcome = match parse::parse(text, self.sql_mode()) {
             Ok(statement) => match self.ask_for_file(statement, text).await {
                 Ok(Ok(file)) => return Ok(file),
-                Ok(Err(statement)) => self.run(&Source::new(statement), Arc::from([])).await,
+                Ok(Err(statement)) => match self.run(&Source::new(statement), Arc::from([])).await {
+                    Ok(StatementResult::Called) => return self.proceed().await,
+                    outcome => outcome,
+                },
                 Err(error) => Err(error),
             },
             Err(error) => {
@@ -242,7 +281,8 @@ impl Session {
     /// COM_CHANGE_USER, after authentication.
     pub fn set_user(&mut self, login: Login) {
         self.handle.set_user(login.user.clone());
-        self.identity = Identity::new(login);
+        self.password_expired = login.expired;
+        self.identity = Arc::new(Identity::new(login));
         self.database = None;
         self.handle.set_database(None);
     }
@@ -282,7 +322,14 @@ impl Session {
     }
 
     pub fn in_transaction(&self) -> bool {
-        self.transaction.as_ref().is_some_and(Transaction::is_explicit)
+        if self.nested.is_some() {
+            // The statement around it decides.
+            return true;
+        }
+        match self.sending.as_ref().and_then(|sending| sending.lent.as_ref()) {
+            Some(lent) => lent.is_explicit,
+            None => self.transaction.as_ref().is_some_and(Transaction::is_explicit),
+        }
     }
 
     pub fn autocommit(&self) -> bool {

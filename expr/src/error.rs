@@ -1,7 +1,8 @@
 //! MySQL's error numbers, and the one error type that SQL layers share.
 //!
-//! The SQLSTATE of a code is looked up at the protocol's door (`compute/src/mysql/errors.rs`).
+//! The SQLSTATE of a code is in [`crate::sqlstate`]; SIGNAL may give another.
 
+use crate::sqlstate::{self, SqlState};
 use std::fmt;
 
 /// A MySQL error number (manual: "Server Error Message Reference").
@@ -14,11 +15,21 @@ pub struct ErrorCode(pub u16);
 pub struct SqlError {
     pub code: ErrorCode,
     pub message: String,
+    /// Given by SIGNAL; else it is the code's.
+    pub state: Option<SqlState>,
 }
 
 impl SqlError {
     pub fn new(code: ErrorCode, message: impl Into<String>) -> SqlError {
-        SqlError { code, message: message.into() }
+        SqlError { code, message: message.into(), state: None }
+    }
+
+    pub fn with_state(self, state: SqlState) -> SqlError {
+        SqlError { state: Some(state), ..self }
+    }
+
+    pub fn sqlstate(&self) -> SqlState {
+        self.state.unwrap_or_else(|| sqlstate::of(self.code))
     }
 
     /// 1235: MySQL's "This version of MySQL doesn't yet support '...'".
@@ -45,6 +56,18 @@ pub struct Warning {
     pub level: WarningLevel,
     pub code: ErrorCode,
     pub message: String,
+    /// Given by SIGNAL; else it is the code's.
+    pub state: Option<SqlState>,
+}
+
+impl Warning {
+    pub fn new(level: WarningLevel, code: ErrorCode, message: impl Into<String>) -> Warning {
+        Warning { level, code, message: message.into(), state: None }
+    }
+
+    pub fn sqlstate(&self) -> SqlState {
+        self.state.unwrap_or_else(|| sqlstate::of(self.code))
+    }
 }
 
 macro_rules! codes {

@@ -119,6 +119,37 @@ impl SqlMode {
     pub const PAD_CHAR_TO_FULL_LENGTH: SqlMode = SqlMode(0x8000_0000);
     pub const TIME_TRUNCATE_FRACTIONAL: SqlMode = SqlMode(0x1_0000_0000);
 
+    /// In the order in which MySQL lists them.
+    pub const NAMES: &[(&str, SqlMode)] = &[
+        ("REAL_AS_FLOAT", SqlMode::REAL_AS_FLOAT),
+        ("PIPES_AS_CONCAT", SqlMode::PIPES_AS_CONCAT),
+        ("ANSI_QUOTES", SqlMode::ANSI_QUOTES),
+        ("IGNORE_SPACE", SqlMode::IGNORE_SPACE),
+        ("ONLY_FULL_GROUP_BY", SqlMode::ONLY_FULL_GROUP_BY),
+        ("NO_UNSIGNED_SUBTRACTION", SqlMode::NO_UNSIGNED_SUBTRACTION),
+        ("NO_DIR_IN_CREATE", SqlMode::NO_DIR_IN_CREATE),
+        ("ANSI", SqlMode::ANSI),
+        ("NO_AUTO_VALUE_ON_ZERO", SqlMode::NO_AUTO_VALUE_ON_ZERO),
+        ("NO_BACKSLASH_ESCAPES", SqlMode::NO_BACKSLASH_ESCAPES),
+        ("STRICT_TRANS_TABLES", SqlMode::STRICT_TRANS_TABLES),
+        ("STRICT_ALL_TABLES", SqlMode::STRICT_ALL_TABLES),
+        ("NO_ZERO_IN_DATE", SqlMode::NO_ZERO_IN_DATE),
+        ("NO_ZERO_DATE", SqlMode::NO_ZERO_DATE),
+        ("ALLOW_INVALID_DATES", SqlMode::ALLOW_INVALID_DATES),
+        ("ERROR_FOR_DIVISION_BY_ZERO", SqlMode::ERROR_FOR_DIVISION_BY_ZERO),
+        ("TRADITIONAL", SqlMode::TRADITIONAL),
+        ("HIGH_NOT_PRECEDENCE", SqlMode::HIGH_NOT_PRECEDENCE),
+        ("NO_ENGINE_SUBSTITUTION", SqlMode::NO_ENGINE_SUBSTITUTION),
+        ("PAD_CHAR_TO_FULL_LENGTH", SqlMode::PAD_CHAR_TO_FULL_LENGTH),
+        ("TIME_TRUNCATE_FRACTIONAL", SqlMode::TIME_TRUNCATE_FRACTIONAL),
+    ];
+
+    /// As `@@sql_mode` shows it.
+    pub fn text(self) -> String {
+        let names: Vec<&str> = Self::NAMES.iter().filter(|(_, flag)| self.has(*flag)).map(|(name, _)| *name).collect();
+        names.join(",")
+    }
+
     /// All flags of `other` are set.
     pub fn has(self, other: SqlMode) -> bool {
         self.0 & other.0 == other.0
@@ -168,7 +199,7 @@ impl EvalContext {
         if let Ok(mut warnings) = self.effects.warnings.lock()
             && warnings.len() < Effects::WARNINGS_MAX
         {
-            warnings.push(Warning { level, code, message });
+            warnings.push(Warning::new(level, code, message));
         }
     }
 

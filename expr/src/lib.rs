@@ -18,6 +18,7 @@ pub mod key_encoding;
 pub mod mysql_type;
 pub mod partial;
 pub mod row_encoding;
+pub mod sqlstate;
 pub mod store;
 pub mod value;
 

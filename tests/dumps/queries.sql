@@ -26,3 +26,13 @@ SELECT title FROM sakila.film WHERE film_id IN (SELECT film_id FROM sakila.film_
 SELECT staff_id, first_name, LENGTH(picture), MD5(picture) FROM sakila.staff ORDER BY staff_id;
 SELECT release_year, rental_duration, COUNT(*), GROUP_CONCAT(DISTINCT rating ORDER BY rating SEPARATOR '/') FROM sakila.film GROUP BY release_year, rental_duration ORDER BY rental_duration;
 SELECT COUNT(*) FROM sakila.rental r WHERE DATEDIFF(r.return_date, r.rental_date) > 7;
+SELECT COUNT(*), MIN(title), MAX(LENGTH(description)) FROM sakila.film_text;
+CALL sakila.film_in_stock(1, 1, @n); SELECT @n;
+CALL sakila.film_in_stock(2, 2, @n); SELECT @n;
+CALL sakila.film_not_in_stock(2, 1, @n); SELECT @n;
+CALL sakila.film_not_in_stock(2, 2, @n); SELECT @n;
+CALL sakila.rewards_report(7, 20.00, @n); SELECT @n;
+CALL sakila.rewards_report(0, 20.00, @n);
+SELECT customer_id, sakila.get_customer_balance(customer_id, '2005-08-20') AS balance FROM sakila.customer WHERE customer_id BETWEEN 290 AND 310 ORDER BY customer_id;
+SELECT inventory_id, sakila.inventory_in_stock(inventory_id) AS here, sakila.inventory_held_by_customer(inventory_id) AS customer FROM sakila.inventory WHERE inventory_id BETWEEN 1 AND 30 ORDER BY inventory_id;
+INSERT INTO sakila.film (film_id, title, description, language_id) VALUES (2001, 'NEW FILM', 'A new one', 1); UPDATE sakila.film SET title = 'NEWER FILM' WHERE film_id = 2001; SELECT * FROM sakila.film_text WHERE film_id > 2000; DELETE FROM sakila.film WHERE film_id = 2001; SELECT COUNT(*) FROM sakila.film_text;

@@ -13,8 +13,8 @@ pub mod mariadb;
 pub mod moto;
 pub mod segment;
 pub mod tools;
-pub mod wire;
 pub mod unsynced;
+pub mod wire;
 
 use moto::Moto;
 use mysql_async::prelude::*;

@@ -1,7 +1,7 @@
 //! What somebody may do: an account's privileges with those of the roles that are active.
 
 use super::{AccountDef, AccountName, Accounts, Privileges, host};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, RoutineDef};
 use common::id::{Lsn, TableId};
 use expr::{ErrorCode, SqlError};
 use parking_lot::Mutex;
@@ -133,6 +133,20 @@ impl Rights {
         of_routine.fold(self.database(database), |all, privileges| all | *privileges)
     }
 
+    /// Any right on it, or it is their own.
+    pub fn sees_routine(&self, routine: &RoutineDef) -> bool {
+        let any = Privileges::EXECUTE | Privileges::ALTER_ROUTINE | Privileges::CREATE_ROUTINE;
+        self.routine(routine.kind, &routine.database, &routine.name).has_any(any)
+            || self.sees_body(&routine.body.definer)
+    }
+
+    /// The text of what this account has defined.
+    pub fn sees_body(&self, definer: &str) -> bool {
+        self.global.has(Privileges::SELECT)
+            || self.dynamic("SHOW_ROUTINE")
+            || AccountName::parse(definer) == self.account
+    }
+
     /// A dynamic privilege. SUPER stands for those that took over a part of it.
     pub fn dynamic(&self, name: &str) -> bool {
         const OF_SUPER: [&str; 12] = [
@@ -199,6 +213,10 @@ impl Rights {
                 .tables
                 .retain(|table, definition| catalog.is_temporary(definition) || self.sees_table(name, table));
             database.views.retain(|view, _| self.sees_table(name, view));
+            database.routines.retain(|_, routine| self.sees_routine(routine));
+            let triggers = |table: &str| self.table(name, table).has(Privileges::TRIGGER);
+            database.triggers.retain(|_, trigger| triggers(&trigger.table));
+            database.events.retain(|_, _| self.database(name).has(Privileges::EVENT));
             self.global.has(Privileges::SHOW_DATABASES) || self.sees_database(name)
         });
         visible

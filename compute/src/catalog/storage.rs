@@ -1,17 +1,18 @@
 //! Definitions as rows: keys by name, one column with the definition in postcard behind a format number.
 //!
-//! Databases, tables, views and accounts are four indexes of [`CATALOG_TABLE`]. A key is the name, for tables and views
-//! the database's name, a zero byte, the object's name, for accounts user, zero byte, host; no name has a zero byte in it.
+//! Databases, tables, views, accounts, routines, triggers and events are indexes of [`CATALOG_TABLE`]. A key is the name,
+//! for what is in a database the database's name, a zero byte, the object's name, for accounts user, zero byte, host; no
+//! name has a zero byte in it. A routine's name has its kind before it (`p`, `f`); names of routines and events are in
+//! lower case.
 
-use crate::account::{AccountDef, AccountName};
-use crate::catalog::{Catalog, Database, DatabaseDef, TableDef, ViewDef};
+use crate::account::{AccountDef, AccountName, RoutineKind};
+use crate::catalog::{Catalog, Database, DatabaseDef, EventDef, RoutineDef, TableDef, TriggerDef, ViewDef};
 use crate::execute::codec;
 use bytes::Bytes;
 use common::id::{CounterId, IndexId, Lsn};
 use common::key::{Key, KeyRange, index_prefix, table_and_index};
 use expr::SqlError;
 use serde::{Serialize, de::DeserializeOwned};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use crate::txn::commit::FIRST_USER_TABLE;
@@ -21,6 +22,9 @@ const DATABASES: IndexId = IndexId(0);
 const TABLES: IndexId = IndexId(1);
 const VIEWS: IndexId = IndexId(2);
 const ACCOUNTS: IndexId = IndexId(3);
+const ROUTINES: IndexId = IndexId(4);
+const TRIGGERS: IndexId = IndexId(5);
+const EVENTS: IndexId = IndexId(6);
 
 /// Gives out table ids; a table's own counter has the number of its id.
 pub const TABLE_ID_COUNTER: CounterId = CounterId(1);
@@ -40,6 +44,22 @@ pub fn view_key(database: &str, name: &str) -> Key {
     key(VIEWS, &[database, name])
 }
 
+pub fn routine_key(kind: RoutineKind, database: &str, name: &str) -> Key {
+    let kind = match kind {
+        RoutineKind::Procedure => 'p',
+        RoutineKind::Function => 'f',
+    };
+    key(ROUTINES, &[database, &format!("{kind}{}", name.to_lowercase())])
+}
+
+pub fn trigger_key(database: &str, name: &str) -> Key {
+    key(TRIGGERS, &[database, name])
+}
+
+pub fn event_key(database: &str, name: &str) -> Key {
+    key(EVENTS, &[database, &name.to_lowercase()])
+}
+
 pub fn account_key(name: &AccountName) -> Key {
     key(ACCOUNTS, &[&name.user, &name.host])
 }
@@ -51,7 +71,9 @@ pub fn accounts_key() -> Key {
 
 /// Everything the catalog stores.
 pub fn whole() -> Vec<KeyRange> {
-    [DATABASES, TABLES, VIEWS, ACCOUNTS].map(|index| KeyRange::index(CATALOG_TABLE, index)).to_vec()
+    [DATABASES, TABLES, VIEWS, ACCOUNTS, ROUTINES, TRIGGERS, EVENTS]
+        .map(|index| KeyRange::index(CATALOG_TABLE, index))
+        .to_vec()
 }
 
 fn key(index: IndexId, names: &[&str]) -> Key {
@@ -90,15 +112,67 @@ pub fn apply(catalog: &mut Catalog, key: &Key, row: Option<&Bytes>, lsn: Lsn) ->
             let account: Option<AccountDef> = row.map(|row| definition_of(row, database)).transpose()?;
             Arc::make_mut(&mut catalog.accounts).put(AccountName::new(database, name), account);
         }
+        ROUTINES | TRIGGERS | EVENTS => {
+            apply_body(catalog, index, database, name, row, lsn)?;
+            count_bodies(catalog);
+        }
         _ => return Ok(false),
     }
     Ok(true)
+}
+
+fn count_bodies(catalog: &mut Catalog) {
+    let databases = catalog.databases.values();
+    catalog.bodies = databases.map(|database| database.routines.len() + database.triggers.len()).sum();
+}
+
+fn apply_body(
+    catalog: &mut Catalog,
+    index: IndexId,
+    database: &str,
+    name: &str,
+    row: Option<&Bytes>,
+    lsn: Lsn,
+) -> Result<(), SqlError> {
+    let Some(of) = catalog.databases.get_mut(database) else { return Ok(()) };
+    match index {
+        ROUTINES => {
+            let kind = if name.starts_with('f') { RoutineKind::Function } else { RoutineKind::Procedure };
+            let key = (kind, name.get(1..).unwrap_or_default().to_owned());
+            match row {
+                None => drop(of.routines.remove(&key)),
+                Some(row) => {
+                    let mut definition: RoutineDef = definition_of(row, name)?;
+                    definition.version = lsn;
+                    of.routines.insert(key, Arc::new(definition));
+                }
+            }
+        }
+        TRIGGERS => match row {
+            None => drop(of.triggers.remove(name)),
+            Some(row) => {
+                let mut definition: TriggerDef = definition_of(row, name)?;
+                definition.version = lsn;
+                of.triggers.insert(name.to_owned(), Arc::new(definition));
+            }
+        },
+        _ => match row {
+            None => drop(of.events.remove(name)),
+            Some(row) => {
+                let mut definition: EventDef = definition_of(row, name)?;
+                definition.version = lsn;
+                of.events.insert(name.to_owned(), Arc::new(definition));
+            }
+        },
+    }
+    Ok(())
 }
 
 fn apply_database(catalog: &mut Catalog, name: &str, row: Option<&Bytes>) -> Result<(), SqlError> {
     let Some(row) = row else {
         if let Some(database) = catalog.databases.remove(name) {
             database.tables.values().for_each(|table| drop(catalog.tables_by_id.remove(&table.id)));
+            count_bodies(catalog);
         }
         return Ok(());
     };
@@ -106,8 +180,7 @@ fn apply_database(catalog: &mut Catalog, name: &str, row: Option<&Bytes>) -> Res
     match catalog.databases.get_mut(name) {
         Some(database) => database.definition = definition,
         None => {
-            let database = Database { definition, tables: BTreeMap::new(), views: BTreeMap::new() };
-            catalog.databases.insert(name.to_owned(), database);
+            catalog.databases.insert(name.to_owned(), Database::new(definition));
         }
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! information_schema, performance_schema and mysql: tables made up from the catalog and the server's state when read.
 //!
-//! Columns are named and ordered as in MySQL 8. Tables about things that do not exist here (triggers, routines, files)
+//! Columns are named and ordered as in MySQL 8. Tables about things that do not exist here (files, resource groups)
 //! are there and empty, so that tools that look find nothing.
 
 mod account_tables;
@@ -9,6 +9,7 @@ mod definitions;
 mod innodb_status;
 mod keywords;
 mod locks;
+mod routine_tables;
 mod schema_tables;
 mod server_tables;
 
@@ -134,6 +135,7 @@ impl VirtualContext {
                 match schema_tables::rows(name, wanted, catalog, self).await? {
                     Some(rows) => self.seen(name, rows, catalog),
                     None => constraints::rows(name, catalog)
+                        .or_else(|| routine_tables::rows(name, catalog, self))
                         .or_else(|| account_tables::information_schema(name, catalog, self))
                         .unwrap_or_else(|| server_tables::information_schema(name, self)),
                 }

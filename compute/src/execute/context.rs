@@ -4,6 +4,7 @@ use crate::catalog::virtual_tables::VirtualContext;
 use crate::catalog::{Catalog, CatalogCache, TableDef, storage};
 use crate::execute::account::Actor;
 use crate::execute::expressions::{ExpressionCache, TableExpressions};
+use crate::execute::routines::Routines;
 use crate::execute::row::waiting::WaitingFunctions;
 use crate::execute::row::{Cancel, Locked, QueryContext};
 use crate::execute::temporary::TemporaryTables;
@@ -97,6 +98,8 @@ pub struct StatementContext<'a> {
     pub own_tables: Arc<OwnTables>,
     /// The file that LOAD DATA reads.
     pub input: Option<FileInput>,
+    /// None where there are no routines anywhere.
+    pub routines: Option<Arc<dyn Routines>>,
 }
 
 impl StatementContext<'_> {
@@ -190,6 +193,20 @@ impl StatementContext<'_> {
         }
     }
 
+    /// Runs something that may call stored functions: they work in the statement's transaction meanwhile.
+    pub async fn with_functions<T>(&mut self, run: impl Future<Output = T>) -> T {
+        let Some(routines) = self.routines.clone().filter(|routines| routines.calls_functions()) else {
+            return run.await;
+        };
+        let stand_in = Transaction::new(self.transaction.id(), self.transaction.isolation(), false, false);
+        routines.lend(std::mem::replace(self.transaction, stand_in));
+        let outcome = run.await;
+        if let Some(transaction) = routines.take_back() {
+            *self.transaction = transaction;
+        }
+        outcome
+    }
+
     pub fn expressions(&self, table: &TableDef) -> Result<Arc<TableExpressions>, SqlError> {
         self.services.expressions.of(table, &*self.binder)
     }
@@ -198,7 +215,7 @@ impl StatementContext<'_> {
     pub fn warn(&self, level: WarningLevel, code: ErrorCode, message: impl Into<String>) {
         let mut warnings = self.eval.effects.warnings.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if warnings.len() < Effects::WARNINGS_MAX {
-            warnings.push(Warning { level, code, message: message.into() });
+            warnings.push(Warning::new(level, code, message));
         }
     }
 }

@@ -21,6 +21,7 @@ mod indexes;
 mod online;
 mod partitions;
 mod rename;
+mod routine;
 mod view;
 
 use crate::catalog::{Catalog, TableDef, storage};
@@ -70,6 +71,18 @@ async fn dispatch(ddl: &Ddl, context: &mut StatementContext<'_>) -> Result<Done,
         Ddl::CreateView(create) => view::create(create, context).await,
         Ddl::DropViews { names, if_exists } => view::drop(names, *if_exists, context).await,
         Ddl::Account(statement) => crate::execute::account::execute(statement, context).await,
+        Ddl::CreateRoutine(spec) => routine::create(spec, context).await,
+        Ddl::AlterRoutine { name, definition } => routine::alter(name, definition, context).await,
+        Ddl::DropRoutine { kind, name, if_exists } => routine::drop(*kind, name, *if_exists, context).await,
+        Ddl::CreateTrigger { name, table, definition } => {
+            routine::trigger::create(name, table, definition, context).await
+        }
+        Ddl::DropTrigger { name, if_exists } => routine::trigger::drop(name, *if_exists, context).await,
+        Ddl::CreateEvent(spec) => routine::event::create(spec, context).await,
+        Ddl::AlterEvent { name, definition, schedule, rename } => {
+            routine::event::alter(name, definition, schedule.as_ref(), rename.as_ref(), context).await
+        }
+        Ddl::DropEvent { name, if_exists } => routine::event::drop(name, *if_exists, context).await,
     }
 }
 

@@ -21,6 +21,7 @@ pub mod keeper;
 pub mod load;
 mod past_buffer;
 mod targets;
+mod trigger;
 mod update;
 
 use crate::execute::StatementContext;

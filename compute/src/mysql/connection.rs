@@ -207,10 +207,7 @@ impl Connection {
         let last = ranges.len().saturating_sub(1);
         for (position, range) in ranges.into_iter().enumerate() {
             let outcome = self.until_gone(async |session: &mut Session| session.query(&text[range]).await).await?;
-            let more = position < last;
-            let failed = outcome.is_err();
-            self.send_result(outcome, RowFormat::Text, more).await?;
-            if failed {
+            if !self.send_results(outcome, RowFormat::Text, position < last).await? {
                 break;
             }
         }
@@ -271,13 +268,12 @@ impl Connection {
                         })
                         .await?;
                 }
-                self.session.rows_ended(0, None).await;
+                // Nothing was changed by it.
+                let _ = self.session.rows_ended(0, None).await;
                 self.send_end_of_rows(0xfe, false).await?;
                 Ok(self.packets.flush().await?)
             }
-            Ok(StatementResult::Done(_) | StatementResult::File(_)) => {
-                Ok(self.send_done(&Done::default(), false).await?)
-            }
+            Ok(_) => Ok(self.send_done(&Done::default(), false).await?),
             Err(error) => Ok(self.send_error(&error).await?),
         }
     }

@@ -100,14 +100,17 @@ impl Connection {
         };
         let outcome = self.until_gone(async |session: &mut Session| session.execute(session_id, values).await).await?;
         match outcome {
-            Ok(StatementResult::Rows(rows)) if cursor == CURSOR_READ_ONLY => self.open_cursor(statement, rows).await,
-            outcome => self.send_result(outcome, RowFormat::Binary, false).await,
+            // Of a CALL there is no cursor, as in MySQL.
+            Ok(StatementResult::Rows(rows)) if cursor == CURSOR_READ_ONLY && !self.session.is_calling() => {
+                self.open_cursor(statement, rows).await
+            }
+            outcome => self.send_results(outcome, RowFormat::Binary, false).await.map(|_| ()),
         }
     }
 
     /// Finds all rows, and tells the client that they can be fetched.
     async fn open_cursor(&mut self, statement: u32, result: ResultSet) -> Result<(), End> {
-        let ResultSet { fields, mut rows } = result;
+        let ResultSet { fields, mut rows, .. } = result;
         let results = self.results();
         let types: Vec<MysqlType> = fields.iter().map(|field| field.ty.clone()).collect();
         let mut spool = Spool::default();
@@ -123,8 +126,8 @@ impl Connection {
         }
         .await;
         drop(rows);
-        self.session.rows_ended(count, filled.as_ref().err()).await;
-        let cursor = match filled {
+        let ended = self.session.rows_ended(count, filled.as_ref().err()).await;
+        let cursor = match filled.and(ended) {
             Ok(()) => spool.rewind().await.map_err(cannot_keep),
             Err(error) => Err(error),
         };

@@ -4,8 +4,8 @@ use super::character_set::Results;
 use super::connection::{Connection, End};
 use super::packet::PacketError;
 use super::{binary, column, errors, text, track};
-use crate::session::Change;
 use crate::session::result::{Done, ResultSet, StatementResult};
+use crate::session::{Change, Session};
 use crate::sql::plan::Field;
 use expr::{MysqlType, SqlError};
 use futures::StreamExt;
@@ -20,33 +20,65 @@ pub enum RowFormat {
 }
 
 impl Connection {
-    pub(super) async fn send_result(
+    /// Sends what a statement gives: of a CALL, one result set after the other. False where it failed.
+    pub(super) async fn send_results(
+        &mut self,
+        mut outcome: Result<StatementResult, SqlError>,
+        format: RowFormat,
+        more: bool,
+    ) -> Result<bool, End> {
+        loop {
+            let failed = outcome.is_err();
+            let whole = self.send_result(outcome, format, more).await?;
+            if failed || !whole {
+                return Ok(false);
+            }
+            if !self.session.is_calling() {
+                return Ok(true);
+            }
+            outcome = self.until_gone(async |session: &mut Session| session.proceed().await).await?;
+        }
+    }
+
+    /// False where an error was sent instead of rows, or after some of them.
+    async fn send_result(
         &mut self,
         outcome: Result<StatementResult, SqlError>,
         format: RowFormat,
         more: bool,
-    ) -> Result<(), End> {
+    ) -> Result<bool, End> {
         match outcome {
             Ok(StatementResult::Done(done)) => self.send_done(&done, more).await?,
-            Ok(StatementResult::Rows(rows)) => self.send_rows(rows, format, more).await?,
+            Ok(StatementResult::Rows(rows)) => return self.send_rows(rows, format, more).await,
             Ok(StatementResult::File(name)) => self.load_file(&name, more).await?,
+            Ok(StatementResult::Called) => {
+                self.send_error(&SqlError::internal("a CALL was not run; report it")).await?;
+            }
             Err(error) => self.send_error(&error).await?,
         }
-        Ok(())
+        Ok(true)
     }
 
-    pub(super) async fn send_rows(&mut self, result: ResultSet, format: RowFormat, more: bool) -> Result<(), End> {
-        let ResultSet { fields, mut rows } = result;
+    async fn send_rows(&mut self, result: ResultSet, format: RowFormat, more: bool) -> Result<bool, End> {
+        let ResultSet { fields, mut rows, is_out_parameters } = result;
+        // The OK of the CALL comes after it.
+        let more = more || self.session.is_calling();
         let results = self.results();
         let types: Vec<MysqlType> = fields.iter().map(|field| field.ty.clone()).collect();
         // The first rows come before anything is sent, so that an error of theirs arrives as one.
         let mut next = match rows.next().await.transpose() {
             Ok(next) => next,
             Err(error) => {
-                self.session.rows_ended(0, Some(&error)).await;
-                return Ok(self.send_error(&error).await?);
+                let _ = self.session.rows_ended(0, Some(&error)).await;
+                if self.session.is_calling() {
+                    // Nothing was sent: the procedure may have a handler for it.
+                    return Ok(true);
+                }
+                self.send_error(&error).await?;
+                return Ok(false);
             }
         };
+        self.result_status.set(StatusFlags::SERVER_PS_OUT_PARAMS, is_out_parameters);
         self.packets.write(|out| out.put_lenenc_int(fields.len() as u64)).await?;
         self.send_columns(&fields).await?;
         let mut count = 0;
@@ -63,15 +95,27 @@ impl Connection {
             next = match rows.next().await.transpose() {
                 Ok(next) => next,
                 Err(error) => {
-                    self.session.rows_ended(count, Some(&error)).await;
-                    return Ok(self.send_error(&error).await?);
+                    let _ = self.session.rows_ended(count, Some(&error)).await;
+                    return self.rows_failed(&error).await;
                 }
             };
         }
         drop(rows);
-        self.session.rows_ended(count, None).await;
+        if let Err(error) = self.session.rows_ended(count, None).await {
+            return self.rows_failed(&error).await;
+        }
         self.send_end_of_rows(0xfe, more).await?;
-        Ok(self.packets.flush().await?)
+        self.result_status = StatusFlags::empty();
+        self.packets.flush().await?;
+        Ok(true)
+    }
+
+    /// After some rows: the statement ends, and a CALL with it.
+    async fn rows_failed(&mut self, error: &SqlError) -> Result<bool, End> {
+        self.session.give_up_calls().await;
+        self.result_status = StatusFlags::empty();
+        self.send_error(error).await?;
+        Ok(false)
     }
 
     /// Column definitions, closed by EOF for clients that want it.
@@ -82,7 +126,7 @@ impl Connection {
             self.packets.write(|out| column::encode(&definition, out)).await?;
         }
         if !self.capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF) {
-            self.send_eof(false).await?;
+            self.send_eof(self.session.is_calling()).await?;
         }
         Ok(())
     }

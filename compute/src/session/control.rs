@@ -23,11 +23,12 @@ impl Session {
         match self.select(query, catalog, context, None).await {
             Ok(StatementResult::Rows(rows)) => {
                 let outcome: Result<Vec<Vec<Row>>, SqlError> = rows.rows.try_collect().await;
-                self.rows_ended(0, outcome.as_ref().err()).await;
+                let ended = self.rows_ended(0, outcome.as_ref().err()).await;
                 let row = outcome?.into_iter().flatten().next().unwrap_or_default();
+                ended?;
                 Ok(row.into_iter().next().unwrap_or(Value::Null))
             }
-            Ok(StatementResult::Done(_) | StatementResult::File(_)) => Ok(Value::Null),
+            Ok(_) => Ok(Value::Null),
             Err(failure) => Err(failure.into()),
         }
     }
@@ -120,12 +121,14 @@ impl Session {
             }
             Statement::Prepare { name, source } => {
                 let text = eval(&source, &[], &context)?;
+                self.hide_variables();
                 self.prepare_named(&name, text.to_text().into_owned()).await?;
             }
             Statement::ExecutePrepared { name, using } => {
                 let text = self.named_text(&name)?;
                 let source = Source::new(crate::sql::parse::parse(&text, self.sql_mode())?);
                 let parameters = self.user_values(&using);
+                self.hide_variables();
                 return Box::pin(self.run(&source, parameters)).await;
             }
             Statement::Deallocate(name) => self.deallocate(&name)?,
@@ -133,9 +136,28 @@ impl Session {
             Statement::Do(query) => {
                 if let StatementResult::Rows(rows) = self.select(Arc::new(query), catalog, context, None).await? {
                     let outcome: Result<Vec<Vec<Row>>, SqlError> = rows.rows.try_collect().await;
-                    self.rows_ended(0, outcome.as_ref().err()).await;
+                    let ended = self.rows_ended(0, outcome.as_ref().err()).await;
                     outcome?;
+                    ended?;
                 }
+            }
+            Statement::Call { routine, arguments, targets } => {
+                let row = match self.select(Arc::new(*arguments), catalog, context, None).await? {
+                    StatementResult::Rows(rows) => {
+                        let outcome: Result<Vec<Vec<Row>>, SqlError> = rows.rows.try_collect().await;
+                        let ended = self.rows_ended(1, outcome.as_ref().err()).await;
+                        let rows = outcome?;
+                        ended?;
+                        rows.into_iter().flatten().next().unwrap_or_default()
+                    }
+                    _ => Row::new(),
+                };
+                self.enter_procedure(&routine, row, &targets).await?;
+                return Ok(StatementResult::Called);
+            }
+            Statement::Signal { resignal, state, items } => self.signal(resignal, state, &items, &context)?,
+            Statement::GetDiagnostics { stacked, number, items } => {
+                self.get_diagnostics(stacked, number.as_ref(), &items, &context)?;
             }
             Statement::Maintenance { verb, tables } => return self.maintain(&verb, &tables, &catalog).await,
             Statement::Explain { statement, format, analyze } => {
@@ -148,6 +170,13 @@ impl Session {
             | Statement::Ddl(_) => return Err(SqlError::internal("a statement took the wrong way; report it")),
         }
         Ok(StatementResult::Done(Done::default()))
+    }
+
+    /// A text of its own sees no variables of the routine that runs it.
+    fn hide_variables(&mut self) {
+        if let Some(frame) = self.frames.last_mut() {
+            frame.scope = None;
+        }
     }
 
     fn user_values(&self, names: &[String]) -> Arc<[Value]> {

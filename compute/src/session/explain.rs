@@ -75,7 +75,8 @@ impl Session {
     ) -> Result<bool, SqlError> {
         let executor = self.variables.effective().executor;
         let opened = self.in_transaction();
-        let query_context = self.query_context(query, catalog, context, Arc::default(), None).await?;
+        let settings = self.query_settings(Arc::default(), None);
+        let query_context = self.query_context(query, catalog, context, settings, None).await?;
         let chosen = choose::is_analytic(query, &query_context, executor).await;
         if !opened && !self.in_transaction() {
             self.roll_back().await;
@@ -92,7 +93,8 @@ impl Session {
     ) -> Result<String, SqlError> {
         let executor = self.variables.effective().executor;
         let found_rows = Arc::new(AtomicU64::new(0));
-        let mut query_context = self.query_context(&query, catalog, context, found_rows, None).await?;
+        let settings = self.query_settings(found_rows, None);
+        let mut query_context = self.query_context(&query, catalog, context, settings, None).await?;
         if choose::is_analytic(&query, &query_context, executor).await {
             return analytic::measure(query, query_context).await;
         }

@@ -68,6 +68,11 @@ impl Identity {
         }
     }
 
+    /// For the body of a routine: the definer's rights, for the same client.
+    pub fn as_definer(login: Login, user: Arc<str>, definer: &str) -> Identity {
+        Identity { user, current_user: definer.into(), login, roles: Mutex::default() }
+    }
+
     /// As after the login: COM_RESET_CONNECTION.
     pub fn forget_roles(&self) {
         *self.roles.lock() = Roles::default();

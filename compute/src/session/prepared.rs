@@ -57,8 +57,10 @@ impl Session {
         let source = prepared.source.clone();
         self.engine.began(&self.handle, &prepared.text);
         self.handle.cancel.reset();
-        let outcome = self.run(&source, parameters.into()).await;
-        self.conclude(outcome).await
+        match self.run(&source, parameters.into()).await {
+            Ok(StatementResult::Called) => self.proceed().await,
+            outcome => self.conclude(outcome).await,
+        }
     }
 
     pub fn close_prepared(&mut self, id: u32) {

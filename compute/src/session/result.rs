@@ -10,6 +10,8 @@ pub enum StatementResult {
     Rows(ResultSet),
     /// LOAD DATA LOCAL waits for a file of that name.
     File(String),
+    /// A procedure has been called, and runs when the session goes on.
+    Called,
 }
 
 /// An OK packet's worth.
@@ -30,4 +32,6 @@ pub struct ResultSet {
     pub fields: Vec<Field>,
     /// In chunks, so that nothing holds a whole result.
     pub rows: BoxStream<'static, Result<Vec<Row>, SqlError>>,
+    /// OUT and INOUT parameters of a prepared CALL.
+    pub is_out_parameters: bool,
 }

@@ -2,16 +2,18 @@
 
 use super::load::reads_file;
 use super::result::{Done, ResultSet, StatementResult};
+use super::routine::{Runner, calls_functions, change_calls_functions};
 use super::source::{Plan, Source};
-use super::{Sending, Session};
+use super::{Lent, Sending, Session};
 use crate::catalog::Catalog;
 use crate::execute::account::{Actor, Policies};
 use crate::execute::choose;
+use crate::execute::routines::Routines;
 use crate::execute::row::walk;
 use crate::execute::row::{Locker as RowLocker, QueryContext};
 use crate::execute::{QuerySettings, ScanLocker, StatementContext, ddl, write};
 use crate::sql::parse::ast::{self, Kind};
-use crate::sql::plan::{Isolation, Query, Scan, ScanLock, Statement};
+use crate::sql::plan::{IntoTarget, Isolation, Query, Scan, ScanLock, Statement};
 use crate::txn::retry::may_run_again;
 use crate::txn::{CommitFailure, snapshot};
 use common::id::Lsn;
@@ -51,11 +53,13 @@ impl From<SqlError> for Failure {
 impl Session {
     pub(super) async fn run(&mut self, source: &Source, parameters: Arc<[Value]>) -> Result<StatementResult, SqlError> {
         let statement = &source.statement;
-        if statement.parameters != parameters.len() {
+        // Values of a routine's variables are not those of `?`.
+        let has_variables = self.frames.last().is_some_and(|frame| frame.scope.is_some());
+        if statement.parameters != parameters.len() && !has_variables {
             return Err(SqlError::new(ErrorCode::WRONG_ARGUMENTS, "Incorrect arguments to EXECUTE"));
         }
         // SHOW WARNINGS shows those of the statement before it.
-        if !matches!(statement.kind, Kind::Show(ast::Show::Warnings { .. })) {
+        if !keeps_warnings(&statement.kind) {
             self.warnings.clear();
         }
         self.check_account(statement)?;
@@ -95,7 +99,7 @@ impl Session {
         );
         let now_us = self.engine.clock.wall_us();
         self.engine.usage.statement(&account.name, account.limits, changes, now_us)?;
-        if !self.identity.login.expired {
+        if !self.password_expired {
             return Ok(());
         }
         let own_password = match &statement.kind {
@@ -128,6 +132,7 @@ impl Session {
         };
         let plan = self.plan(source, &catalog, &parameters)?;
         self.check_table_locks(&plan)?;
+        self.check_nested(&plan)?;
         self.open_file(&source.statement)?;
         let context = self.eval_context(parameters);
         match plan {
@@ -157,8 +162,12 @@ impl Session {
     ) -> Result<Done, Failure> {
         let actor = Actor { rights: self.rights(&catalog), policies: Policies::default() };
         let effects = context.effects.clone();
-        let outcome =
-            self.with_context(catalog, context, actor, async |context| write::execute(statement, context).await).await;
+        let runner = (catalog.bodies > 0).then(|| {
+            let (calls, used) = change_calls_functions(statement);
+            self.runner(&catalog, used, calls)
+        });
+        let run = async |context: &mut StatementContext<'_>| write::execute(statement, context).await;
+        let outcome = self.with_context(catalog, context, actor, runner, run).await;
         let mut done = match outcome {
             Ok(done) => done,
             Err(error) => {
@@ -191,8 +200,8 @@ impl Session {
         context: EvalContext,
     ) -> Result<Done, Failure> {
         let actor = self.actor(&catalog);
-        let outcome =
-            self.with_context(catalog, context, actor, async |context| ddl::execute(statement, context).await).await;
+        let run = async |context: &mut StatementContext<'_>| ddl::execute(statement, context).await;
+        let outcome = self.with_context(catalog, context, actor, None, run).await;
         let done = match outcome {
             Ok(done) => done,
             Err(error) => {
@@ -210,10 +219,9 @@ impl Session {
         if let Some(lsn) = lsn {
             self.engine.services.catalog.snapshot_at_least(lsn).await?;
         }
-        if self.identity.login.expired {
+        if self.password_expired {
             let accounts = &self.engine.services.catalog.newest().accounts;
-            self.identity.login.expired =
-                accounts.get(&self.identity.login.account).is_some_and(|account| account.expired);
+            self.password_expired = accounts.get(&self.identity.login.account).is_some_and(|account| account.expired);
         }
         // The current database may be gone.
         if let Some(name) = &self.database
@@ -233,6 +241,7 @@ impl Session {
         catalog: Arc<Catalog>,
         eval: EvalContext,
         actor: Actor,
+        runner: Option<Arc<Runner>>,
         run: F,
     ) -> Result<Done, SqlError>
     where
@@ -240,7 +249,7 @@ impl Session {
     {
         let effects = eval.effects.clone();
         let settings = self.settings();
-        let queries = self.query_settings(Arc::default());
+        let queries = self.query_settings(Arc::default(), runner.clone());
         let binder = self.definition_binder(catalog.clone());
         let services = self.engine.services.clone();
         let input = self.input.take();
@@ -258,20 +267,24 @@ impl Session {
             temporary,
             own_tables,
             input,
+            routines: runner.map(|runner| runner as Arc<dyn Routines>),
         };
         let outcome = run(&mut context).await;
         self.keep(&effects);
         outcome
     }
 
-    fn query_settings(&self, found_rows: Arc<AtomicU64>) -> QuerySettings {
+    pub(super) fn query_settings(&self, found_rows: Arc<AtomicU64>, runner: Option<Arc<Runner>>) -> QuerySettings {
         QuerySettings {
             virtual_tables: self.virtual_context(),
             memory_limit_bytes: self.engine.query_memory_bytes,
             cancel: self.handle.cancel.clone(),
             recursion_depth_max: self.variables.effective().cte_max_recursion_depth,
             found_rows,
-            waiting: self.named_locks.clone(),
+            waiting: match runner {
+                Some(runner) => runner,
+                None => self.named_locks.clone(),
+            },
             progress: self.handle.progress.clone(),
         }
     }
@@ -294,14 +307,36 @@ impl Session {
         let into = query.into_variables.clone();
         let calc_found_rows = query.calc_found_rows;
         let effects = context.effects.clone();
-        let query_context = self.query_context(&query, catalog, context, found_rows.clone(), begun_at).await?;
+        let (runner, lends) = match catalog.bodies {
+            0 => (None, false),
+            _ => {
+                let (calls, used) = calls_functions(&query);
+                (calls.then(|| self.runner(&catalog, used, true)), calls)
+            }
+        };
+        let settings = self.query_settings(found_rows.clone(), runner.clone());
+        let query_context = self.query_context(&query, catalog, context, settings, begun_at).await?;
         let rows = choose::run(query, query_context, self.variables.effective().executor);
+        let mut lent = None;
+        if let (Some(runner), true) = (runner, lends)
+            && let Some(transaction) = self.transaction.take()
+        {
+            let is_explicit = transaction.is_explicit();
+            runner.lend(transaction);
+            lent = Some(Lent { runner, is_explicit });
+        }
         if into.is_empty() {
-            self.sending = Some(Sending { effects, found_rows, calc_found_rows });
-            return Ok(StatementResult::Rows(ResultSet { fields, rows }));
+            self.sending = Some(Sending { effects, found_rows, calc_found_rows, lent });
+            return Ok(StatementResult::Rows(ResultSet { fields, rows, is_out_parameters: false }));
         }
         let collected: Result<Vec<Vec<Row>>, SqlError> = rows.try_collect().await;
-        let done = collected.and_then(|batches| into_variables(batches, &into, &effects));
+        if let Some(lent) = lent {
+            self.transaction = lent.runner.take_back();
+        }
+        let done = match collected {
+            Ok(batches) => self.assign_row(batches, &into, &effects),
+            Err(error) => Err(error),
+        };
         self.keep(&effects);
         if done.is_err() && !self.in_transaction() {
             self.roll_back().await;
@@ -318,11 +353,10 @@ impl Session {
         query: &Query,
         catalog: Arc<Catalog>,
         eval: EvalContext,
-        found_rows: Arc<AtomicU64>,
+        settings: QuerySettings,
         begun_at: Option<Lsn>,
     ) -> Result<QueryContext, SqlError> {
         let remote = self.engine.services.remote.clone();
-        let settings = self.query_settings(found_rows);
         let wait = self.settings().lock_wait_timeout;
         let locks = query.root.locks() || query.subqueries.iter().any(|subquery| subquery.query.root.locks());
         let mut locks_exclusively = false;
@@ -374,13 +408,23 @@ impl Session {
     }
 
     /// The protocol has sent the last row, or given up with an error.
-    pub async fn rows_ended(&mut self, rows: u64, error: Option<&SqlError>) {
-        let Some(sending) = self.sending.take() else { return };
+    ///
+    /// An error where the transaction of a query that changed something by its functions cannot be committed.
+    pub async fn rows_ended(&mut self, rows: u64, error: Option<&SqlError>) -> Result<(), SqlError> {
+        if let Some(error) = error {
+            self.rows_failed(error);
+        }
+        let Some(sending) = self.sending.take() else { return Ok(()) };
+        if let Some(lent) = sending.lent {
+            self.transaction = lent.runner.take_back();
+        }
         self.keep(&sending.effects);
         self.engine.ended(&self.handle);
         match error {
             Some(error) => {
-                self.note_error(error);
+                if self.frames.is_empty() {
+                    self.note_error(error);
+                }
                 if write::ends_transaction(error) || !self.in_transaction() {
                     self.roll_back().await;
                 }
@@ -391,10 +435,14 @@ impl Session {
                     if sending.calc_found_rows { sending.found_rows.load(Ordering::Relaxed) } else { rows };
                 // A reading transaction has nothing to commit, only locks to give back.
                 if !self.in_transaction() {
-                    self.roll_back().await;
+                    match self.transaction.as_ref().is_some_and(|transaction| transaction.has_writes()) {
+                        true => self.commit().await?,
+                        false => self.roll_back().await,
+                    }
                 }
             }
         }
+        Ok(())
     }
 
     /// Commits a statement that is a transaction by itself.
@@ -434,29 +482,66 @@ impl Session {
 
     /// An error is the last line of SHOW WARNINGS.
     fn note_error(&mut self, error: &SqlError) {
-        self.warnings.push(Warning { level: WarningLevel::Error, code: error.code, message: error.message.clone() });
+        let (code, message, state) = (error.code, error.message.clone(), error.state);
+        self.warnings.push(Warning { level: WarningLevel::Error, code, message, state });
+    }
+
+    /// 1422, 1336: what a statement within another may not do, wherever its text comes from.
+    fn check_nested(&self, plan: &Plan) -> Result<(), SqlError> {
+        if self.nested.is_none() {
+            return Ok(());
+        }
+        match plan {
+            Plan::Query(_) => Ok(()),
+            Plan::Change(change) => self.check_used(change),
+            Plan::Other(other) => match &**other {
+                Statement::Ddl(ddl) if ddl.keeps_transaction() => Ok(()),
+                Statement::Ddl(_) | Statement::Begin { .. } | Statement::Commit { .. } | Statement::Rollback { .. } => {
+                    let text = "Explicit or implicit commit is not allowed in stored function or trigger.";
+                    Err(SqlError::new(ErrorCode(1422), text))
+                }
+                Statement::Prepare { .. } | Statement::ExecutePrepared { .. } | Statement::Deallocate(_) => {
+                    let text = "Dynamic SQL is not allowed in stored function or trigger";
+                    Err(SqlError::new(ErrorCode(1336), text))
+                }
+                _ => Ok(()),
+            },
+        }
+    }
+
+    /// SELECT ... INTO @a, b: one row at most; none leaves the variables as they are, with warning 1329.
+    fn assign_row(
+        &mut self,
+        batches: Vec<Vec<Row>>,
+        targets: &[IntoTarget],
+        effects: &expr::eval::Effects,
+    ) -> Result<u64, SqlError> {
+        let mut rows = batches.into_iter().flatten();
+        let Some(row) = rows.next() else {
+            let message = "No data - zero rows fetched, selected, or processed";
+            let warning = Warning::new(WarningLevel::Warning, ErrorCode(1329), message);
+            effects.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(warning);
+            return Ok(0);
+        };
+        if rows.next().is_some() {
+            return Err(SqlError::new(ErrorCode::TOO_MANY_ROWS, "Result consisted of more than one row"));
+        }
+        if row.len() != targets.len() {
+            let text = "The used SELECT statements have a different number of columns";
+            return Err(SqlError::new(ErrorCode::WRONG_NUMBER_OF_COLUMNS_IN_SELECT, text));
+        }
+        for (target, value) in targets.iter().zip(row) {
+            self.assign_into(target, value)?;
+        }
+        Ok(1)
     }
 }
 
-/// SELECT ... INTO @a, @b: one row at most; none leaves the variables as they are, with warning 1329.
-fn into_variables(batches: Vec<Vec<Row>>, names: &[String], effects: &expr::eval::Effects) -> Result<u64, SqlError> {
-    let mut rows = batches.into_iter().flatten();
-    let Some(row) = rows.next() else {
-        let message = "No data - zero rows fetched, selected, or processed".to_string();
-        let warning = Warning { level: WarningLevel::Warning, code: ErrorCode(1329), message };
-        effects.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(warning);
-        return Ok(0);
-    };
-    if rows.next().is_some() {
-        return Err(SqlError::new(ErrorCode::TOO_MANY_ROWS, "Result consisted of more than one row"));
+/// SHOW WARNINGS and GET DIAGNOSTICS tell of the statement before them, RESIGNAL adds to what it left.
+fn keeps_warnings(kind: &Kind) -> bool {
+    match kind {
+        Kind::Show(ast::Show::Warnings { .. }) | Kind::GetDiagnostics(_) => true,
+        Kind::Signal(signal) => signal.resignal,
+        _ => false,
     }
-    if row.len() != names.len() {
-        let text = "The used SELECT statements have a different number of columns";
-        return Err(SqlError::new(ErrorCode::WRONG_NUMBER_OF_COLUMNS_IN_SELECT, text));
-    }
-    let mut variables = effects.user_variables.lock().unwrap_or_else(PoisonError::into_inner);
-    for (name, value) in names.iter().zip(row) {
-        variables.insert(name.to_lowercase(), value);
-    }
-    Ok(1)
 }

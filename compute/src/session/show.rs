@@ -7,6 +7,7 @@ use crate::account::{self, AccountName};
 use crate::catalog::Catalog;
 use crate::catalog::virtual_tables::{self, VirtualContext};
 use crate::execute::show::{self, ShowTable};
+use crate::execute::show_routine;
 use crate::sql::plan::{Field, Show, ShowFilter};
 use expr::collation::CollationId;
 use expr::error::{Warning, WarningLevel};
@@ -71,6 +72,7 @@ impl Session {
                     return Err(SqlError::new(ErrorCode(1396), text));
                 }
             },
+            Show::CreateRoutine(shown) => texts(show_routine::create(shown, context.time_zone)),
             Show::Empty(_) => Vec::new(),
             Show::Query(_) => return Err(SqlError::internal("a SHOW that is a query came to be answered directly")),
         };
@@ -127,6 +129,7 @@ pub(super) fn fields(statement: &Show) -> Vec<Field> {
         Show::Query(query) => return query.fields.clone(),
         Show::Empty(columns) => return columns.iter().map(|name| field(name)).collect(),
         Show::CreateTable(_) => &["Table", "Create Table"],
+        Show::CreateRoutine(shown) => show_routine::columns(shown),
         Show::CreateView(_) => &["View", "Create View", "character_set_client", "collation_connection"],
         Show::CreateDatabase { .. } => &["Database", "Create Database"],
         Show::ProcessList { .. } => &["Id", "User", "Host", "db", "Command", "Time", "State", "Info"],
@@ -192,7 +195,7 @@ fn like(name: &str, pattern: &str) -> bool {
 /// A result that is there already.
 pub(super) fn result(fields: Vec<Field>, rows: Vec<Row>) -> StatementResult {
     let rows = futures::stream::iter((!rows.is_empty()).then_some(Ok(rows))).boxed();
-    StatementResult::Rows(ResultSet { fields, rows })
+    StatementResult::Rows(ResultSet { fields, rows, is_out_parameters: false })
 }
 
 #[cfg(test)]

@@ -4,31 +4,6 @@ use expr::eval::SqlMode;
 use expr::value::Value;
 use expr::{ErrorCode, SqlError};
 
-/// In the order in which MySQL lists them.
-const NAMES: &[(&str, SqlMode)] = &[
-    ("REAL_AS_FLOAT", SqlMode::REAL_AS_FLOAT),
-    ("PIPES_AS_CONCAT", SqlMode::PIPES_AS_CONCAT),
-    ("ANSI_QUOTES", SqlMode::ANSI_QUOTES),
-    ("IGNORE_SPACE", SqlMode::IGNORE_SPACE),
-    ("ONLY_FULL_GROUP_BY", SqlMode::ONLY_FULL_GROUP_BY),
-    ("NO_UNSIGNED_SUBTRACTION", SqlMode::NO_UNSIGNED_SUBTRACTION),
-    ("NO_DIR_IN_CREATE", SqlMode::NO_DIR_IN_CREATE),
-    ("ANSI", SqlMode::ANSI),
-    ("NO_AUTO_VALUE_ON_ZERO", SqlMode::NO_AUTO_VALUE_ON_ZERO),
-    ("NO_BACKSLASH_ESCAPES", SqlMode::NO_BACKSLASH_ESCAPES),
-    ("STRICT_TRANS_TABLES", SqlMode::STRICT_TRANS_TABLES),
-    ("STRICT_ALL_TABLES", SqlMode::STRICT_ALL_TABLES),
-    ("NO_ZERO_IN_DATE", SqlMode::NO_ZERO_IN_DATE),
-    ("NO_ZERO_DATE", SqlMode::NO_ZERO_DATE),
-    ("ALLOW_INVALID_DATES", SqlMode::ALLOW_INVALID_DATES),
-    ("ERROR_FOR_DIVISION_BY_ZERO", SqlMode::ERROR_FOR_DIVISION_BY_ZERO),
-    ("TRADITIONAL", SqlMode::TRADITIONAL),
-    ("HIGH_NOT_PRECEDENCE", SqlMode::HIGH_NOT_PRECEDENCE),
-    ("NO_ENGINE_SUBSTITUTION", SqlMode::NO_ENGINE_SUBSTITUTION),
-    ("PAD_CHAR_TO_FULL_LENGTH", SqlMode::PAD_CHAR_TO_FULL_LENGTH),
-    ("TIME_TRUNCATE_FRACTIONAL", SqlMode::TIME_TRUNCATE_FRACTIONAL),
-];
-
 /// What ANSI and TRADITIONAL stand for besides themselves.
 const ANSI_PARTS: u64 = SqlMode::REAL_AS_FLOAT.0
     | SqlMode::PIPES_AS_CONCAT.0
@@ -44,7 +19,7 @@ const TRADITIONAL_PARTS: u64 = SqlMode::STRICT_TRANS_TABLES.0
 
 /// From a list of names or a number.
 pub fn parse(value: &Value, variable: &str) -> Result<SqlMode, SqlError> {
-    let known = NAMES.iter().fold(0, |all, (_, mode)| all | mode.0);
+    let known = SqlMode::NAMES.iter().fold(0, |all, (_, mode)| all | mode.0);
     let wrong = |shown: &str| {
         let text = format!("Variable '{variable}' can't be set to the value of '{shown}'");
         Err(SqlError::new(ErrorCode::WRONG_VALUE_FOR_VAR, text))
@@ -55,7 +30,7 @@ pub fn parse(value: &Value, variable: &str) -> Result<SqlMode, SqlError> {
         _ => {
             let mut bits = 0;
             for name in value.to_text().split(',').filter(|name| !name.is_empty()) {
-                match NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name.trim())) {
+                match SqlMode::NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name.trim())) {
                     Some((_, mode)) => bits |= mode.0,
                     None => return wrong(name),
                 }
@@ -71,12 +46,6 @@ pub fn parse(value: &Value, variable: &str) -> Result<SqlMode, SqlError> {
     Ok(SqlMode(bits | ansi | traditional))
 }
 
-/// As `@@sql_mode` shows it.
-pub fn format(mode: SqlMode) -> String {
-    let names: Vec<&str> = NAMES.iter().filter(|(_, flag)| mode.has(*flag)).map(|(name, _)| *name).collect();
-    names.join(",")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,11 +54,11 @@ mod tests {
     fn combinations_are_spelt_out() {
         let traditional = parse(&Value::text("traditional"), "sql_mode").unwrap();
         assert_eq!(
-            format(traditional),
+            traditional.text(),
             "STRICT_TRANS_TABLES,STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,\
              TRADITIONAL,NO_ENGINE_SUBSTITUTION"
         );
-        assert_eq!(parse(&Value::text(format(traditional)), "sql_mode").unwrap(), traditional);
+        assert_eq!(parse(&Value::text(traditional.text()), "sql_mode").unwrap(), traditional);
         assert_eq!(parse(&Value::text(""), "sql_mode").unwrap(), SqlMode(0));
         assert_eq!(parse(&Value::text("NO_SUCH_MODE"), "sql_mode").unwrap_err().code, ErrorCode::WRONG_VALUE_FOR_VAR);
     }

@@ -6,8 +6,10 @@
 use super::Session;
 use super::named_locks::txn_of;
 use super::source::Plan;
+use crate::catalog::describe::quoted;
 use crate::catalog::{Catalog, TableDef, storage};
 use crate::execute::row::walk;
+use crate::sql::parse;
 use crate::sql::plan::{InsertSource, Node, ObjectName, Query, Scan, Statement, Subquery};
 use crate::txn::OwnTables;
 use crate::txn::service_error::{lock_error, with_backoff};
@@ -42,7 +44,8 @@ impl Session {
         let mut own = OwnTables::default();
         let mut keys = Vec::new();
         let mut ranges = Vec::new();
-        for (name, write) in wanted {
+        let wanted = self.base_tables(wanted, catalog)?;
+        for (name, write) in &wanted {
             let table = catalog.table(&name.database, &name.name).ok_or_else(|| {
                 let text = format!("Table '{}.{}' doesn't exist", name.database, name.name);
                 SqlError::new(ErrorCode::NO_SUCH_TABLE, text)
@@ -95,8 +98,38 @@ impl Session {
         }
     }
 
+    /// Tables in the place of views: those that a view reads, for reading.
+    fn base_tables(
+        &self,
+        wanted: &[(ObjectName, bool)],
+        catalog: &Catalog,
+    ) -> Result<Vec<(ObjectName, bool)>, SqlError> {
+        let mut tables = Vec::new();
+        for (name, write) in wanted {
+            if catalog.view(&name.database, &name.name).is_none() || catalog.names_temporary(&name.database, &name.name)
+            {
+                tables.push((name.clone(), *write));
+                continue;
+            }
+            let text = format!("SELECT * FROM {}.{}", quoted(&name.database), quoted(&name.name));
+            let statement = parse::parse(&text, self.sql_mode())?;
+            let bound = self.bind(&statement, catalog, &|_| expr::MysqlType::null())?;
+            let Statement::Query(query) = bound.prepared.statement else { continue };
+            let read = super::routine::calls_functions(&query).1;
+            let read = read.iter().filter_map(|id| catalog.tables_by_id.get(id));
+            let table = |table: &Arc<TableDef>| {
+                (ObjectName { database: table.database.clone(), name: table.name.clone() }, false)
+            };
+            tables.extend(read.map(table));
+        }
+        Ok(tables)
+    }
+
     /// What the session has locked for writing.
     pub(super) fn own_tables(&self) -> Arc<OwnTables> {
+        if let Some(nested) = &self.nested {
+            return nested.own_tables.clone();
+        }
         self.table_locks.as_ref().map(|locks| locks.own.clone()).unwrap_or_default()
     }
 

@@ -46,6 +46,9 @@ impl Session {
 
     /// As [`Session::commit`], with the reason where it fails and the LSN where something was written.
     pub(super) async fn try_commit(&mut self) -> Result<Option<Lsn>, CommitFailure> {
+        if self.nested.is_some() {
+            return Ok(None);
+        }
         match self.transaction.take() {
             Some(transaction) => {
                 if let Some(tenure) = self.session_locks() {
@@ -71,6 +74,9 @@ impl Session {
     }
 
     pub(super) async fn roll_back(&mut self) {
+        if self.nested.is_some() {
+            return;
+        }
         if let Some(transaction) = self.transaction.take() {
             txn::roll_back(transaction, &self.engine.services.remote).await;
         }

@@ -176,7 +176,7 @@ pub fn normalise(variable: &'static Variable, value: &Value) -> Result<Option<St
             };
             number.and_then(|number| members.get(number)).ok_or_else(wrong_value)?.to_string()
         }
-        Kind::SqlMode => super::sql_mode::format(super::sql_mode::parse(value, variable.name)?),
+        Kind::SqlMode => super::sql_mode::parse(value, variable.name)?.text(),
         Kind::TimeZone => {
             time_zone(&text)?;
             text.into_owned()

@@ -7,7 +7,7 @@
 mod aggregate;
 mod call;
 pub mod canonical;
-mod column_type;
+pub mod column_type;
 mod comparison;
 mod ddl;
 mod delete;
@@ -24,6 +24,7 @@ pub mod partition;
 mod query;
 mod recursive;
 mod rights;
+mod routine;
 mod scope;
 mod select;
 mod session;
@@ -51,6 +52,7 @@ use expr::mysql_type::MysqlType;
 use expr::value::Value;
 use expr::{ErrorCode, SqlError};
 pub use parameter::TEXT_CHARACTERS;
+pub use routine::Locals;
 use scope::{Block, Boundary};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -79,6 +81,8 @@ pub struct BindContext<'a> {
     pub variable: &'a dyn Fn(Option<VariableScope>, &str) -> Result<(Value, MysqlType), SqlError>,
     /// Type of `@name` (lower case), if it was set.
     pub user_variable: &'a dyn Fn(&str) -> Option<MysqlType>,
+    /// Variables of the routine that the statement stands in.
+    pub locals: Option<&'a dyn Locals>,
     /// Columns of a made-up table: (database in lower case, table in upper case).
     pub virtual_table: &'a dyn Fn(&str, &str) -> Option<VirtualColumns>,
     /// Rough number of rows of a table, for the order of joins.
@@ -255,6 +259,12 @@ impl<'a> Binder<'a> {
                 analyze: *analyze,
             },
             ast::Kind::Show(show) => self.show(show)?,
+            ast::Kind::Call { .. } | ast::Kind::Signal(_) | ast::Kind::GetDiagnostics(_) => {
+                match self.routine_statement(kind)? {
+                    Some(statement) => statement,
+                    None => return Err(SqlError::internal("a statement of routines was not bound; report it")),
+                }
+            }
             other => match self.ddl(other)? {
                 Some(ddl) => {
                     self.check_ddl(&ddl)?;
@@ -266,7 +276,7 @@ impl<'a> Binder<'a> {
     }
 
     /// A query that is the statement, or its source.
-    fn top_query(&mut self, query: &ast::syntax::Query, into: &[String]) -> Result<Query, SqlError> {
+    fn top_query(&mut self, query: &ast::syntax::Query, into: &[ast::IntoTarget]) -> Result<Query, SqlError> {
         let mut bound = self.framed_query(query, Boundary::Top)?.0;
         if !into.is_empty() && into.len() != bound.fields.len() {
             return Err(SqlError::new(
@@ -274,7 +284,7 @@ impl<'a> Binder<'a> {
                 "The used SELECT statements have a different number of columns",
             ));
         }
-        bound.into_variables = into.to_vec();
+        bound.into_variables = into.iter().map(|target| self.receiver(target)).collect::<Result<_, _>>()?;
         Ok(bound)
     }
 

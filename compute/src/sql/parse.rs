@@ -20,9 +20,10 @@ pub mod lexer;
 mod load;
 pub mod partition;
 mod prefix;
+mod refused;
 mod reserved;
 mod rewrite;
-mod routine;
+pub mod routine;
 mod session;
 mod set;
 mod show;
@@ -39,7 +40,7 @@ pub use reserved::is_reserved;
 pub use split::split_statements;
 
 use crate::sql::plan::ExplainFormat;
-use ast::{Kind, Source, Statement, syntax};
+use ast::{IntoTarget, Kind, Source, Statement, syntax};
 use expr::eval::SqlMode;
 use expr::{ErrorCode, SqlError};
 use sqlparser::parser::Parser;
@@ -54,7 +55,12 @@ pub fn parse(text: &str, sql_mode: SqlMode) -> Result<Statement, SqlError> {
     if let Some(statement) = bulk::parse(text, sql_mode) {
         return Ok(statement);
     }
-    let mut reader = Reader::new(text, sql_mode)?;
+    let tokens = lexer::tokens(text, sql_mode)?;
+    if let Some(kind) = routine::definition(text, &tokens, sql_mode) {
+        let kind = kind?;
+        return Ok(Statement { kind, source: Source::of(text), parameters: 0 });
+    }
+    let mut reader = Reader::over(text, tokens, sql_mode)?;
     let kind = reader.read(|parser, text| {
         let kind = statement(parser, text)?;
         parser.token(&Token::SemiColon);
@@ -99,14 +105,17 @@ struct Reader<'a> {
     text: &'a str,
     sql_mode: SqlMode,
     tokens: Vec<TokenWithSpan>,
-    into: Vec<String>,
+    into: Vec<IntoTarget>,
     source: Source,
     parameters: usize,
 }
 
 impl<'a> Reader<'a> {
     fn new(text: &'a str, sql_mode: SqlMode) -> Result<Reader<'a>, SqlError> {
-        let mut tokens = lexer::tokens(text, sql_mode)?;
+        Reader::over(text, lexer::tokens(text, sql_mode)?, sql_mode)
+    }
+
+    fn over(text: &'a str, mut tokens: Vec<TokenWithSpan>, sql_mode: SqlMode) -> Result<Reader<'a>, SqlError> {
         if tokens.iter().all(|token| token.token == Token::SemiColon) {
             return Err(SqlError::new(ErrorCode::EMPTY_QUERY, "Query was empty"));
         }
@@ -170,15 +179,30 @@ fn statement(parser: &mut Parser<'_>, text: &str) -> Parsed<Kind> {
             parser.advance_token();
             xa::statement(parser)
         }
+        "call" => call_procedure(parser),
+        "signal" | "resignal" => routine::diagnostics::signal(parser),
+        "get" => routine::diagnostics::get(parser),
         "use" => {
             parser.advance_token();
             Ok(Kind::Use(parser.name()?))
         }
         _ => match session::statement(parser, &verb)? {
             Some(kind) => Ok(kind),
-            None => routine::refuse(parser, &verb),
+            None => refused::refuse(parser, &verb),
         },
     }
+}
+
+/// `CALL name`, `CALL database.name(1, @a)`
+fn call_procedure(parser: &mut Parser<'_>) -> Parsed<Kind> {
+    parser.advance_token();
+    let name = parser.object_name()?;
+    let mut arguments = Vec::new();
+    if parser.token(&Token::LParen) && !parser.token(&Token::RParen) {
+        arguments = parser.list(|parser| parser.parse_expr())?;
+        parser.expect(&Token::RParen)?;
+    }
+    Ok(Kind::Call { name, arguments })
 }
 
 fn query(parser: &mut Parser<'_>) -> Parsed<Kind> {

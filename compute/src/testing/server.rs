@@ -88,6 +88,7 @@ impl TestServer {
     pub fn context<'a>(&'a self, transaction: &'a mut Transaction) -> StatementContext<'a> {
         StatementContext {
             input: None,
+            routines: None,
             services: &self.services,
             transaction,
             catalog: self.services.catalog.newest(),

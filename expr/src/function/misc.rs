@@ -7,7 +7,7 @@ use crate::function::result;
 use crate::function::{Arguments, Call, Function};
 use crate::mysql_type::MysqlType;
 use crate::value::Value;
-use Arguments::{Between, Exactly};
+use Arguments::{AtLeast, Between, Exactly};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use uuid::Uuid;
@@ -114,11 +114,20 @@ fn name_const(_: &Call<'_>, arguments: &[Value], _: &EvalContext) -> Result<Valu
 }
 
 /// Functions whose answer the executor has to wait for: it must be able to stop, and must not hold a thread.
-pub const WAITING: [&str; 6] =
-    ["SLEEP", "GET_LOCK", "RELEASE_LOCK", "RELEASE_ALL_LOCKS", "IS_FREE_LOCK", "IS_USED_LOCK"];
+pub const WAITING: [&str; 7] =
+    ["SLEEP", "GET_LOCK", "RELEASE_LOCK", "RELEASE_ALL_LOCKS", "IS_FREE_LOCK", "IS_USED_LOCK", STORED_FUNCTION.name];
+
+/// A call of a stored function: database, name, then its own arguments. Nobody finds it by its name.
+pub static STORED_FUNCTION: Function =
+    Function::new("STORED FUNCTION", AtLeast(2), stored_type, waits).takes_null().volatile();
+
+/// The binder gives the call its type: the function's definition is not known here.
+fn stored_type(_: &[MysqlType]) -> Result<MysqlType, SqlError> {
+    Ok(MysqlType::null())
+}
 
 fn waits(_: &Call<'_>, _: &[Value], _: &EvalContext) -> Result<Value, SqlError> {
-    Err(SqlError::not_supported("SLEEP, GET_LOCK and their like in this place"))
+    Err(SqlError::not_supported("SLEEP, GET_LOCK, stored functions in this place"))
 }
 
 fn format_bytes(_: &Call<'_>, arguments: &[Value], context: &EvalContext) -> Result<Value, SqlError> {

@@ -97,14 +97,14 @@ impl State {
             return Err(format!("LSN {lsn} is a commit that was said never to be in the log"));
         }
         let asked = request.writes.iter().map(|write| &write.mutation);
-        let mut there: Vec<&Mutation> = transaction.mutations.iter().map(|(_, mutation)| mutation).collect();
+        let mut mutations: Vec<&Mutation> = transaction.mutations.iter().map(|(_, mutation)| mutation).collect();
         // A record stands there for each tablet that has keys of its layer.
-        there.dedup_by(|a, b| a == b && is_record(&a.key));
+        mutations.dedup_by(|a, b| a == b && is_record(&a.key));
         // The leader writes its locks into the record of what is prepared.
         let same = |there: &Mutation, asked: &Mutation| {
             there == asked || there.key == asked.key && prepared::name_of(&there.key).is_some()
         };
-        if there.len() != asked.len() || !there.iter().zip(asked).all(|(there, asked)| same(there, asked)) {
+        if mutations.len() != asked.len() || !mutations.iter().zip(asked).all(|(there, asked)| same(there, asked)) {
             return Err(format!("LSN {lsn} does not have the rows that were asked for"));
         }
         let writes = request.writes.iter().map(|write| (&write.mutation.key, write.observed));

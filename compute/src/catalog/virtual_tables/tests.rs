@@ -65,7 +65,7 @@ fn catalog() -> Catalog {
     let mut catalog = Catalog::default();
     let definition = DatabaseDef { name: "shop".to_owned(), collation: CollationId::UTF8MB4_0900_AI_CI };
     let tables = [("item".to_owned(), Arc::new(table))].into();
-    let database = Database { definition: Arc::new(definition), tables, views: Default::default() };
+    let database = Database { tables, ..Database::new(Arc::new(definition)) };
     catalog.databases.insert("shop".to_owned(), database);
     catalog
 }

@@ -133,10 +133,13 @@ fn check_may_grant(named: &Named, on: &PrivilegeLevel, context: &StatementContex
 fn check_objects(named: &Named, on: &PrivilegeLevel, catalog: &Catalog) -> Result<(), SqlError> {
     match on {
         PrivilegeLevel::Global | PrivilegeLevel::Database(_) => Ok(()),
-        PrivilegeLevel::Routine { kind, database, name } => Err(SqlError::new(
-            ErrorCode::SP_DOES_NOT_EXIST,
-            format!("{} {}.{name} does not exist", kind.sql(), database_of(database)),
-        )),
+        PrivilegeLevel::Routine { kind, database, name } => {
+            if catalog.routine(*kind, database_of(database), name).is_some() {
+                return Ok(());
+            }
+            let text = format!("{} {}.{name} does not exist", kind.sql(), database_of(database));
+            Err(SqlError::new(ErrorCode::SP_DOES_NOT_EXIST, text))
+        }
         PrivilegeLevel::Table { database, name } => {
             let database = database_of(database);
             let columns: Vec<String> = if let Some(table) = catalog.table(database, name) {

@@ -298,6 +298,7 @@ impl Alteration {
                 let renamed = rename::renamed(&self.new, &name);
                 delete_table(&self.old, context)?;
                 put_table(&renamed, context)?;
+                super::routine::trigger::follow(&catalog, &self.old, &renamed, context)?;
                 rename::follow_children(&self.old, &renamed, &mut catalog, context).await
             }
         }

@@ -61,8 +61,11 @@ pub async fn drop(name: &str, if_exists: bool, context: &mut StatementContext<'_
     };
     let tables = database.tables.keys().map(|table| storage::table_key(name, table));
     let views = database.views.keys().map(|view| storage::view_key(name, view));
-    let keys: Vec<_> = tables.chain(views).collect();
+    let mut keys: Vec<_> = tables.chain(views).collect();
     let dropped = keys.len() as u64;
+    keys.extend(database.routines.values().map(|routine| storage::routine_key(routine.kind, name, &routine.name)));
+    keys.extend(database.triggers.keys().map(|trigger| storage::trigger_key(name, trigger)));
+    keys.extend(database.events.keys().map(|event| storage::event_key(name, event)));
     if context.settings.foreign_key_checks {
         refuse_if_referenced(&catalog, name)?;
     }

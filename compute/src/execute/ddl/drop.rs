@@ -53,6 +53,7 @@ pub async fn drop_tables(
     }
     for table in dropped {
         delete_table(&table, context)?;
+        routine::trigger::drop_with(&catalog, &table, context)?;
     }
     Ok(Done::default())
 }

@@ -43,6 +43,7 @@ async fn rename_one(
     let renamed = renamed(&table, new);
     delete_table(&table, context)?;
     put_table(&renamed, context)?;
+    routine::trigger::follow(catalog, &table, &renamed, context)?;
     follow_children(&table, &renamed, catalog, context).await?;
     if let Some(database) = catalog.databases.get_mut(&old.database) {
         database.tables.remove(&old.name);

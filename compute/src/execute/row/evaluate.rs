@@ -65,8 +65,7 @@ impl<'q> Evaluator<'q> {
     pub async fn eval(&mut self, row: &[Value]) -> Result<Value, SqlError> {
         let Some(subqueries) = &mut self.subqueries else {
             let Some(functions) = &self.waiting else { return self.eval_simple(row) };
-            let expression = waiting::resolve(self.expression, row, &self.eval, &**functions).await?;
-            return eval(&expression, row, &self.eval);
+            return waiting::evaluate(self.expression, row, &self.eval, &**functions).await;
         };
         let mut outer_row: Option<Arc<Row>> = None;
         for run in &mut subqueries.runs {
@@ -79,8 +78,7 @@ impl<'q> Evaluator<'q> {
         }
         subqueries.started = true;
         if let Some(functions) = &self.waiting {
-            let expression = waiting::resolve(self.expression, row, &subqueries.eval, &**functions).await?;
-            return eval(&expression, row, &subqueries.eval);
+            return waiting::evaluate(self.expression, row, &subqueries.eval, &**functions).await;
         }
         eval(self.expression, row, &subqueries.eval)
     }

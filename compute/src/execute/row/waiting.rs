@@ -1,12 +1,15 @@
-//! Functions that wait: SLEEP, GET_LOCK and its kin. Their calls are answered first, one after the other, and the
-//! expression is evaluated with the answers in their places. So a branch that is not taken waits too.
+//! Functions that wait: SLEEP, GET_LOCK and its kin, stored functions. An expression with such calls is evaluated from
+//! the outside in: what a branch that is not taken calls is not called, and what is left without such calls is evaluated
+//! as any other.
 
 use crate::execute::row::walk;
 use async_trait::async_trait;
 use expr::eval::{EvalContext, eval};
 use expr::function::misc::WAITING;
 use expr::value::Value;
-use expr::{Expression, SqlError};
+use expr::{Expression, MysqlType, SqlError};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 
 /// Who answers.
 #[async_trait]
@@ -25,40 +28,104 @@ pub fn waits(expression: &Expression) -> bool {
     found
 }
 
-/// True for a call whose arguments hold no other.
-fn is_ready(expression: &Expression) -> bool {
-    let Expression::Call { arguments, .. } = expression else { return false };
-    is_waiting(expression) && !arguments.iter().any(waits)
+/// The value of an expression with such calls.
+pub fn evaluate<'a>(
+    expression: &'a Expression,
+    row: &'a [Value],
+    context: &'a EvalContext,
+    functions: &'a dyn WaitingFunctions,
+) -> BoxFuture<'a, Result<Value, SqlError>> {
+    async move {
+        if !waits(expression) {
+            return eval(expression, row, context);
+        }
+        let value = |part: &'a Expression| evaluate(part, row, context, functions);
+        match expression {
+            Expression::Call { function, arguments, .. } if is_waiting(expression) => {
+                let mut values = Vec::with_capacity(arguments.len());
+                for argument in arguments {
+                    values.push(value(argument).await?);
+                }
+                functions.call(function.name, values).await
+            }
+            Expression::Call { function, arguments, ty } => {
+                let arguments = answered(arguments, row, context, functions).await?;
+                eval(&Expression::Call { function, arguments, ty: ty.clone() }, row, context)
+            }
+            Expression::Cast { argument, ty } => {
+                let argument = Box::new(literal(value(argument).await?, argument.ty()));
+                eval(&Expression::Cast { argument, ty: ty.clone() }, row, context)
+            }
+            Expression::And(operands) | Expression::Or(operands) => {
+                let decides = matches!(expression, Expression::Or(_));
+                let mut unknown = false;
+                for operand in operands {
+                    match value(operand).await?.to_bool(context)? {
+                        Some(truth) if truth == decides => return Ok(Value::boolean(decides)),
+                        Some(_) => {}
+                        None => unknown = true,
+                    }
+                }
+                Ok(if unknown { Value::Null } else { Value::boolean(!decides) })
+            }
+            Expression::Case { branches, otherwise, ty } => {
+                let mut taken = otherwise.as_deref();
+                for (condition, result) in branches {
+                    if value(condition).await?.to_bool(context)? == Some(true) {
+                        taken = Some(result);
+                        break;
+                    }
+                }
+                match taken {
+                    Some(result) => expr::cast::cast(value(result).await?, ty, context),
+                    None => Ok(Value::Null),
+                }
+            }
+            Expression::Coalesce { arguments, ty } => {
+                for argument in arguments {
+                    let found = value(argument).await?;
+                    if !found.is_null() {
+                        return expr::cast::cast(found, ty, context);
+                    }
+                }
+                Ok(Value::Null)
+            }
+            Expression::Quantified { needle, comparison, all, id } => {
+                let needle = answered(needle, row, context, functions).await?;
+                eval(&Expression::Quantified { needle, comparison: *comparison, all: *all, id: *id }, row, context)
+            }
+            Expression::Assign { name, value: assigned } => {
+                let value = Box::new(literal(value(assigned).await?, assigned.ty()));
+                eval(&Expression::Assign { name: name.clone(), value }, row, context)
+            }
+            Expression::Literal { .. }
+            | Expression::Column { .. }
+            | Expression::Outer { .. }
+            | Expression::Parameter { .. }
+            | Expression::Subquery { .. }
+            | Expression::UserVariable { .. } => eval(expression, row, context),
+        }
+    }
+    .boxed()
 }
 
-/// The expression with all such calls replaced by their answers.
-pub async fn resolve(
-    expression: &Expression,
+/// Parts with such calls become what they are worth.
+async fn answered(
+    parts: &[Expression],
     row: &[Value],
     context: &EvalContext,
     functions: &dyn WaitingFunctions,
-) -> Result<Expression, SqlError> {
-    let mut expression = expression.clone();
-    loop {
-        let mut call = None;
-        walk::visit_expression(&expression, &mut |part| {
-            if let Expression::Call { function, arguments, .. } = part
-                && call.is_none()
-                && is_ready(part)
-            {
-                call = Some((function.name, arguments));
-            }
-        });
-        let Some((name, arguments)) = call else { return Ok(expression) };
-        let arguments = arguments.iter().map(|argument| eval(argument, row, context)).collect::<Result<_, _>>()?;
-        let mut answer = Some(functions.call(name, arguments).await?);
-        walk::visit_expression_mut(&mut expression, &mut |part| {
-            if is_ready(part)
-                && let Some(value) = answer.take()
-            {
-                let ty = part.ty();
-                *part = Expression::Literal { value, ty };
-            }
+) -> Result<Vec<Expression>, SqlError> {
+    let mut answered = Vec::with_capacity(parts.len());
+    for part in parts {
+        answered.push(match waits(part) {
+            true => literal(evaluate(part, row, context, functions).await?, part.ty()),
+            false => part.clone(),
         });
     }
+    Ok(answered)
+}
+
+fn literal(value: Value, ty: MysqlType) -> Expression {
+    Expression::Literal { value, ty }
 }

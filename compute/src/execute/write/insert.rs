@@ -98,12 +98,16 @@ async fn from_values<'q>(
             let mut kept = true;
             for (&position, expression) in statement.columns.iter().zip(expressions) {
                 let value = match expression {
-                    Some(expression) => Some(Evaluator::new(expression, scope).eval(&row.values).await?),
+                    Some(expression) => {
+                        let mut evaluator = Evaluator::new(expression, scope);
+                        Some(context.with_functions(evaluator.eval(&row.values)).await?)
+                    }
                     None => None,
                 };
                 // One row alone is an error under any sql_mode.
                 let column = &statement.table.columns[position];
                 let refused = values.len() == 1
+                    && !rows.checks_nulls_later()
                     && !statement.ignore
                     && !column.ty.nullable
                     && !column.auto_increment
@@ -137,7 +141,7 @@ async fn from_query(
     let scope = Scope::new(execution.clone(), &query.subqueries);
     let mut operator = open(&query.root, &scope, None)?;
     let mut row_number = 0;
-    while let Some(batch) = operator.next().await? {
+    while let Some(batch) = context.with_functions(operator.next()).await? {
         execution.check()?;
         let mut new_rows = Vec::with_capacity(batch.len());
         for values in batch {
@@ -219,6 +223,7 @@ impl InsertRows<'_> {
             return Ok(());
         }
         let value = match value {
+            Some(Value::Null) if self.checks_nulls_later() => Value::Null,
             Some(value) => assign::assign(column, value, row.row_number, &context.eval)?,
             None => {
                 let expressions = &self.keeper.expressions;

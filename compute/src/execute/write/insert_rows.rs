@@ -1,5 +1,6 @@
 //! Rows into a table, a chunk at a time: numbers, checks, locks on their keys, duplicates, parents, and the writes.
 
+use crate::catalog::routine::TriggerEvent;
 use crate::execute::StatementContext;
 use crate::execute::codec;
 use crate::execute::row::{Evaluator, Scope};
@@ -8,6 +9,7 @@ use crate::execute::write::duplicate::duplicate_entry;
 use crate::execute::write::foreign_key::Parents;
 use crate::execute::write::keeper::{self, Image, Keeper, TableRow};
 use crate::execute::write::past_buffer::Past;
+use crate::execute::write::trigger::Triggers;
 use crate::execute::write::{assign, auto_increment, skip_if_ignored};
 use crate::session::result::Done;
 use crate::txn::service_error::deadlock;
@@ -16,7 +18,7 @@ use common::id::Lsn;
 use common::key::Key;
 use common::service::wal::LockMode;
 use expr::error::WarningLevel;
-use expr::value::Row;
+use expr::value::{Row, Value};
 use expr::{Expression, SqlError};
 use std::collections::HashMap;
 
@@ -27,6 +29,13 @@ pub enum OnDuplicate<'q> {
     Replace,
     /// ON DUPLICATE KEY UPDATE: column, and value over the existing row then the new one.
     Update(&'q [(usize, Expression)]),
+}
+
+/// Those that an INSERT may fire: a duplicate is updated or replaced.
+struct RowTriggers {
+    insert: Triggers,
+    update: Triggers,
+    delete: Triggers,
 }
 
 /// A row on its way in.
@@ -46,6 +55,9 @@ pub struct InsertRows<'q> {
     on_duplicate: OnDuplicate<'q>,
     scope: Scope<'q>,
     parents: Parents,
+    triggers: RowTriggers,
+    /// The row that came in last, for its trigger.
+    last: Option<Row>,
     /// Where nobody else sees the table's keys, duplicates are refused at the end.
     past: Past,
     /// Greatest value given for the AUTO_INCREMENT column so far.
@@ -69,7 +81,15 @@ impl<'q> InsertRows<'q> {
         context: &mut StatementContext<'_>,
     ) -> Result<InsertRows<'q>, SqlError> {
         let parents = Parents::of(&keeper.table, context);
+        let of = |event| Triggers::of(&keeper.table, event, context);
+        let triggers = RowTriggers {
+            insert: of(TriggerEvent::Insert),
+            update: of(TriggerEvent::Update),
+            delete: of(TriggerEvent::Delete),
+        };
         Ok(InsertRows {
+            triggers,
+            last: None,
             keeper,
             on_duplicate,
             scope,
@@ -87,7 +107,14 @@ impl<'q> InsertRows<'q> {
 
     /// Rows may go to the store as they become many.
     pub fn past_buffer(self, past: Past) -> InsertRows<'q> {
+        // What triggers do with the rows goes the same way as the rows.
+        let past = if self.triggers.insert.is_empty() { past } else { Past::Never };
         InsertRows { past, ..self }
+    }
+
+    /// Triggers see a row before it is checked for NULL.
+    pub fn checks_nulls_later(&self) -> bool {
+        self.triggers.insert.has_before()
     }
 
     /// After the last row.
@@ -117,7 +144,33 @@ impl<'q> InsertRows<'q> {
         self.duplicates
     }
 
-    pub async fn insert(&mut self, mut rows: Vec<NewRow>, context: &mut StatementContext<'_>) -> Result<(), SqlError> {
+    pub async fn insert(&mut self, rows: Vec<NewRow>, context: &mut StatementContext<'_>) -> Result<(), SqlError> {
+        if self.triggers.insert.is_empty() {
+            return self.insert_chunk(rows, context).await;
+        }
+        let column = auto_increment::column(&self.keeper.table);
+        for mut row in rows {
+            if let (Some(column), true) = (column, row.wants_number) {
+                row.values[column] = Value::Int(0);
+            }
+            self.triggers.insert.before(None, Some(&mut row.values), context).await?;
+            if let Some(column) = column {
+                row.wants_number = auto_increment::wants_value(&row.values[column], &context.eval);
+            }
+            self.last = None;
+            self.insert_chunk(vec![row], context).await?;
+            if let Some(row) = self.last.take() {
+                self.triggers.insert.after(None, Some(&row), context).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn insert_chunk(
+        &mut self,
+        mut rows: Vec<NewRow>,
+        context: &mut StatementContext<'_>,
+    ) -> Result<(), SqlError> {
         self.records += rows.len() as u64;
         self.number(&mut rows, context).await?;
         let rows = self.complete(rows, context).await?;
@@ -142,6 +195,9 @@ impl<'q> InsertRows<'q> {
             keeper::put(image, context.transaction)?;
             self.affected += 1;
             self.inserted += 1;
+            if !self.triggers.insert.is_empty() {
+                self.last = Some(row.values.clone());
+            }
             match numbered {
                 true if self.first_number == 0 => self.first_number = self.number_of(&row).unwrap_or(0),
                 true => {}
@@ -312,7 +368,16 @@ impl<'q> InsertRows<'q> {
         }
         // MySQL counts a row replaced by the very same one once.
         self.affected += existing.len() as u64 - identical;
-        change::delete_rows(&self.keeper, existing, 0, context).await
+        if self.triggers.delete.is_empty() {
+            return change::delete_rows(&self.keeper, existing, 0, context).await;
+        }
+        for old in existing {
+            let values = old.values.clone();
+            self.triggers.delete.before(Some(&values), None, context).await?;
+            change::delete_rows(&self.keeper, vec![old], 0, context).await?;
+            self.triggers.delete.after(Some(&values), None, context).await?;
+        }
+        Ok(())
     }
 
     /// ON DUPLICATE KEY UPDATE: the first conflicting row is changed. 2 rows affected, 0 if nothing changed.
@@ -330,13 +395,17 @@ impl<'q> InsertRows<'q> {
         both.extend(row.values.iter().cloned());
         let mut assigned = Vec::with_capacity(assignments.len());
         for (position, expression) in assignments {
-            let value = Evaluator::new(expression, &self.scope).eval(&both).await?;
+            let mut evaluator = Evaluator::new(expression, &self.scope);
+            let value = context.with_functions(evaluator.eval(&both)).await?;
             both[*position] = assign::assign(&table.columns[*position], value, 1, &context.eval)?;
             assigned.push(*position);
         }
         both.truncate(table.columns.len());
-        let new = TableRow { values: both, row_id: old.row_id };
+        let mut new = TableRow { values: both, row_id: old.row_id };
+        self.triggers.update.before(Some(&old.values), Some(&mut new.values), context).await?;
+        let (before, after) = (old.values.clone(), new.values.clone());
         let change = Change::of(&self.keeper, old, new, &assigned, context)?;
+        let after = change.as_ref().map_or(after, |change| change.new.values.clone());
         if self.first_number == 0 {
             self.first_number = change.as_ref().and_then(|change| self.number_of(&change.new)).unwrap_or(0);
         }
@@ -347,6 +416,6 @@ impl<'q> InsertRows<'q> {
                 self.affected += 2;
             }
         }
-        Ok(())
+        self.triggers.update.after(Some(&before), Some(&after), context).await
     }
 }

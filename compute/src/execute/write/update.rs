@@ -4,10 +4,12 @@
 //! so that a row that moves is not found twice.
 
 use super::targets;
+use crate::catalog::routine::TriggerEvent;
 use crate::execute::StatementContext;
 use crate::execute::row::{Evaluator, Execution, Scope, open};
 use crate::execute::write::change::{Change, update_rows};
 use crate::execute::write::keeper::{Keeper, TableRow};
+use crate::execute::write::trigger::Triggers;
 use crate::execute::write::{CHUNK_ROWS, assign, auto_increment, skip_if_ignored};
 use crate::session::result::Done;
 use crate::sql::plan::{ScanLock, Update, UpdateTarget, walk};
@@ -30,12 +32,16 @@ pub async fn update(statement: &Update, context: &mut StatementContext<'_>) -> R
         keepers.push(keeper);
     }
     let mut counts = Counts::default();
+    let of = |keeper: &Keeper| Triggers::of(&keeper.table, TriggerEvent::Update, context);
+    let triggers: Vec<Triggers> = keepers.iter().map(of).collect();
+    let fires: Vec<bool> = triggers.iter().map(|triggers| !triggers.is_empty()).collect();
     let changes = {
         let execution = Execution::new(context.query_context(context.view(lsn)));
         let scope = Scope::new(execution.clone(), &statement.subqueries);
         let mut operator = open(&input, &scope, None)?;
         let mut finder = Finder::new(statement, &keepers, &scope);
-        while let Some(batch) = operator.next().await? {
+        finder.fires.clone_from(&fires);
+        while let Some(batch) = context.with_functions(operator.next()).await? {
             execution.check()?;
             for row in batch {
                 finder.take(row, &mut counts, context).await?;
@@ -49,7 +55,13 @@ pub async fn update(statement: &Update, context: &mut StatementContext<'_>) -> R
         if keepers[..number].iter().any(|other| other.table.id == keeper.table.id) {
             changes = rebased(keeper, &statement.targets[number], changes, context).await?;
         }
-        apply(keeper, changes, &mut counts, context).await?;
+        match fires[number] {
+            false => apply(keeper, changes, &mut counts, context).await?,
+            true => {
+                let target = &statement.targets[number];
+                apply_with_triggers(keeper, target, changes, &triggers[number], &mut counts, context).await?;
+            }
+        }
     }
     let warnings = context.eval.effects.warnings.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).len();
     Ok(Done {
@@ -74,6 +86,9 @@ struct Finder<'s, 'q> {
     /// A row that a join gives several times is changed once.
     seen: Vec<HashSet<Key>>,
     changes: Vec<Vec<Change>>,
+    /// Of each target: its triggers fire, also for a row that stays the same; what follows from the change is seen to
+    /// after them.
+    fires: Vec<bool>,
 }
 
 impl<'s, 'q> Finder<'s, 'q> {
@@ -88,6 +103,7 @@ impl<'s, 'q> Finder<'s, 'q> {
             values: statement.targets.iter().map(evaluators).collect(),
             seen: keepers.iter().map(|_| HashSet::new()).collect(),
             changes: keepers.iter().map(|_| Vec::new()).collect(),
+            fires: vec![false; keepers.len()],
         }
     }
 
@@ -114,7 +130,7 @@ impl<'s, 'q> Finder<'s, 'q> {
             let mut kept = true;
             for ((column, _), value) in target.assignments.iter().zip(&mut self.values[number]) {
                 let value = match value {
-                    Some(value) => value.eval(&row).await?,
+                    Some(value) => context.with_functions(value.eval(&row)).await?,
                     None => {
                         let own = &row[target.base..target.base + keeper.table.columns.len()];
                         let (table, expressions) = (&keeper.table, &keeper.expressions);
@@ -122,6 +138,11 @@ impl<'s, 'q> Finder<'s, 'q> {
                     }
                 };
                 let definition = &keeper.table.columns[*column];
+                if self.fires[number] && value.is_null() {
+                    row[target.base + column] = value;
+                    assigned.push(*column);
+                    continue;
+                }
                 match assign::assign(definition, value, counts.matched, &context.eval) {
                     Ok(value) => row[target.base + column] = value,
                     Err(error) => {
@@ -136,6 +157,10 @@ impl<'s, 'q> Finder<'s, 'q> {
             }
             let values: Vec<Value> = row[target.base..target.base + keeper.table.columns.len()].to_vec();
             let new = TableRow { values, row_id: old.row_id };
+            if self.fires[number] {
+                self.changes[number].push(Change { old, new });
+                continue;
+            }
             match Change::of(keeper, old, new, &assigned, context) {
                 Ok(change) => self.changes[number].extend(change),
                 Err(error) => drop(skip_if_ignored(Err(error), context)?),
@@ -206,6 +231,42 @@ async fn apply(
         }
         if skip_if_ignored(result, context)? {
             counts.changed += rows;
+        }
+    }
+    Ok(())
+}
+
+/// One row after the other: the triggers of each see what those before it have done.
+async fn apply_with_triggers(
+    keeper: &Keeper,
+    target: &UpdateTarget,
+    changes: Vec<Change>,
+    triggers: &Triggers,
+    counts: &mut Counts,
+    context: &mut StatementContext<'_>,
+) -> Result<(), SqlError> {
+    let assigned: Vec<usize> = target.assignments.iter().map(|(position, _)| *position).collect();
+    for Change { old, mut new } in changes {
+        let mark = context.transaction.mark();
+        let before = old.values.clone();
+        let changed = async {
+            triggers.before(Some(&before), Some(&mut new.values), context).await?;
+            let mut after = new.values.clone();
+            let change = Change::of(keeper, old, new, &assigned, context)?;
+            let changed = change.is_some();
+            if let Some(change) = change {
+                after.clone_from(&change.new.values);
+                update_rows(keeper, vec![change], 0, context).await?;
+            }
+            triggers.after(Some(&before), Some(&after), context).await?;
+            Ok(changed)
+        };
+        match changed.await {
+            Ok(changed) => counts.changed += u64::from(changed),
+            Err(error) => {
+                context.transaction.undo_to(mark);
+                skip_if_ignored(Err(error), context)?;
+            }
         }
     }
     Ok(())

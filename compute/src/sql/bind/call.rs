@@ -53,11 +53,12 @@ impl Binder<'_> {
     pub fn function(&mut self, function: &Function) -> Result<Expression, SqlError> {
         let parts: Vec<String> =
             function.name.0.iter().filter_map(|part| part.as_ident()).map(|part| part.value.clone()).collect();
-        let [name] = parts.as_slice() else {
-            let database = parts.first().map(String::as_str);
-            return Err(error::no_function(database, parts.last().map_or("", String::as_str)));
-        };
         let syntax = CallSyntax::of(function)?;
+        let name = match parts.as_slice() {
+            [name] => name,
+            [database, name] => return self.stored_function(Some(database), name, &syntax.arguments),
+            _ => return Err(SqlError::not_supported(function)),
+        };
         let upper = name.to_ascii_uppercase();
         if function.over.is_some() {
             return self.window_call(&upper, function, &syntax);
@@ -75,7 +76,7 @@ impl Binder<'_> {
             return Ok(special);
         }
         let Some(found) = lookup(&upper) else {
-            return Err(error::no_function(self.context.database, name));
+            return self.stored_function(None, name, &syntax.arguments);
         };
         let mut arguments = Vec::with_capacity(syntax.arguments.len());
         for argument in &syntax.arguments {

@@ -64,7 +64,7 @@ impl Binder<'_> {
                 Ddl::DropViews { names: self.objects(names)?, if_exists: *if_exists }
             }
             Kind::Account(statement) => Ddl::Account(Box::new(self.account_statement(statement)?)),
-            _ => return Ok(None),
+            other => return self.routine_ddl(other),
         }))
     }
 

@@ -145,6 +145,10 @@ impl Binder<'_> {
     /// A column by name.
     pub fn column(&mut self, parts: &[Ident]) -> Result<Expression, SqlError> {
         let path: Vec<String> = parts.iter().map(|part| part.value.clone()).collect();
+        // A routine's variable comes before a column of its name. Manual: "Local Variable Scope and Resolution".
+        if let Some(variable) = self.local(&path)? {
+            return Ok(variable);
+        }
         match self.find_column(&path)? {
             Some(found) => Ok(found),
             None => Err(error::unknown_column(&path.join("."), self.clause().name())),

@@ -3,6 +3,7 @@
 use crate::catalog::TableDef;
 use crate::sql::bind::scope::{Block, Boundary, Clause, Scope, ScopeColumn};
 use crate::sql::bind::{Binder, Built, Cte, CteDefinition, error};
+use crate::sql::parse::VARIABLE_QUOTE;
 use crate::sql::parse::ast::syntax::{
     Expr, LimitClause, LockClause, LockType, NonBlock, OrderByExpr, OrderByKind, OrderBySort, Query, SetExpr, Value,
     Values, With,
@@ -140,6 +141,10 @@ impl Binder<'_> {
                     return Ok(bound);
                 }
                 Err(limit_error(expression))
+            }
+            Expr::Identifier(name) if name.quote_style != Some(VARIABLE_QUOTE) => {
+                let found = self.local_row_count(std::slice::from_ref(&name.value))?;
+                found.ok_or_else(|| limit_error(expression))
             }
             _ => Err(limit_error(expression)),
         }

@@ -116,7 +116,7 @@ impl Binder<'_> {
     }
 
     /// 1227 where a definer is named that is not the account itself.
-    fn check_definer(&self, definer: Option<&str>) -> Result<(), SqlError> {
+    pub fn check_definer(&self, definer: Option<&str>) -> Result<(), SqlError> {
         match definer {
             Some(definer) if AccountName::parse(definer) != self.rights.account => {
                 self.rights.require_dynamic("SET_ANY_DEFINER")
@@ -151,6 +151,7 @@ impl Binder<'_> {
 
     /// What a definition needs, beside what its queries read.
     pub fn check_ddl(&self, ddl: &Ddl) -> Result<(), SqlError> {
+        self.check_routine_ddl(ddl)?;
         let rights = &self.rights;
         if rights.is_unlimited() {
             return Ok(());
@@ -194,6 +195,14 @@ impl Binder<'_> {
             Ddl::Truncate(name) => need(Privileges::DROP, name),
             // They look at rights themselves.
             Ddl::CreateView(_) | Ddl::Account(_) => Ok(()),
+            Ddl::CreateRoutine(_)
+            | Ddl::AlterRoutine { .. }
+            | Ddl::DropRoutine { .. }
+            | Ddl::CreateTrigger { .. }
+            | Ddl::DropTrigger { .. }
+            | Ddl::CreateEvent(_)
+            | Ddl::AlterEvent { .. }
+            | Ddl::DropEvent { .. } => Ok(()),
         }
     }
 

@@ -4,7 +4,8 @@ use crate::account::Privileges;
 use crate::sql::bind::scope::Boundary;
 use crate::sql::bind::{Binder, Built, Frame};
 use crate::sql::parse::ast::{self, Kind};
-use crate::sql::plan::{Field, Isolation, Node, Query, SetItem, Statement, VariableScope};
+use crate::sql::plan::{Field, Isolation, Node, Query, SetItem, Statement, VariableScope, walk};
+use expr::function::misc::WAITING;
 use expr::value::Value;
 use expr::{Expression, MysqlType, SqlError};
 
@@ -84,7 +85,7 @@ impl Binder<'_> {
     }
 
     /// An expression without a row around it and without subqueries.
-    fn constant(&mut self, expression: &ast::syntax::Expr) -> Result<Expression, SqlError> {
+    pub fn constant(&mut self, expression: &ast::syntax::Expr) -> Result<Expression, SqlError> {
         self.frames.push(Frame::new(Boundary::Top));
         let bound = self.expression(expression);
         let subqueries = self.frames.pop().is_some_and(|frame| !frame.subqueries.is_empty());
@@ -96,7 +97,7 @@ impl Binder<'_> {
         Ok(bound)
     }
 
-    /// The value as a query, if there is a subquery in it.
+    /// The value as a query, if there is a subquery in it, or a call that has to be waited for.
     fn computed(&mut self, value: &ast::syntax::Expr) -> Result<Option<Query>, SqlError> {
         let (query, _) = self.framed(Boundary::Top, |binder| {
             let bound = binder.expression(value)?;
@@ -105,7 +106,12 @@ impl Binder<'_> {
             Ok(Built { root, fields, calc_found_rows: false })
         })?;
         self.blocks.clear();
-        Ok(if query.subqueries.is_empty() { None } else { Some(query) })
+        let mut waits = false;
+        if let Node::Project { expressions, .. } = &query.root {
+            let waiting = |part: &Expression| matches!(part, Expression::Call { function, .. } if WAITING.contains(&function.name));
+            waits = expressions.iter().any(|expression| walk::any(expression, &waiting));
+        }
+        Ok(if query.subqueries.is_empty() && !waits { None } else { Some(query) })
     }
 
     fn set_item(&mut self, item: &ast::SetItem) -> Result<SetItem, SqlError> {

@@ -1,11 +1,11 @@
 //! SHOW: most of it as a query over information_schema, with MySQL's column names.
 
-use crate::account::{AccountName, Privileges};
+use crate::account::{AccountName, Privileges, RoutineKind};
 use crate::sql::bind::scope::{Block, Boundary};
 use crate::sql::bind::{Binder, Frame, error};
 use crate::sql::parse::ast::{self, Filter, Kind, Name};
 use crate::sql::plan::account::AccountRef;
-use crate::sql::plan::{Show, ShowFilter, Statement};
+use crate::sql::plan::{Show, ShowFilter, ShownBody, Statement};
 use expr::{ErrorCode, MysqlType, SqlError};
 
 impl Binder<'_> {
@@ -48,7 +48,7 @@ impl Binder<'_> {
             ast::Show::Engines => Show::Engines,
             ast::Show::EngineStatus => Show::EngineStatus,
             ast::Show::Empty(columns) => Show::Empty(columns.iter().map(|column| (*column).to_owned()).collect()),
-            ast::Show::CreateRoutine(kind, name) => return Err(self.no_routine(kind, name)),
+            ast::Show::CreateRoutine(kind, name) => Show::CreateRoutine(self.shown_body(kind, name)?),
             other => self.show_query(other)?,
         }))
     }
@@ -65,15 +65,37 @@ impl Binder<'_> {
         }
     }
 
-    fn no_routine(&self, kind: &str, name: &Name) -> SqlError {
+    /// What SHOW CREATE shows. An error where there is none, or it may not be seen.
+    fn shown_body(&self, kind: &str, name: &Name) -> Result<ShownBody, SqlError> {
+        let database = self.database_of(name)?;
+        let catalog = self.context.catalog;
         let name = &name.name;
         match kind {
-            "trigger" => SqlError::new(ErrorCode(1360), "Trigger does not exist"),
-            "event" => SqlError::new(ErrorCode(1539), format!("Unknown event '{name}'")),
-            kind => SqlError::new(
-                ErrorCode::SP_DOES_NOT_EXIST,
-                format!("{} {name} does not exist", kind.to_ascii_uppercase()),
-            ),
+            "trigger" => {
+                let trigger = catalog.database(&database).and_then(|of| of.triggers.get(name));
+                let trigger = trigger.ok_or_else(|| SqlError::new(ErrorCode(1360), "Trigger does not exist"))?;
+                self.rights.require_table(Privileges::TRIGGER, &database, &trigger.table)?;
+                Ok(ShownBody::Trigger(trigger.clone()))
+            }
+            "event" => {
+                self.rights.require_database(Privileges::EVENT, &database)?;
+                let event = catalog.event(&database, name);
+                let unknown = || SqlError::new(ErrorCode(1539), format!("Unknown event '{name}'"));
+                Ok(ShownBody::Event(event.ok_or_else(unknown)?.clone()))
+            }
+            kind => {
+                let routine = match kind {
+                    "function" => RoutineKind::Function,
+                    _ => RoutineKind::Procedure,
+                };
+                let found = catalog.routine(routine, &database, name).filter(|found| self.rights.sees_routine(found));
+                let definition = found.cloned().ok_or_else(|| {
+                    let text = format!("{} {name} does not exist", routine.sql());
+                    SqlError::new(ErrorCode::SP_DOES_NOT_EXIST, text)
+                })?;
+                let visible = self.rights.sees_body(&definition.body.definer);
+                Ok(ShownBody::Routine { definition, visible })
+            }
         }
     }
 
@@ -235,55 +257,43 @@ impl Binder<'_> {
                 "Name".to_owned(),
                 &Filter::None,
             ),
-            ast::Show::Triggers { .. } => {
-                return Ok(empty(&[
-                    "Trigger",
-                    "Event",
-                    "Table",
-                    "Statement",
-                    "Timing",
-                    "Created",
-                    "sql_mode",
-                    "Definer",
-                    "character_set_client",
-                    "collation_connection",
-                    "Database Collation",
-                ]));
+            ast::Show::Triggers { database, filter } => {
+                let database = self.database_or_default(database)?;
+                let text = format!(
+                    "SELECT TRIGGER_NAME AS `Trigger`, EVENT_MANIPULATION AS `Event`, EVENT_OBJECT_TABLE AS `Table`, \
+                     ACTION_STATEMENT AS `Statement`, ACTION_TIMING AS `Timing`, CREATED AS `Created`, SQL_MODE AS \
+                     `sql_mode`, DEFINER AS `Definer`, CHARACTER_SET_CLIENT AS `character_set_client`, \
+                     COLLATION_CONNECTION AS `collation_connection`, DATABASE_COLLATION AS `Database Collation` FROM \
+                     information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = {}",
+                    quoted(&database)
+                );
+                (text, "Table".to_owned(), filter)
             }
-            ast::Show::Events { .. } => {
-                return Ok(empty(&[
-                    "Db",
-                    "Name",
-                    "Definer",
-                    "Time zone",
-                    "Type",
-                    "Execute at",
-                    "Interval value",
-                    "Interval field",
-                    "Starts",
-                    "Ends",
-                    "Status",
-                    "Originator",
-                    "character_set_client",
-                    "collation_connection",
-                    "Database Collation",
-                ]));
+            ast::Show::Events { database, filter } => {
+                let database = self.database_or_default(database)?;
+                self.rights.require_database(Privileges::EVENT, &database)?;
+                let text = format!(
+                    "SELECT EVENT_SCHEMA AS `Db`, EVENT_NAME AS `Name`, DEFINER AS `Definer`, TIME_ZONE AS `Time \
+                     zone`, EVENT_TYPE AS `Type`, EXECUTE_AT AS `Execute at`, INTERVAL_VALUE AS `Interval value`, \
+                     INTERVAL_FIELD AS `Interval field`, STARTS AS `Starts`, ENDS AS `Ends`, STATUS AS `Status`, \
+                     ORIGINATOR AS `Originator`, CHARACTER_SET_CLIENT AS `character_set_client`, \
+                     COLLATION_CONNECTION AS `collation_connection`, DATABASE_COLLATION AS `Database Collation` FROM \
+                     information_schema.EVENTS WHERE EVENT_SCHEMA = {} ORDER BY EVENT_NAME",
+                    quoted(&database)
+                );
+                (text, "Name".to_owned(), filter)
             }
-            ast::Show::ProcedureStatus(_) | ast::Show::FunctionStatus(_) => {
-                return Ok(empty(&[
-                    "Db",
-                    "Name",
-                    "Type",
-                    "Language",
-                    "Definer",
-                    "Modified",
-                    "Created",
-                    "Security_type",
-                    "Comment",
-                    "character_set_client",
-                    "collation_connection",
-                    "Database Collation",
-                ]));
+            ast::Show::ProcedureStatus(filter) | ast::Show::FunctionStatus(filter) => {
+                let kind = if matches!(show, ast::Show::FunctionStatus(_)) { "FUNCTION" } else { "PROCEDURE" };
+                let text = format!(
+                    "SELECT ROUTINE_SCHEMA AS `Db`, ROUTINE_NAME AS `Name`, ROUTINE_TYPE AS `Type`, \
+                     EXTERNAL_LANGUAGE AS `Language`, DEFINER AS `Definer`, LAST_ALTERED AS `Modified`, CREATED AS \
+                     `Created`, SECURITY_TYPE AS `Security_type`, ROUTINE_COMMENT AS `Comment`, CHARACTER_SET_CLIENT \
+                     AS `character_set_client`, COLLATION_CONNECTION AS `collation_connection`, DATABASE_COLLATION AS \
+                     `Database Collation` FROM information_schema.ROUTINES WHERE ROUTINE_TYPE = '{kind}' ORDER BY \
+                     ROUTINE_SCHEMA, ROUTINE_NAME"
+                );
+                (text, "Name".to_owned(), filter)
             }
             ast::Show::Privileges => return Ok(empty(&["Privilege", "Context", "Comment"])),
             other => return Err(SqlError::internal(format!("no query for {other:?}"))),

@@ -51,7 +51,7 @@ impl World {
 
     fn create_database(&mut self, name: &str) {
         let definition = Arc::new(DatabaseDef { name: name.to_owned(), collation: CollationId::UTF8MB4_0900_AI_CI });
-        let database = Database { definition, tables: Default::default(), views: Default::default() };
+        let database = Database::new(definition);
         self.catalog.databases.insert(name.to_owned(), database);
     }
 
@@ -69,6 +69,7 @@ impl World {
             character_set_client: Charset::Utf8mb4,
             collation_connection: CollationId::UTF8MB4_0900_AI_CI,
             select_limit: u64::MAX,
+            locals: None,
             definer: "root@localhost",
             rights: &rights,
             variable: &variable,
@@ -140,6 +141,7 @@ impl World {
                     columns: view.query.fields.iter().map(|field| field.name.clone()).collect(),
                     select: view.select.clone(),
                     select_database: self.database.clone().unwrap_or_default(),
+                    locals: None,
                     definer: "root@%".to_owned(),
                     invoker: false,
                     algorithm: String::new(),

@@ -5,7 +5,7 @@ use crate::sql::parse::column::{check, column, constraint_name, default};
 use crate::sql::parse::create::{character_set_option, database_options, foreign_key, index_element, table_option};
 use crate::sql::parse::partition::{self, partitioning};
 use crate::sql::parse::words::{Parsed, Words};
-use crate::sql::parse::{account, error, routine, view};
+use crate::sql::parse::{account, error, refused, view};
 use crate::sql::plan::ColumnPosition;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Token;
@@ -33,7 +33,7 @@ pub fn alter(parser: &mut Parser<'_>, text: &str) -> Parsed<Kind> {
     }
     let _ = parser.word("online") || parser.word("ignore");
     if !parser.word("table") {
-        return routine::refuse(parser, "alter");
+        return refused::refuse(parser, "alter");
     }
     let name = parser.object_name()?;
     let mut actions = Vec::new();

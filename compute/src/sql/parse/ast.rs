@@ -1,11 +1,13 @@
 //! Parsed statements. Queries and expressions are sqlparser's; what it lacks or loses is ours.
 
-use crate::account::AccountName;
+use crate::account::{AccountName, RoutineKind};
+use crate::catalog::routine::{DataAccess, EventStatus, ParameterMode, TriggerEvent, TriggerTiming};
 use crate::catalog::schema::{IndexKind, ReferentialAction};
 use crate::sql::parse::partition::{Partition, Partitioning};
 use crate::sql::plan::account::{AccountRef, AccountStatement, RoleChoice};
 use crate::sql::plan::xa::XaStatement;
 use crate::sql::plan::{ColumnPosition, ExplainFormat, Isolation, LoadFormat, VariableScope};
+use expr::sqlstate::SqlState;
 pub use sqlparser::ast as syntax;
 use sqlparser::ast::{Expr, OrderByExpr, Query, TableWithJoins};
 use std::collections::HashMap;
@@ -30,6 +32,11 @@ pub struct Source {
 }
 
 impl Source {
+    /// Of a text without select lists of its own.
+    pub(super) fn of(text: &str) -> Source {
+        Source { text: Arc::from(text), items: Arc::default() }
+    }
+
     /// Text of item `position` of this SELECT, as written.
     pub fn item(&self, select: &syntax::Select, position: usize) -> Option<&str> {
         self.text.get(self.item_range(select, position)?).map(str::trim)
@@ -51,10 +58,10 @@ pub struct Name {
 
 #[derive(Debug, Clone)]
 pub enum Kind {
-    /// `into`: INTO @a, @b.
+    /// `into`: INTO @a, b.
     Query {
         query: Box<Query>,
-        into: Vec<String>,
+        into: Vec<IntoTarget>,
     },
     Insert(Box<Insert>),
     Update(Box<Update>),
@@ -151,6 +158,20 @@ pub enum Kind {
     },
     Account(Box<AccountStatement>),
     SetRole(RoleChoice),
+    CreateRoutine(Box<CreateRoutine>),
+    AlterRoutine(Box<AlterRoutine>),
+    DropRoutine(DropRoutine),
+    CreateTrigger(Box<CreateTrigger>),
+    DropTrigger(DropRoutine),
+    CreateEvent(Box<CreateEvent>),
+    AlterEvent(Box<AlterEvent>),
+    DropEvent(DropRoutine),
+    Call {
+        name: Name,
+        arguments: Vec<Expr>,
+    },
+    Signal(Box<Signal>),
+    GetDiagnostics(Box<GetDiagnostics>),
 }
 
 /// DEFAULT CHARACTER SET and COLLATE of a database or table.
@@ -473,6 +494,172 @@ pub enum SetItem {
     CharacterSet(Option<String>),
 }
 
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IntoTarget {
+    /// `@name`, in lower case.
+    User(String),
+    /// A variable of the routine.
+    Local(String),
+}
+
+#[derive(Debug, Clone)]
+pub struct CreateRoutine {
+    /// None is the account itself.
+    pub definer: Option<String>,
+    pub if_not_exists: bool,
+    pub kind: RoutineKind,
+    pub name: Name,
+    pub parameters: Vec<Parameter>,
+    pub parameters_text: String,
+    pub returns: Option<TypeName>,
+    pub characteristics: Characteristics,
+    /// Its text.
+    pub body: String,
+    /// Those that the body sets.
+    pub system_variables: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Parameter {
+    pub mode: ParameterMode,
+    pub name: String,
+    pub ty: TypeName,
+}
+
+/// What is not given stays as it is, or is the default.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Characteristics {
+    pub comment: Option<String>,
+    pub deterministic: Option<bool>,
+    pub data_access: Option<DataAccess>,
+    pub invoker: Option<bool>,
+}
+
+#[derive(Debug, Clone)]
+pub struct AlterRoutine {
+    pub kind: RoutineKind,
+    pub name: Name,
+    pub characteristics: Characteristics,
+}
+
+/// DROP PROCEDURE, FUNCTION, TRIGGER, EVENT.
+#[derive(Debug, Clone)]
+pub struct DropRoutine {
+    /// Of a routine.
+    pub kind: Option<RoutineKind>,
+    pub name: Name,
+    pub if_exists: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct CreateTrigger {
+    pub definer: Option<String>,
+    pub if_not_exists: bool,
+    pub name: Name,
+    pub timing: TriggerTiming,
+    pub event: TriggerEvent,
+    pub table: Name,
+    /// FOLLOWS (true) or PRECEDES another.
+    pub place: Option<(bool, String)>,
+    pub body: String,
+    /// Columns of NEW (true) and OLD that the body names.
+    pub row_columns: Vec<(bool, String)>,
+    /// Those that the body sets.
+    pub system_variables: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct CreateEvent {
+    pub definer: Option<String>,
+    pub if_not_exists: bool,
+    pub name: Name,
+    pub schedule: Schedule,
+    pub preserve: bool,
+    pub status: EventStatus,
+    pub comment: String,
+    pub body: String,
+}
+
+/// What is not given stays as it is.
+#[derive(Debug, Clone)]
+pub struct AlterEvent {
+    pub definer: Option<String>,
+    pub name: Name,
+    pub schedule: Option<Schedule>,
+    pub preserve: Option<bool>,
+    pub rename: Option<Name>,
+    pub status: Option<EventStatus>,
+    pub comment: Option<String>,
+    pub body: Option<String>,
+}
+
+/// Texts of expressions.
+#[derive(Debug, Clone)]
+pub enum Schedule {
+    At(String),
+    Every { count: String, unit: String, starts: Option<String>, ends: Option<String> },
+}
+
+/// What SIGNAL may say beside the state.
+pub const SIGNAL_ITEMS: [&str; 12] = [
+    "class_origin",
+    "subclass_origin",
+    "message_text",
+    "mysql_errno",
+    "constraint_catalog",
+    "constraint_schema",
+    "constraint_name",
+    "catalog_name",
+    "schema_name",
+    "table_name",
+    "column_name",
+    "cursor_name",
+];
+
+/// What GET DIAGNOSTICS knows of a statement.
+pub const STATEMENT_ITEMS: [&str; 2] = ["number", "row_count"];
+
+/// SIGNAL and RESIGNAL.
+#[derive(Debug, Clone)]
+pub struct Signal {
+    pub resignal: bool,
+    pub state: Option<SignalState>,
+    /// Of [`SIGNAL_ITEMS`].
+    pub items: Vec<(&'static str, Expr)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SignalState {
+    State(SqlState),
+    /// A declared condition.
+    Named(String),
+}
+
+#[derive(Debug, Clone)]
+pub struct GetDiagnostics {
+    pub stacked: bool,
+    pub what: Diagnosed,
+}
+
+#[derive(Debug, Clone)]
+pub enum Diagnosed {
+    Statement(Vec<(DiagnosticsTarget, &'static str)>),
+    Condition { number: Expr, items: Vec<(DiagnosticsTarget, &'static str)> },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DiagnosticsTarget {
+    User(String),
+    Named(String),
+}
+
+impl GetDiagnostics {
+    pub fn targets(&self) -> impl Iterator<Item = &DiagnosticsTarget> {
+        let (Diagnosed::Statement(items) | Diagnosed::Condition { items, .. }) = &self.what;
+        items.iter().map(|(target, _)| target)
+    }
+}
+
 #[derive(Debug, Clone)]
 pub enum Filter {
     None,
@@ -549,7 +736,7 @@ pub enum Show {
     },
     ProcedureStatus(Filter),
     FunctionStatus(Filter),
-    /// SHOW CREATE PROCEDURE, FUNCTION, TRIGGER, EVENT: there are none. (kind, name)
+    /// SHOW CREATE PROCEDURE, FUNCTION, TRIGGER, EVENT: (kind, name).
     CreateRoutine(&'static str, Name),
     /// Replication and logs: never rows here.
     Empty(&'static [&'static str]),

@@ -1,13 +1,14 @@
 //! CREATE and DROP of databases, tables and indexes; RENAME, TRUNCATE.
 
+use crate::account::RoutineKind;
 use crate::catalog::schema::IndexKind;
 use crate::sql::parse::ast::{
-    AlterAction, CharacterSet, CreateTable, Index, IndexPart, Kind, Name, PartitioningOption, TableOptions,
+    AlterAction, CharacterSet, CreateTable, DropRoutine, Index, IndexPart, Kind, Name, PartitioningOption, TableOptions,
 };
 use crate::sql::parse::column::{check, column, constraint_name, references};
 use crate::sql::parse::partition::partitioning;
 use crate::sql::parse::words::{Parsed, Words};
-use crate::sql::parse::{account, routine, view};
+use crate::sql::parse::{account, refused, view};
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Token;
 
@@ -33,7 +34,7 @@ pub fn create(parser: &mut Parser<'_>, text: &str) -> Parsed<Kind> {
     if let Some(kind) = account::create(parser)? {
         return Ok(kind);
     }
-    routine::refuse(parser, "create")
+    refused::refuse(parser, "create")
 }
 
 fn index_kind(parser: &mut Parser<'_>) -> IndexKind {
@@ -387,7 +388,12 @@ pub fn drop(parser: &mut Parser<'_>) -> Parsed<Kind> {
     }
     let temporary = parser.word("temporary");
     let kind = parser.one_of(&["table", "tables", "view"]);
-    let Some(kind) = kind else { return routine::refuse(parser, "drop") };
+    let Some(kind) = kind else {
+        return match drop_routine(parser)? {
+            Some(kind) => Ok(kind),
+            None => refused::refuse(parser, "drop"),
+        };
+    };
     let if_exists = parser.words(&["if", "exists"]);
     let names = parser.list(|parser| parser.object_name())?;
     let _ = parser.word("restrict") || parser.word("cascade");
@@ -395,6 +401,23 @@ pub fn drop(parser: &mut Parser<'_>) -> Parsed<Kind> {
         "view" => Kind::DropViews { names, if_exists },
         _ => Kind::DropTables { names, if_exists, temporary },
     })
+}
+
+/// PROCEDURE, FUNCTION, TRIGGER, EVENT.
+fn drop_routine(parser: &mut Parser<'_>) -> Parsed<Option<Kind>> {
+    let Some(object) = parser.one_of(&["procedure", "function", "trigger", "event"]) else { return Ok(None) };
+    let if_exists = parser.words(&["if", "exists"]);
+    let kind = match object {
+        "procedure" => Some(RoutineKind::Procedure),
+        "function" => Some(RoutineKind::Function),
+        _ => None,
+    };
+    let dropped = DropRoutine { kind, name: parser.object_name()?, if_exists };
+    Ok(Some(match object {
+        "trigger" => Kind::DropTrigger(dropped),
+        "event" => Kind::DropEvent(dropped),
+        _ => Kind::DropRoutine(dropped),
+    }))
 }
 
 /// `RENAME TABLE a TO b, c TO d`

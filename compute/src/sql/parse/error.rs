@@ -38,6 +38,9 @@ pub fn from_parser(error: ParserError, text: &str, offset: usize) -> SqlError {
     if let Some(what) = message.strip_prefix(UNSUPPORTED) {
         return SqlError::not_supported(what);
     }
+    if let Some(state) = message.strip_prefix(BAD_STATE) {
+        return SqlError::new(ErrorCode(1407), format!("Bad SQLSTATE: '{state}'"));
+    }
     if message == SEPARATOR {
         let text = "Field separator argument is not what is expected; check the manual";
         return SqlError::new(ErrorCode(1083), text);
@@ -65,4 +68,11 @@ const SEPARATOR: &str = "separator";
 /// 1083 from inside a parse function.
 pub fn separator() -> ParserError {
     ParserError::ParserError(SEPARATOR.to_string())
+}
+
+const BAD_STATE: &str = "bad state: ";
+
+/// 1407 from inside a parse function.
+pub fn bad_state(state: &str) -> ParserError {
+    ParserError::ParserError(format!("{BAD_STATE}{state}"))
 }

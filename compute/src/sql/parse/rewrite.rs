@@ -3,7 +3,7 @@
 //! Forms that its query parser does not know become ones that it does: `LOCK IN SHARE MODE` is `FOR SHARE`,
 //! `DISTINCTROW` is `DISTINCT`, several tables after `OF` are one name, `INTO @a, @b` is taken out and remembered.
 
-use crate::sql::parse::ast::Source;
+use crate::sql::parse::ast::{IntoTarget, Source};
 use crate::sql::parse::lexer::VARIABLE_QUOTE;
 use expr::SqlError;
 use sqlparser::tokenizer::{Token, TokenWithSpan};
@@ -11,9 +11,13 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// The variables of `INTO @a, @b`, which is taken out of the tokens.
-pub fn prepare(tokens: &mut Vec<TokenWithSpan>) -> Result<Vec<String>, SqlError> {
+/// The variables of `INTO @a, b`, which is taken out of the tokens.
+pub fn prepare(tokens: &mut Vec<TokenWithSpan>) -> Result<Vec<IntoTarget>, SqlError> {
     let mut into = Vec::new();
+    // Elsewhere INTO names a table.
+    let is_query = ["select", "with", "values", "table"].iter().any(|word| is(tokens, 0, word))
+        || tokens.first().is_some_and(|token| token.token == Token::LParen);
+    let target = |tokens: &[TokenWithSpan], at: usize| target(tokens, at, is_query);
     let mut at = 0;
     while at < tokens.len() {
         if is(tokens, at, "lock")
@@ -30,16 +34,16 @@ pub fn prepare(tokens: &mut Vec<TokenWithSpan>) -> Result<Vec<String>, SqlError>
             join_names(tokens, at + 1);
         } else if is(tokens, at, "into") && (is(tokens, at + 1, "outfile") || is(tokens, at + 1, "dumpfile")) {
             return Err(SqlError::not_supported("SELECT ... INTO OUTFILE"));
-        } else if is(tokens, at, "into") && variable(tokens, at + 1).is_some() && into.is_empty() {
+        } else if is(tokens, at, "into") && target(tokens, at + 1).is_some() && into.is_empty() {
             let mut end = at + 1;
-            while let Some(name) = variable(tokens, end) {
-                into.push(name.trim_start_matches('@').to_ascii_lowercase());
+            while let Some(found) = target(tokens, end) {
+                into.push(found);
                 end += 1;
-                if tokens.get(end).is_some_and(|token| token.token == Token::Comma)
-                    && variable(tokens, end + 1).is_some()
-                {
-                    end += 1;
+                let goes_on = tokens.get(end).is_some_and(|token| token.token == Token::Comma);
+                if !goes_on || target(tokens, end + 1).is_none() {
+                    break;
                 }
+                end += 1;
             }
             tokens.drain(at..end);
             continue;
@@ -54,10 +58,16 @@ fn is(tokens: &[TokenWithSpan], at: usize, word: &str) -> bool {
         if found.quote_style.is_none() && found.value.eq_ignore_ascii_case(word))
 }
 
-fn variable(tokens: &[TokenWithSpan], at: usize) -> Option<&str> {
+/// `@name`, or in a query the name of a routine's variable.
+fn target(tokens: &[TokenWithSpan], at: usize, is_query: bool) -> Option<IntoTarget> {
     match tokens.get(at) {
         Some(TokenWithSpan { token: Token::Word(found), .. }) if found.quote_style == Some(VARIABLE_QUOTE) => {
-            Some(&found.value)
+            let name = found.value.trim_start_matches('@').to_ascii_lowercase();
+            (!found.value.starts_with("@@")).then_some(IntoTarget::User(name))
+        }
+        Some(TokenWithSpan { token: Token::Word(found), .. }) if is_query => {
+            let plain = found.quote_style.is_some() || !crate::sql::parse::is_reserved(&found.value);
+            plain.then(|| IntoTarget::Local(found.value.clone()))
         }
         _ => None,
     }

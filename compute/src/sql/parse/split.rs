@@ -1,6 +1,7 @@
 //! Cuts a text of several statements at the semicolons between them (COM_QUERY with CLIENT_MULTI_STATEMENTS).
 
 use crate::sql::parse::lexer::{comment_end, is_word_byte};
+use crate::sql::parse::routine::extent;
 use expr::eval::SqlMode;
 use std::ops::Range;
 
@@ -13,14 +14,22 @@ pub fn split_statements(text: &str, sql_mode: SqlMode) -> Vec<Range<usize>> {
     let mut at = 0;
     let mut words: Vec<&str> = Vec::new();
     let mut has_token = false;
+    // Of the routine that begins here, once it is known.
+    let mut end = 0;
     while at < bytes.len() {
         match bytes[at] {
-            b';' if !is_routine(&words) => {
+            b';' if is_routine(&words) && end < at => {
+                // The body's semicolons are its own.
+                end = extent(&text[start..], sql_mode).map_or(at, |length| at.max(start + length));
+                at = end;
+            }
+            b';' => {
                 if has_token {
                     statements.push(start..at);
                 }
                 at += 1;
                 start = at;
+                end = 0;
                 words.clear();
                 has_token = false;
             }
@@ -42,10 +51,9 @@ pub fn split_statements(text: &str, sql_mode: SqlMode) -> Vec<Range<usize>> {
             byte if is_word_byte(byte) => {
                 has_token = true;
                 let length = bytes[at..].iter().take_while(|byte| is_word_byte(**byte)).count();
-                // Enough to see that it is a routine, and that it has a body.
-                let word = &text[at..at + length];
-                if words.len() < 16 || word.eq_ignore_ascii_case("begin") {
-                    words.push(word);
+                // Enough to see that it is a routine.
+                if words.len() < 16 {
+                    words.push(&text[at..at + length]);
                 }
                 at += length;
             }
@@ -64,15 +72,11 @@ pub fn split_statements(text: &str, sql_mode: SqlMode) -> Vec<Range<usize>> {
     statements
 }
 
-/// CREATE PROCEDURE, FUNCTION, TRIGGER, EVENT with a body of statements: everything that follows belongs to it.
+/// CREATE or ALTER of what has a body: PROCEDURE, FUNCTION, TRIGGER, EVENT.
 fn is_routine(words: &[&str]) -> bool {
     let is = |word: &&&str, name: &str| word.eq_ignore_ascii_case(name);
-    words.first().is_some_and(|word| word.eq_ignore_ascii_case("create"))
-        && words
-            .iter()
-            .take(16)
-            .any(|word| ["procedure", "function", "trigger", "event"].iter().any(|name| is(&word, name)))
-        && words.iter().any(|word| is(&word, "begin"))
+    words.first().is_some_and(|word| ["create", "alter"].iter().any(|name| word.eq_ignore_ascii_case(name)))
+        && words.iter().any(|word| ["procedure", "function", "trigger", "event"].iter().any(|name| is(&word, name)))
 }
 
 fn line_end(bytes: &[u8], at: usize) -> usize {
@@ -114,6 +118,9 @@ mod tests {
     #[test]
     fn routine_bodies_are_not_cut() {
         assert_eq!(pieces("create procedure p() begin select 1; select 2; end").len(), 1);
+        assert_eq!(pieces("create procedure p() begin select 1; select 2; end; select 3").len(), 2);
+        assert_eq!(pieces("create procedure p() if 1 then select 1; end if; select 3").len(), 2);
+        assert_eq!(pieces("create procedure p() select 1; select 3; select 4").len(), 3);
         assert_eq!(pieces("begin; select 1; commit").len(), 3);
     }
 }

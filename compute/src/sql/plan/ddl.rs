@@ -1,10 +1,12 @@
 //! Bound definitions: what CREATE, ALTER, DROP ask for, checked as far as syntax and types go. The executor checks
 //! against the catalog.
 
+use crate::account::RoutineKind;
 use crate::catalog::schema::{CheckDef, ColumnDefault, GeneratedDef, IndexKind, ReferentialAction};
-use crate::sql::parse::ast::{PartitionAction, PartitioningOption};
+use crate::sql::parse::ast::{self, PartitionAction, PartitioningOption};
 use crate::sql::plan::Query;
 use crate::sql::plan::account::AccountStatement;
+use expr::Expression;
 use expr::collation::CollationId;
 use expr::mysql_type::MysqlType;
 
@@ -56,6 +58,59 @@ pub enum Ddl {
         if_exists: bool,
     },
     Account(Box<AccountStatement>),
+    CreateRoutine(Box<RoutineSpec>),
+    AlterRoutine {
+        name: ObjectName,
+        definition: Box<ast::AlterRoutine>,
+    },
+    DropRoutine {
+        kind: RoutineKind,
+        name: ObjectName,
+        if_exists: bool,
+    },
+    CreateTrigger {
+        name: ObjectName,
+        table: ObjectName,
+        definition: Box<ast::CreateTrigger>,
+    },
+    DropTrigger {
+        name: ObjectName,
+        if_exists: bool,
+    },
+    CreateEvent(Box<EventSpec>),
+    AlterEvent {
+        name: ObjectName,
+        definition: Box<ast::AlterEvent>,
+        schedule: Option<ScheduleSpec>,
+        rename: Option<ObjectName>,
+    },
+    DropEvent {
+        name: ObjectName,
+        if_exists: bool,
+    },
+}
+
+#[derive(Debug, Clone)]
+pub struct RoutineSpec {
+    pub name: ObjectName,
+    pub definition: Box<ast::CreateRoutine>,
+    /// Types of the parameters; without a collation of their own they take the database's.
+    pub parameters: Vec<(MysqlType, Option<CollationId>)>,
+    pub returns: Option<(MysqlType, Option<CollationId>)>,
+}
+
+#[derive(Debug, Clone)]
+pub struct EventSpec {
+    pub name: ObjectName,
+    pub definition: Box<ast::CreateEvent>,
+    pub schedule: ScheduleSpec,
+}
+
+/// When an event runs: constant expressions.
+#[derive(Debug, Clone)]
+pub enum ScheduleSpec {
+    At(Expression),
+    Every { count: Expression, unit: String, starts: Option<Expression>, ends: Option<Expression> },
 }
 
 impl Ddl {

@@ -15,10 +15,19 @@ pub struct Query {
     pub fields: Vec<Field>,
     /// Named by position from `Expression::Subquery` and `Quantified` in this query's nodes.
     pub subqueries: Vec<Subquery>,
-    /// INTO @a, @b.
-    pub into_variables: Vec<String>,
+    /// INTO @a, b.
+    pub into_variables: Vec<IntoTarget>,
     /// SQL_CALC_FOUND_ROWS.
     pub calc_found_rows: bool,
+}
+
+/// Where a value goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IntoTarget {
+    /// `@name`, in lower case.
+    User(String),
+    /// A variable of the routine, by its slot.
+    Slot(usize),
 }
 
 /// What a client is told about a column of a result.

@@ -12,6 +12,7 @@
 mod access;
 mod estimate;
 mod expressions;
+mod factor;
 mod fold;
 mod inline;
 mod join_keys;

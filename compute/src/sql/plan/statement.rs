@@ -1,12 +1,13 @@
 //! Bound statements.
 
 use crate::account::AccountName;
-use crate::catalog::TableDef;
+use crate::catalog::{EventDef, RoutineDef, TableDef, TriggerDef};
 use crate::sql::plan::account::RoleChoice;
 use crate::sql::plan::xa::XaStatement;
-use crate::sql::plan::{Ddl, LoadFile, Node, ObjectName, Query, Subquery};
+use crate::sql::plan::{Ddl, IntoTarget, LoadFile, Node, ObjectName, Query, Subquery};
 use expr::Expression;
 use expr::mysql_type::MysqlType;
+use expr::sqlstate::SqlState;
 use std::sync::Arc;
 
 /// A statement ready to run: names resolved, types known. Valid for the versions of the tables that it names.
@@ -68,12 +69,41 @@ pub enum Statement {
     },
     Deallocate(String),
     Do(Query),
+    Call {
+        routine: Arc<RoutineDef>,
+        /// One column for each parameter, without a table.
+        arguments: Box<Query>,
+        /// For each parameter, where its value goes in the end.
+        targets: Vec<Option<CallTarget>>,
+    },
+    /// SIGNAL, RESIGNAL.
+    Signal {
+        resignal: bool,
+        state: Option<SqlState>,
+        items: Vec<(&'static str, Expression)>,
+    },
+    GetDiagnostics {
+        stacked: bool,
+        /// Of a condition; else of the statement.
+        number: Option<Expression>,
+        items: Vec<(IntoTarget, &'static str)>,
+    },
     SetRole(RoleChoice),
     /// ANALYZE, CHECK, OPTIMIZE, REPAIR TABLE: (verb in lower case, tables).
     Maintenance {
         verb: String,
         tables: Vec<ObjectName>,
     },
+}
+
+/// Where the value of an OUT or INOUT parameter goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallTarget {
+    User(String),
+    /// A variable of the routine that calls.
+    Slot(usize),
+    /// `?`: to the client.
+    Parameter(usize),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -218,10 +248,20 @@ pub enum Show {
     Engines,
     /// SHOW ENGINE INNODB STATUS.
     EngineStatus,
+    /// SHOW CREATE PROCEDURE, FUNCTION, TRIGGER, EVENT.
+    CreateRoutine(ShownBody),
     /// A query over virtual tables with MySQL's column names: SHOW TABLES, COLUMNS, INDEX, DATABASES, TABLE STATUS ...
     Query(Query),
     /// No rows ever here: (column names). SHOW TRIGGERS, EVENTS, REPLICA STATUS ...
     Empty(Vec<String>),
+}
+
+/// What SHOW CREATE shows; the text is hidden where its owner's rights are needed and are not there.
+#[derive(Debug, Clone)]
+pub enum ShownBody {
+    Routine { definition: Arc<RoutineDef>, visible: bool },
+    Trigger(Arc<TriggerDef>),
+    Event(Arc<EventDef>),
 }
 
 #[derive(Debug, Clone)]

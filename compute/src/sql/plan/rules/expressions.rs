@@ -1,5 +1,6 @@
 //! What the rules ask of expressions and do to them.
 
+use super::factor::factored;
 use crate::sql::plan::{Node, Subquery, walk};
 use expr::Expression;
 use expr::function::{Volatility, lookup};
@@ -10,10 +11,15 @@ use std::collections::BTreeSet;
 /// Columns by position.
 pub type Columns = BTreeSet<usize>;
 
-/// Takes a conjunction apart, however nested.
+/// Takes a conjunction apart, however nested; what all alternatives of an OR have is a part of it.
 pub fn split(expression: Expression, parts: &mut Vec<Expression>) {
     match expression {
         Expression::And(operands) => operands.into_iter().for_each(|operand| split(operand, parts)),
+        Expression::Or(operands) => {
+            let (common, rest) = factored(operands);
+            parts.extend(common);
+            parts.extend(rest);
+        }
         other => parts.push(other),
     }
 }
