@@ -87,7 +87,9 @@ async fn from_values<'q>(
     // `VALUES (a + 1)`: a column that has not been set yet is its default.
     let is_column = |part: &expr::Expression| matches!(part, expr::Expression::Column { .. });
     let reads_row = values.iter().flatten().flatten().any(|value| value.any(&mut |part| is_column(part)));
-    for chunk in values.chunks(CHUNK_ROWS) {
+    // What a function reads, rows before it have changed.
+    let calls_functions = context.routines.as_ref().is_some_and(|routines| routines.calls_functions());
+    for chunk in values.chunks(if calls_functions { 1 } else { CHUNK_ROWS }) {
         let mut new_rows = Vec::with_capacity(chunk.len());
         for expressions in chunk {
             row_number += 1;
