@@ -160,7 +160,16 @@ impl World {
                     }
                 }
             }
-            Ddl::AlterDatabase { .. } | Ddl::Truncate(_) => {}
+            Ddl::AlterDatabase { .. }
+            | Ddl::Truncate(_)
+            | Ddl::CreateRoutine(_)
+            | Ddl::AlterRoutine { .. }
+            | Ddl::DropRoutine { .. }
+            | Ddl::CreateTrigger { .. }
+            | Ddl::DropTrigger { .. }
+            | Ddl::CreateEvent(_)
+            | Ddl::AlterEvent { .. }
+            | Ddl::DropEvent { .. } => {}
         }
     }
 
