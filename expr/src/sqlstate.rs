@@ -8,7 +8,7 @@ pub type SqlState = [u8; 5];
 /// Of an error number; `HY000` for those that have none of their own.
 pub fn of(code: ErrorCode) -> SqlState {
     let state: &SqlState = match code.0 {
-        1311 | 1642 => b"01000",
+        1249 | 1261 | 1262 | 1265 | 1311 | 1642 => b"01000",
         1329 | 1643 => b"02000",
         1040 | 1251 => b"08004",
         1042 | 1043 | 1047 | 1053 | 1080 | 1081 | 1152..=1161 | 1184 | 1189 | 1190 | 1218 => b"08S01",

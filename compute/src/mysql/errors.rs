@@ -46,8 +46,9 @@ mod tests {
 
     #[test]
     fn states_are_those_of_the_manual() {
-        for code in 1000..=1885 {
-            assert_eq!(&sqlstate(ErrorCode(code)), ErrorKind::from(code).sqlstate(), "{code}");
-        }
+        let state = |bytes: &[u8; 5]| String::from_utf8_lossy(bytes).into_owned();
+        let both = |code| (code, state(&sqlstate(ErrorCode(code))), state(ErrorKind::from(code).sqlstate()));
+        let others: Vec<_> = (1000..=1885).map(both).filter(|(_, ours, theirs)| ours != theirs).collect();
+        assert_eq!(others, []);
     }
 }
