@@ -210,7 +210,12 @@ mod tests {
     fn runs_of_one_size_are_merged() {
         let cases: &[(&[&str], &str)] = &[
             (&["0 a-z 20-29 1", "0 a-z 10-19 1"], "nothing"),
-            (&["0 a-z 30-39 1", "0 a-z 20-29 1", "0 a-z 10-19 1", "0 a-z 1-9 9"], "merge 1 2 3 into 0"),
+            (
+                &["0 a-z 40-49 1", "0 a-z 30-39 1", "0 a-z 20-29 1", "0 a-z 10-19 9", "1 a-z 1-9 900"],
+                "merge 1 2 3 into 0",
+            ),
+            // They are on their way into level 1.
+            (&["0 a-z 40-49 1", "0 a-z 30-39 1", "0 a-z 20-29 1", "1 a-z 1-9 9"], "nothing"),
             (&["0 a-z 30-39 1", "0 a-z 20-29 1", "0 a-z 10-19 3"], "nothing"),
             // Layers side by side are one run.
             (&["0 a-c 30-39 1", "0 d-f 20-29 1", "0 g-z 10-19 1"], "nothing"),
