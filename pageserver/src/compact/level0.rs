@@ -57,11 +57,12 @@ pub fn tidy(manifest: &Manifest, options: &ChooseOptions, running: &[Plan]) -> O
     let is_busy = |run: &&Vec<&LayerMeta>| run.iter().any(|layer| running.iter().any(|plan| plan.has(layer)));
     let young = &level0.runs[..level0.settled];
     if young.iter().map(|run| bytes(run)).sum::<u64>() >= options.part_bytes {
-        // The oldest of them, which then lie next to those that are settled.
+        // The oldest of them, which then lie next to those that are settled: so many that they are cut.
         let mut together = 0;
         let oldest = young.iter().rev().take_while(|run| {
+            let joins = together < options.part_bytes;
             together += bytes(run);
-            together <= 2 * options.part_bytes || together == bytes(run)
+            joins
         });
         let mut oldest: Vec<&Vec<&LayerMeta>> = oldest.collect();
         oldest.reverse();
@@ -210,7 +211,12 @@ mod tests {
     fn runs_of_one_size_are_merged() {
         let cases: &[(&[&str], &str)] = &[
             (&["0 a-z 20-29 1", "0 a-z 10-19 1"], "nothing"),
-            (&["0 a-z 30-39 1", "0 a-z 20-29 1", "0 a-z 10-19 1", "0 a-z 1-9 9"], "merge 1 2 3 into 0"),
+            (
+                &["0 a-z 40-49 1", "0 a-z 30-39 1", "0 a-z 20-29 1", "0 a-z 10-19 9", "1 a-z 1-9 900"],
+                "merge 1 2 3 into 0",
+            ),
+            // They are on their way into level 1.
+            (&["0 a-z 40-49 1", "0 a-z 30-39 1", "0 a-z 20-29 1", "1 a-z 1-9 9"], "nothing"),
             (&["0 a-z 30-39 1", "0 a-z 20-29 1", "0 a-z 10-19 3"], "nothing"),
             // Layers side by side are one run.
             (&["0 a-c 30-39 1", "0 d-f 20-29 1", "0 g-z 10-19 1"], "nothing"),
@@ -249,6 +255,9 @@ mod tests {
         assert_eq!(told(&plan), "merge 1 2 into 0");
         assert_eq!(plan.cuts, ["c", "e", "g"]);
         assert_eq!(pushed(&lines, &[]), "nothing");
+        // However large the second is beside the first.
+        let lines = with(&["0 a-z 30-39 900", "0 a-z 20-29 1"]);
+        assert_eq!(tidied(&lines, &[]), "merge 1 2 into 0");
         // Cut like that, and once more: each part by itself, that which costs least first.
         let cut = with(&[
             "0 a-b 40-49 20",
