@@ -141,7 +141,6 @@ impl World {
                     columns: view.query.fields.iter().map(|field| field.name.clone()).collect(),
                     select: view.select.clone(),
                     select_database: self.database.clone().unwrap_or_default(),
-                    locals: None,
                     definer: "root@%".to_owned(),
                     invoker: false,
                     algorithm: String::new(),
