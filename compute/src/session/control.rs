@@ -129,7 +129,11 @@ impl Session {
                 let source = Source::new(crate::sql::parse::parse(&text, self.sql_mode())?);
                 let parameters = self.user_values(&using);
                 self.hide_variables();
-                return Box::pin(self.run(&source, parameters)).await;
+                let outcome = Box::pin(self.run(&source, parameters)).await;
+                if let (Ok(StatementResult::Called), Some(frame)) = (&outcome, self.frames.last_mut()) {
+                    frame.give_back_to(&using);
+                }
+                return outcome;
             }
             Statement::Deallocate(name) => self.deallocate(&name)?,
             Statement::SetRole(choice) => self.set_role(&choice, &catalog)?,

@@ -93,7 +93,11 @@ impl Session {
     ) -> Result<String, SqlError> {
         let executor = self.variables.effective().executor;
         let found_rows = Arc::new(AtomicU64::new(0));
-        let settings = self.query_settings(found_rows, None);
+        let runner = match super::routine::calls_functions(&query) {
+            (true, used) => Some(self.runner(&catalog, used, true)),
+            _ => None,
+        };
+        let settings = self.query_settings(found_rows, runner);
         let mut query_context = self.query_context(&query, catalog, context, settings, None).await?;
         if choose::is_analytic(&query, &query_context, executor).await {
             return analytic::measure(query, query_context).await;

@@ -13,7 +13,7 @@ use crate::execute::row::walk;
 use crate::execute::row::{Locker as RowLocker, QueryContext};
 use crate::execute::{QuerySettings, ScanLocker, StatementContext, ddl, write};
 use crate::sql::parse::ast::{self, Kind};
-use crate::sql::plan::{IntoTarget, Isolation, Query, Scan, ScanLock, Statement};
+use crate::sql::plan::{Ddl, IntoTarget, Isolation, Query, Scan, ScanLock, Statement};
 use crate::txn::retry::may_run_again;
 use crate::txn::{CommitFailure, snapshot};
 use common::id::Lsn;
@@ -193,15 +193,17 @@ impl Session {
         Ok(done)
     }
 
-    async fn define(
-        &mut self,
-        statement: &crate::sql::plan::Ddl,
-        catalog: Arc<Catalog>,
-        context: EvalContext,
-    ) -> Result<Done, Failure> {
+    async fn define(&mut self, statement: &Ddl, catalog: Arc<Catalog>, context: EvalContext) -> Result<Done, Failure> {
         let actor = self.actor(&catalog);
         let run = async |context: &mut StatementContext<'_>| ddl::execute(statement, context).await;
-        let outcome = self.with_context(catalog, context, actor, None, run).await;
+        let runner = match statement {
+            Ddl::CreateTable(create) if catalog.bodies > 0 => create.source.as_ref().and_then(|source| {
+                let (calls, used) = calls_functions(source);
+                calls.then(|| self.runner(&catalog, used, true))
+            }),
+            _ => None,
+        };
+        let outcome = self.with_context(catalog, context, actor, runner, run).await;
         let done = match outcome {
             Ok(done) => done,
             Err(error) => {

@@ -48,6 +48,7 @@ use crate::sql::plan::rules::Statistics;
 use crate::sql::plan::{Field, Node, Prepared, Query, Statement, Subquery, VariableScope};
 use expr::collation::{Charset, CollationId};
 use expr::eval::SqlMode;
+use expr::function::misc::STORED_FUNCTION;
 use expr::mysql_type::MysqlType;
 use expr::value::Value;
 use expr::{ErrorCode, SqlError};
@@ -127,6 +128,10 @@ pub fn bind_table_expression(
     binder.frames.push(Frame::new(Boundary::Top));
     binder.blocks.push(Block::over_table(table, 0));
     let bound = binder.expression(&expression)?;
+    let is_stored = |part: &expr::Expression| matches!(part, expr::Expression::Call { function, .. } if function.name == STORED_FUNCTION.name);
+    if crate::sql::plan::walk::any(&bound, &is_stored) {
+        return Err(SqlError::not_supported("stored functions in expressions of a table's definition"));
+    }
     if !binder.frames.iter().all(|frame| frame.subqueries.is_empty()) {
         return Err(SqlError::not_supported("subqueries in expressions of a table's definition"));
     }

@@ -77,7 +77,7 @@ impl Load<'_, '_> {
         line: Line,
         number: u64,
         rows: &InsertRows<'_>,
-        context: &StatementContext<'_>,
+        context: &mut StatementContext<'_>,
     ) -> Result<Option<NewRow>, SqlError> {
         let mut row = rows.start_row(&self.statement.columns, number, context)?;
         let mut fields = line.fields.into_iter();
@@ -120,7 +120,10 @@ impl Load<'_, '_> {
         }
         for (position, expression) in &self.file.assignments {
             let value = match expression {
-                Some(expression) => Some(Evaluator::new(expression, self.scope).eval(&row.values).await?),
+                Some(expression) => {
+                    let mut evaluator = Evaluator::new(expression, self.scope);
+                    Some(context.with_functions(evaluator.eval(&row.values)).await?)
+                }
                 None => None,
             };
             if !skip_if_ignored(rows.set(&mut row, *position, value, context), context)? {

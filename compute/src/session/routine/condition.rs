@@ -114,13 +114,14 @@ impl Session {
     }
 }
 
-/// After a statement that has worked: a handler for what it warns of.
-pub(super) async fn after(session: &mut Session, at: usize) {
+/// After a step that has worked: a handler for what it warns of. `known`: how many warnings there were before it.
+pub(super) fn after(session: &mut Session, at: usize, known: usize) {
     let Some(frame) = session.frames.last() else { return };
-    if frame.program.program.handlers.is_empty() || session.warnings.is_empty() {
+    if frame.program.program.handlers.is_empty() || session.warnings.len() <= known {
         return;
     }
-    let found = session.warnings.iter().filter(|warning| warning.level == WarningLevel::Warning).find_map(|warning| {
+    let new = session.warnings.iter().skip(known).filter(|warning| warning.level == WarningLevel::Warning);
+    let found = new.into_iter().find_map(|warning| {
         let number = find(frame, at, warning)?;
         Some((number, warning.clone()))
     });

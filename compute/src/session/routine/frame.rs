@@ -103,6 +103,17 @@ impl Frame {
         }
     }
 
+    /// EXECUTE ... USING: OUT parameters go to the variables that were given.
+    pub fn give_back_to(&mut self, using: &[String]) {
+        for (_, target) in &mut self.outs {
+            if let CallTarget::Parameter(position) = target
+                && let Some(name) = using.get(*position)
+            {
+                *target = CallTarget::User(name.to_lowercase());
+            }
+        }
+    }
+
     /// For messages.
     pub fn name_of(&self, slot: usize) -> &str {
         let named = self.program.program.variables.get(slot).map(|variable| variable.name.as_str());

@@ -236,8 +236,13 @@ impl Runner {
         if let Some(transaction) = self.lent.lock().take() {
             session.transaction = Some(transaction);
         }
+        let lent = session.transaction.is_some();
         let mark = session.transaction.as_mut().map(|transaction| transaction.mark());
         let outcome = session.call_function(&routine, rest).await;
+        if !lent && let Some(own) = session.transaction.take() {
+            // EXPLAIN ANALYZE: there is no transaction to work in.
+            crate::txn::roll_back(own, &self.seed.engine.services.remote).await;
+        }
         if let (Err(_), Some(mark), Some(transaction)) = (&outcome, mark, session.transaction.as_mut()) {
             transaction.undo_to(mark);
         }

@@ -23,6 +23,7 @@ impl Session {
         let at = frame.at;
         let Some(step) = program.program.steps.get(at) else { return Ok(Flow::End) };
         frame.scope = None;
+        let known = self.warnings.len();
         match &step.instruction {
             Instruction::Run(code) => return self.run_statement(code.scope, at).await,
             Instruction::Set(target, code) => {
@@ -33,6 +34,9 @@ impl Session {
                     steps::Target::User(name) => Target::User(name.clone()),
                 };
                 self.assign(&target, value)?;
+                self.go_to(at + 1);
+                condition::after(self, at, known);
+                return Ok(Flow::Next);
             }
             Instruction::JumpUnless(code, to) => {
                 let value = self.value(code.scope, program.source(at)).await?;
@@ -111,7 +115,7 @@ impl Session {
                 if !matches!(source.statement.kind, Kind::GetDiagnostics(_)) {
                     self.calls.affected = done.affected_rows;
                 }
-                condition::after(self, at).await;
+                condition::after(self, at, 0);
                 Ok(Flow::Next)
             }
             StatementResult::File(_) => Err(SqlError::not_supported("LOAD DATA LOCAL in a stored routine")),

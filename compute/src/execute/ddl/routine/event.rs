@@ -127,7 +127,15 @@ pub async fn alter(
         context.transaction.write(key, None, None)?;
     }
     if let Some(schedule) = schedule {
+        let kept = match &event.schedule {
+            ScheduleDef::Every { ends_us, .. } => *ends_us,
+            ScheduleDef::At(_) => None,
+        };
         event.schedule = schedule_of(schedule, &context.eval)?;
+        // ENDS stays where no other is given.
+        if let ScheduleDef::Every { ends_us, .. } = &mut event.schedule {
+            *ends_us = ends_us.or(kept);
+        }
         event.time_zone = zone_name(&context.eval);
         event.last_executed_us = None;
     }
