@@ -292,6 +292,9 @@ struct StartArguments {
 /// what is used becomes memory.
 const STACK_BYTES: usize = 64 << 20;
 
+/// How long the end of the process waits for threads that are in the middle of something.
+const THREADS_END_WITHIN: std::time::Duration = std::time::Duration::from_secs(3);
+
 fn main() -> ExitCode {
     let command_line = CommandLine::parse();
     common::telemetry::init_logs();
@@ -308,8 +311,9 @@ fn main() -> ExitCode {
         Command::Doctor(settings) => runtime.block_on(doctor::run(settings)),
         Command::Demo { example } => runtime.block_on(demo::run(example)),
     };
-    // Background threads that still hold a file or a connection have nothing left to lose.
-    runtime.shutdown_background();
+    // Background threads that still hold a file or a connection have nothing left to lose; but while a thread runs, the
+    // end of the process takes its memory from under it.
+    runtime.shutdown_timeout(THREADS_END_WITHIN);
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),

@@ -20,16 +20,13 @@ pub struct ShowTable {
     pub rows: Vec<Vec<Option<String>>>,
 }
 
-/// SHOW CREATE TABLE, of a view too.
+/// SHOW CREATE TABLE, of what is no view.
 pub async fn create_table(
     catalog: &Catalog,
     database: &str,
     name: &str,
     context: &VirtualContext,
 ) -> Result<ShowTable, SqlError> {
-    if catalog.view(database, name).is_some() && !catalog.names_temporary(database, name) {
-        return create_view(catalog, database, name);
-    }
     let Some(table) = catalog.table(database, name) else { return Err(no_such_table(database, name)) };
     let counts = table.columns.iter().any(|column| column.auto_increment);
     let next = if counts { context.next_auto_increment(table.counter).await } else { None };

@@ -5,7 +5,7 @@ use crate::sql::bind::scope::{Block, Boundary};
 use crate::sql::bind::{Binder, Frame, error};
 use crate::sql::parse::ast::{self, Filter, Kind, Name};
 use crate::sql::plan::account::AccountRef;
-use crate::sql::plan::{Show, ShowFilter, ShownBody, Statement};
+use crate::sql::plan::{ObjectName, Show, ShowFilter, ShownBody, Statement};
 use expr::{ErrorCode, MysqlType, SqlError};
 
 impl Binder<'_> {
@@ -17,13 +17,15 @@ impl Binder<'_> {
                 if !own && !self.rights.sees_table(&name.database, &name.name) {
                     return Err(self.rights.table_denied("SHOW", &name.name));
                 }
-                Show::CreateTable(name)
+                match self.context.catalog.view(&name.database, &name.name) {
+                    // Tools tell a view by the names of the columns.
+                    Some(_) if !own => self.show_create_view(name)?,
+                    _ => Show::CreateTable(name),
+                }
             }
             ast::Show::CreateView(name) => {
                 let name = self.object(name)?;
-                let needed = Privileges::SELECT | Privileges::SHOW_VIEW;
-                self.rights.require_table(needed, &name.database, &name.name)?;
-                Show::CreateView(name)
+                self.show_create_view(name)?
             }
             ast::Show::CreateDatabase { name, if_not_exists } => {
                 self.check_shown_database(name)?;
@@ -122,6 +124,12 @@ impl Binder<'_> {
                 Some(ShowFilter::Where(bound))
             }
         })
+    }
+
+    fn show_create_view(&self, name: ObjectName) -> Result<Show, SqlError> {
+        let needed = Privileges::SELECT | Privileges::SHOW_VIEW;
+        self.rights.require_table(needed, &name.database, &name.name)?;
+        Ok(Show::CreateView(name))
     }
 
     fn database_or_default(&self, database: &Option<String>) -> Result<String, SqlError> {
