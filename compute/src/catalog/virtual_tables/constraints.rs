@@ -3,7 +3,7 @@
 use crate::catalog::schema::{ForeignKeyDef, IndexDef, IndexKind, ReferentialAction};
 use crate::catalog::virtual_tables::schema_tables::{CATALOG, all_tables};
 use crate::catalog::virtual_tables::{number, optional, text, yes_no};
-use crate::catalog::{Catalog, TableDef};
+use crate::catalog::{Catalog, ColumnDef, TableDef};
 use expr::value::{Row, Value};
 
 /// `None` if the table is none of these.
@@ -30,7 +30,8 @@ fn unique_keys(table: &TableDef) -> impl Iterator<Item = &IndexDef> {
 }
 
 fn key_column_usage(table: &TableDef, _catalog: &Catalog, rows: &mut Vec<Row>) {
-    let mut add = |constraint: &str, column: &str, position: usize, parent: Option<(&ForeignKeyDef, &str)>| {
+    // NULL for a functional key part.
+    let mut add = |constraint: &str, column: &ColumnDef, position: usize, parent: Option<(&ForeignKeyDef, &str)>| {
         rows.push(vec![
             text(CATALOG),
             text(&table.database),
@@ -38,7 +39,7 @@ fn key_column_usage(table: &TableDef, _catalog: &Catalog, rows: &mut Vec<Row>) {
             text(CATALOG),
             text(&table.database),
             text(&table.name),
-            text(column),
+            if column.is_key_expression() { Value::Null } else { text(&column.name) },
             number(position as i64 + 1),
             parent.map_or(Value::Null, |_| number(position as i64 + 1)),
             optional(parent.map(|(key, _)| &key.parent_database)),
@@ -49,14 +50,14 @@ fn key_column_usage(table: &TableDef, _catalog: &Catalog, rows: &mut Vec<Row>) {
     for index in unique_keys(table) {
         for (position, part) in index.parts.iter().enumerate() {
             if let Some((_, column)) = table.column_by_id(part.column) {
-                add(&index.name, &column.name, position, None);
+                add(&index.name, column, position, None);
             }
         }
     }
     for key in &table.foreign_keys {
         for (position, (id, parent)) in key.columns.iter().zip(&key.parent_columns).enumerate() {
             if let Some((_, column)) = table.column_by_id(*id) {
-                add(&key.name, &column.name, position, Some((key, parent)));
+                add(&key.name, column, position, Some((key, parent)));
             }
         }
     }
