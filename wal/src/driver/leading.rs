@@ -236,13 +236,18 @@ impl Leading {
     ) -> Option<Lookup> {
         let attempts = looked_up.as_ref().map_or(0, |answered| answered.attempts);
         let refused = self.write_down_locks(&mut request).err();
-        let decision = match self.finished_by_another(&request).or_else(|| self.locked_by_another(&request)) {
-            Some(key) if !self.sequencer.knows(request.commit_id) => {
-                Decision::Conflict { key, newest: self.sequencer.last_lsn() }
-            }
-            _ => match refused {
+        let versions = looked_up.as_ref().map(|answered| &answered.versions);
+        let is_new = !self.sequencer.knows(request.commit_id);
+        let outdated = match is_new && self.finishes_unknown(&request) {
+            true => self.sequencer.check(&request, versions),
+            false => None,
+        };
+        let decision = match (outdated, self.locked_by_another(&request)) {
+            (Some(refusal), _) => refusal,
+            (None, Some(key)) if is_new => Decision::Conflict { key, newest: self.sequencer.last_lsn() },
+            (None, _) => match refused {
                 Some(reason) => Decision::Refused(reason),
-                None => self.sequencer.commit(&request, looked_up.as_ref().map(|answered| &answered.versions)),
+                None => self.sequencer.commit(&request, versions),
             },
         };
         if matches!(decision, Decision::Accepted(_)) {
@@ -304,16 +309,14 @@ impl Leading {
         None
     }
 
-    /// The record that the commit deletes, if it is gone already: somebody else has finished the transaction, and may have
-    /// handed its locks on to others.
-    fn finished_by_another(&self, request: &CommitRequest) -> Option<Key> {
-        let mut finished = request
-            .writes
-            .iter()
-            .filter(|write| write.mutation.row.is_none() && prepared::name_of(&write.mutation.key).is_some());
-        finished
-            .find(|write| self.sequencer.is_newer(&write.mutation.key, write.observed))
-            .map(|write| write.mutation.key.clone())
+    /// True for a commit that deletes the record of a transaction which is not prepared, as far as this leader knows: somebody
+    /// else has finished it, and its locks may be others' by now. Then versions are looked at before locks.
+    fn finishes_unknown(&self, request: &CommitRequest) -> bool {
+        let mut finished = request.writes.iter().filter(|write| write.mutation.row.is_none());
+        finished.any(|write| {
+            let key = &write.mutation.key;
+            prepared::name_of(key).is_some() && !self.prepared.values().any(|known| known == key)
+        })
     }
 
     /// Puts the locks of a transaction that prepares into its record.

@@ -175,11 +175,6 @@ impl Sequencer {
         self.in_flight.contains_key(&commit) || self.outcomes.get(commit).is_some()
     }
 
-    /// True if the window knows a version of the key that is newer than this.
-    pub fn is_newer(&self, key: &Key, than: Lsn) -> bool {
-        matches!(self.window.newest(key), Newest::At(newest) if newest > than)
-    }
-
     /// The map that a request changes to, if it does: one step from the map in force.
     fn new_map(&self, request: &CommitRequest) -> Result<Option<ClusterMap>, String> {
         let Some(write) = request.writes.iter().find(|write| write.mutation.key == MAP_KEY) else { return Ok(None) };
@@ -196,8 +191,8 @@ impl Sequencer {
         &self.map
     }
 
-    /// `None`: no newer version of any key exists.
-    fn check(&self, request: &CommitRequest, looked_up: Option<&VersionsAt>) -> Option<Decision> {
+    /// `None`: no newer version of any key exists. The first key that has one is told.
+    pub fn check(&self, request: &CommitRequest, looked_up: Option<&VersionsAt>) -> Option<Decision> {
         if planted(Bug::ConflictCheckOff) {
             return None;
         }
