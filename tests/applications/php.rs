@@ -1,7 +1,9 @@
 //! Debian's packages unpacked, PHP's web server, and a browser's worth of curl.
 
 use crate::harness::tools;
+use rustix::process::{Pid, Signal, kill_process_group};
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -89,6 +91,8 @@ impl Web {
             .args(["-S", &address.to_string()])
             .current_dir(directory)
             .env("PHP_CLI_SERVER_WORKERS", "2")
+            // With its workers it is ended as a group.
+            .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -136,7 +140,7 @@ impl Web {
 
 impl Drop for Web {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
         let _ = self.child.wait();
     }
 }
