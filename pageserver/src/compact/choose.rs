@@ -96,7 +96,11 @@ fn spans_overlap(one: &Plan, other: &Plan) -> bool {
 /// A layer with keys of other tablets, which goes when all that share it have rewritten it.
 fn narrow(manifest: &Manifest, range: &KeyRange, running: &[Plan]) -> Option<Plan> {
     let wide = manifest.layers.iter().filter(|layer| !layer.is_within(range));
-    let mut plans = wide.map(|layer| plan(manifest, vec![layer.clone()], layer.level, false));
+    let mut plans = wide.map(|layer| {
+        // What comes out of a stamped one is not stamped.
+        let inputs = if layer.level == 0 { level0::with_their_time(manifest, vec![layer]) } else { vec![layer] };
+        plan(manifest, inputs.into_iter().cloned().collect(), layer.level, false)
+    });
     plans.find(|plan| fits(plan, running))
 }
 

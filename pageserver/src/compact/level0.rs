@@ -101,6 +101,21 @@ pub fn tidy(manifest: &Manifest, options: &ChooseOptions, running: &[Plan]) -> O
     within_level0(manifest, options, &level0.cuts, free[..count].to_vec()).filter(|plan| fits(plan, running))
 }
 
+/// Layers of level 0, with the others that are of one time with them: those of tablets that were merged, and a layer that
+/// came ahead of its commit with what else the commit wrote. They go together, so that what comes out lies between those
+/// that stay.
+pub fn with_their_time<'a>(manifest: &'a Manifest, mut layers: Vec<&'a LayerMeta>) -> Vec<&'a LayerMeta> {
+    let oldest = |layers: &[&LayerMeta]| layers.iter().map(|layer| layer.lsn_min).min();
+    let newest = |layers: &[&LayerMeta]| layers.iter().map(|layer| layer.lsn_max).max();
+    while let Some(next) = of_level(manifest, 0).find(|layer| {
+        let is_there = layers.iter().any(|other| other.id() == layer.id());
+        !is_there && Some(layer.lsn_max) >= oldest(&layers) && Some(layer.lsn_min) <= newest(&layers)
+    }) {
+        layers.push(next);
+    }
+    layers
+}
+
 /// `runs` are neighbours, newest first.
 fn within_level0(
     manifest: &Manifest,
@@ -108,17 +123,7 @@ fn within_level0(
     cuts: &[Key],
     runs: Vec<&Vec<&LayerMeta>>,
 ) -> Option<Plan> {
-    let mut inputs: Vec<&LayerMeta> = runs.iter().flat_map(|run| run.iter().copied()).collect();
-    // Those of tablets that were merged may be of one time: they go together, so that what comes out lies between those
-    // that stay.
-    let oldest = |inputs: &[&LayerMeta]| inputs.iter().map(|layer| layer.lsn_min).min();
-    let newest = |inputs: &[&LayerMeta]| inputs.iter().map(|layer| layer.lsn_max).max();
-    while let Some(next) = of_level(manifest, 0).find(|layer| {
-        let is_input = inputs.iter().any(|input| input.id() == layer.id());
-        !is_input && Some(layer.lsn_max) >= oldest(&inputs) && Some(layer.lsn_min) <= newest(&inputs)
-    }) {
-        inputs.push(next);
-    }
+    let inputs = with_their_time(manifest, runs.iter().flat_map(|run| run.iter().copied()).collect());
     // Small ones are cut when they have become large.
     let cuts = if bytes(&inputs) * 2 >= options.part_bytes { cuts } else { &[] };
     let mut plan = plan(manifest, inputs.into_iter().cloned().collect(), 0, false);
