@@ -15,6 +15,8 @@ use common::key::Key;
 pub const LEVEL1_PER_FLUSHED: u64 = 3;
 /// A merge takes about so many parts at most.
 const PARTS_AT_ONCE: u64 = 4;
+/// A run that is not cut yet is cut together with others of at least a part of so many of a part.
+const YOUNG_PER_PART: u64 = 4;
 /// So many times the runs that are merged among themselves are too many, whatever their sizes.
 const RUNS_OF_ALL_SIZES: usize = 3;
 
@@ -56,15 +58,19 @@ pub fn tidy(manifest: &Manifest, options: &ChooseOptions, running: &[Plan]) -> O
     let level0 = Level0::of(manifest, options, running);
     let is_busy = |run: &&Vec<&LayerMeta>| run.iter().any(|layer| running.iter().any(|plan| plan.has(layer)));
     let young = &level0.runs[..level0.settled];
-    if young.iter().map(|run| bytes(run)).sum::<u64>() >= options.part_bytes {
+    let sizes = || young.iter().map(|run| bytes(run));
+    let (all, largest) = (sizes().sum::<u64>(), sizes().max().unwrap_or_default());
+    // Never one by itself: cuts follow what is settled, and that follows how runs are made up. So the number of runs falls
+    // with each merge, and there is an end. And not one that is large for the sake of a small one.
+    if all >= options.part_bytes && (all - largest) * YOUNG_PER_PART >= options.part_bytes {
         // The oldest of them, which then lie next to those that are settled: so many that they are cut.
         let mut together = 0;
-        let oldest = young.iter().rev().take_while(|run| {
-            let joins = together < options.part_bytes;
+        let oldest = young.iter().rev().enumerate().take_while(|(count, run)| {
+            let joins = together < options.part_bytes || *count < 2;
             together += bytes(run);
             joins
         });
-        let mut oldest: Vec<&Vec<&LayerMeta>> = oldest.collect();
+        let mut oldest: Vec<&Vec<&LayerMeta>> = oldest.map(|(_, run)| run).collect();
         oldest.reverse();
         if !oldest.iter().any(is_busy) {
             return within_level0(manifest, options, &level0.cuts, oldest).filter(|plan| fits(plan, running));
@@ -260,9 +266,10 @@ mod tests {
         assert_eq!(told(&plan), "merge 1 2 into 0");
         assert_eq!(plan.cuts, ["c", "e", "g"]);
         assert_eq!(pushed(&lines, &[]), "nothing");
-        // However large the second is beside the first.
-        let lines = with(&["0 a-z 30-39 900", "0 a-z 20-29 1"]);
-        assert_eq!(tidied(&lines, &[]), "merge 1 2 into 0");
+        // However large the second is beside the first, but not by itself, and not for the sake of nearly nothing.
+        assert_eq!(tidied(&with(&["0 a-z 30-39 900", "0 a-z 20-29 30"]), &[]), "merge 1 2 into 0");
+        assert_eq!(tidied(&with(&["0 a-z 30-39 900", "0 a-z 20-29 1"]), &[]), "nothing");
+        assert_eq!(tidied(&with(&["0 a-z 30-39 900"]), &[]), "nothing");
         // Cut like that, and once more: each part by itself, that which costs least first.
         let cut = with(&[
             "0 a-b 40-49 20",
