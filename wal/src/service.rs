@@ -62,10 +62,12 @@ impl Service {
         answer.await.map_err(|_| self.unavailable())
     }
 
-    /// As [`Service::check_serving`]; one that has just been elected is waited for, since callers would only ask again.
+    /// As [`Service::check_serving`]; one that has just been elected is waited for, since callers would only ask again. Not
+    /// one that has no space to write with: it may have been replaced and not know it.
     async fn wait_serving(&self) -> Result<u64, WalError> {
         let answer = self.check_serving();
-        if !matches!(answer, Err(WalError::NotLeader { .. })) || !self.leadership.borrow().is_leader {
+        let may_serve = self.leadership.borrow().is_leader && !*self.source.log.disk_full().borrow();
+        if !matches!(answer, Err(WalError::NotLeader { .. })) || !may_serve {
             return answer;
         }
         let (mut serving, mut leadership) = (self.serving_term.clone(), self.leadership.clone());
@@ -83,7 +85,10 @@ impl Service {
             return Err(self.unavailable());
         }
         match *self.serving_term.borrow() {
-            0 => Err(WalError::NotLeader { leader: self.leadership.borrow().leader }),
+            0 => {
+                let now = *self.leadership.borrow();
+                Err(WalError::NotLeader { leader: now.leader.filter(|_| !now.is_leader) })
+            }
             term => Ok(term),
         }
     }

@@ -132,11 +132,13 @@ impl Driver {
         tracing::info!(term = term.0, lsn = leading.last_lsn().0, "leading");
         let mut taken = Vec::with_capacity(EVENTS_AT_ONCE);
         let mut disk_full = self.source.log.disk_full();
-        let (mut hand_over_at, mut hand_overs) = (tokio::time::Instant::now(), 0);
         loop {
-            // Others could commit what this disk has no space for, and memory would hold it all. Nothing new is taken on
-            // until one of them leads.
-            let full = *disk_full.borrow_and_update() && self.raft.has_others();
+            // Others could commit what this disk has no space for, and memory would hold it all; and once they have elected,
+            // this node cannot so much as write down that they did. So nobody is kept waiting for it.
+            if *disk_full.borrow_and_update() && self.raft.has_others() {
+                self.raft.step_aside(0).await;
+                break;
+            }
             let deadline = leading.next_lock_deadline();
             tokio::select! {
                 biased;
@@ -151,7 +153,7 @@ impl Driver {
                         break;
                     }
                 }
-                count = self.events.recv_many(&mut taken, EVENTS_AT_ONCE), if !leading.is_overloaded() && !full => {
+                count = self.events.recv_many(&mut taken, EVENTS_AT_ONCE), if !leading.is_overloaded() => {
                     if count == 0 {
                         break;
                     }
@@ -163,11 +165,6 @@ impl Driver {
                     leading.expire_locks(tokio::time::Instant::now());
                 }
                 changed = disk_full.changed() => if changed.is_err() { break },
-                () = tokio::time::sleep_until(hand_over_at), if full => {
-                    self.raft.step_aside(hand_overs).await;
-                    hand_overs += 1;
-                    hand_over_at = tokio::time::Instant::now() + 2 * self.config.election_timeout;
-                }
                 Some(_) = self.lookups.join_next(), if !self.lookups.is_empty() => {}
                 () = stopped(&mut self.stopping) => break,
             }
