@@ -6,3 +6,4 @@ mod prepared;
 mod remote;
 mod service;
 mod support;
+mod versions;

@@ -1,6 +1,7 @@
 //! Prepared transactions: their locks outlive whoever took them, the leader and the log's older part.
 
 use super::support::*;
+use super::versions::Versions;
 use bytes::Bytes;
 use common::id::{CommitId, Lsn, TabletId, TxnId};
 use common::prepared::{self, PreparedCommit, PreparedLocks};
@@ -33,9 +34,6 @@ async fn lock_now(service: &Arc<dyn WalService>, txn: u128, name: &str) -> Resul
     service.lock(LockRequest::keys(TxnId(txn), keys, LockWait::NoWait)).await.map(drop)
 }
 
-// The finish is refused since versions are looked at before locks: this log has no page server to ask. To be settled with
-// issue 4; the simulation, which has page servers, finishes what is prepared.
-#[ignore = "fails since a9d45a7: needs a page server to ask, or the locks' word for it"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn locks_of_a_prepared_transaction_hold_until_it_is_finished() {
     let directory = tempfile::tempdir().expect("temporary directory");
@@ -66,12 +64,17 @@ async fn locks_of_a_prepared_transaction_hold_until_it_is_finished() {
     let node = start_at(directory.path()).await;
     let service = node.service();
     assert_eq!(lock_now(&service, 4, "a").await, Err(LockError::NotAvailable));
+    // What was prepared is older than the log: only page servers know its version.
+    let writes = vec![put(0, "a", "row", Lsn(0)).writes.remove(0), record(None, at)];
+    let finish = |id| CommitRequest::of(CommitId(id), TxnId(1), writes.clone());
+    let unknown = service.commit(finish(6)).await;
+    assert!(matches!(&unknown, Err(CommitError::Refused(reason)) if reason.contains("page server")), "{unknown:?}");
+    assert_eq!(lock_now(&service, 4, "a").await, Err(LockError::NotAvailable), "it is prepared still");
+    node.set_page_service(Versions::of([(prepared::key_of(NAME), at)]));
     let waits = tokio::spawn({
         let service = service.clone();
         async move { lock(&service, 5, "a").await }
     });
-    let writes = vec![put(0, "a", "row", Lsn(0)).writes.remove(0), record(None, at)];
-    let finish = |id| CommitRequest::of(CommitId(id), TxnId(1), writes.clone());
     let finished = service.commit(finish(6)).await.expect("it is finished").lsn;
     let granted = waits.await.expect("task").expect("the lock is free");
     assert!(granted.lsn >= finished || granted.newest.iter().any(|newest| newest.lsn == finished), "{granted:?}");
