@@ -16,4 +16,7 @@ pub struct Settings {
     /// Networks of balancers whose PROXY protocol headers (1 and 2) say who the client is, for example 10.0.0.0/24
     #[arg(long, value_name = "NETWORKS", value_delimiter = ',')]
     pub proxy_from: Vec<IpNet>,
+    /// Write a line of JSON for each connection and each statement to this file: who, from where, what, and what came of it
+    #[arg(long, value_name = "FILE")]
+    pub audit_log: Option<PathBuf>,
 }

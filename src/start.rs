@@ -87,6 +87,7 @@ impl Roles {
             insecure: settings.front_end.insecure,
             secure_file_priv: settings.front_end.secure_file_priv.clone(),
             proxies: settings.front_end.proxy_from.clone(),
+            audit_log: settings.front_end.audit_log.clone(),
             bulk_bytes: usize::try_from(settings.bulk_bytes).unwrap_or(usize::MAX),
         };
         let compute =
@@ -94,6 +95,7 @@ impl Roles {
                 compute::StartError::Listen { .. } => Failure::in_the_way(format!("--listen: {error}")),
                 _ => Failure::running(format!("start the MySQL front end: {error}")),
             })?;
+        common::telemetry::add_registry(compute.metrics());
         Ok(Roles { store, wal, page_server, compute, _data_dir: data_dir })
     }
 }

@@ -6,6 +6,7 @@
 pub mod account;
 pub mod catalog;
 pub mod execute;
+pub mod journal;
 mod mysql;
 pub mod session;
 pub mod sql;
@@ -17,6 +18,7 @@ pub mod txn;
 use crate::catalog::CatalogCache;
 use crate::execute::Services;
 use crate::execute::expressions::ExpressionCache;
+use crate::journal::{Journal, JournalConfig};
 use crate::mysql::server::{Front, Server};
 use crate::session::Engine;
 use crate::txn::Remote;
@@ -33,6 +35,8 @@ use tokio::task::JoinSet;
 
 /// MySQL's version that we follow; clients and ORMs choose their dialect by it.
 const MYSQL_VERSION: &str = "8.4.0";
+/// How long a shutdown waits for the disk that logs are on.
+const JOURNAL_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How often row counts for the planner are taken anew.
 const STATISTICS_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -53,7 +57,12 @@ pub struct ComputeConfig {
     pub proxies: Vec<IpNet>,
     /// Rows of new tables and indexes, and of loads into empty tables, beyond this go to the store ahead of their commit.
     pub bulk_bytes: usize,
+    /// One JSON object in a line for each connection and statement; none: nothing is audited.
+    pub audit_log: Option<PathBuf>,
 }
+
+/// In the data directory, for statements that take long_query_time or longer while slow_query_log is ON.
+const SLOW_LOG_FILE: &str = "slow.log";
 
 /// For [`ComputeConfig::bulk_bytes`].
 pub const BULK_BYTES_DEFAULT: usize = txn::bulk::BULK_BYTES;
@@ -66,11 +75,14 @@ pub enum StartError {
     Tls(#[from] mysql::tls::TlsError),
     #[error("read the catalog: {0}")]
     Catalog(expr::SqlError),
+    #[error("write to {path}: {source}")]
+    Journal { path: PathBuf, source: std::io::Error },
 }
 
 /// A running compute.
 pub struct Compute {
     server: Server,
+    engine: Arc<Engine>,
     /// Ended with it.
     tasks: JoinSet<()>,
 }
@@ -98,17 +110,20 @@ pub async fn start(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let version = format!("{MYSQL_VERSION}-Drumlin-{}", env!("CARGO_PKG_VERSION"));
     let memory = execute::row::context::MEMORY_LIMIT_BYTES_DEFAULT;
-    let engine = Arc::new(Engine::new(services, clock, version, memory));
+    let journals = JournalConfig { slow_log: Some(config.data_dir.join(SLOW_LOG_FILE)), audit_log: config.audit_log };
+    let journal = Journal::open(&journals).map_err(|(path, source)| StartError::Journal { path, source })?;
+    let engine = Arc::new(Engine::new(services, clock, version, memory, journal));
     engine.set_file_directory(config.secure_file_priv.as_deref());
+    engine.set_slow_log(&config.data_dir.join(SLOW_LOG_FILE));
     let mut tasks = JoinSet::new();
     tasks.spawn(refresh_statistics(engine.clone()));
     tasks.spawn(session::scheduler::Scheduler::new(engine.clone()).run());
     tasks.spawn(txn::open_snapshots::report(engine.services.remote.clone()));
-    let front = Front::new(engine, tls, &config.root_password, config.insecure).behind(config.proxies);
+    let front = Front::new(engine.clone(), tls, &config.root_password, config.insecure).behind(config.proxies);
     let front = Arc::new(front);
     let server =
         Server::start(listener, front).map_err(|source| StartError::Listen { address: config.listen, source })?;
-    Ok(Compute { server, tasks })
+    Ok(Compute { server, engine, tasks })
 }
 
 impl Compute {
@@ -120,6 +135,14 @@ impl Compute {
     pub async fn shutdown(mut self) {
         self.server.shutdown().await;
         self.tasks.shutdown().await;
+        if tokio::time::timeout(JOURNAL_WAIT_MAX, self.engine.journal.flush()).await.is_err() {
+            tracing::warn!("the last lines of the logs are not written");
+        }
+    }
+
+    /// Statements and connections, for `/metrics`.
+    pub fn metrics(&self) -> prometheus::Registry {
+        self.engine.journal.registry()
     }
 }
 

@@ -26,6 +26,7 @@ mod show;
 mod source;
 mod sql_mode;
 mod table_locks;
+mod told;
 mod tracked;
 mod transaction;
 mod usage;
@@ -111,6 +112,10 @@ pub struct Session {
     nested: Option<Arc<Nested>>,
     programs: Arc<Programs>,
     signal_items: SignalItems,
+    /// The statement from the client.
+    running: Option<told::Running>,
+    /// By all statements of this session, so far.
+    rows_read: Arc<AtomicU64>,
 }
 
 /// What is left to do when the last row has been sent.
@@ -150,6 +155,8 @@ impl Session {
             nested: None,
             programs: Arc::default(),
             signal_items: SignalItems::default(),
+            running: None,
+            rows_read: Arc::default(),
             engine,
             handle,
             identity,
@@ -180,6 +187,8 @@ impl Session {
 
     /// Ends the session: what is not committed is rolled back.
     pub async fn close(mut self) {
+        // Its client went in the middle of an answer.
+        self.ended(Err(&SqlError::new(ErrorCode(1160), "Got an error writing communication packets"))).await;
         self.roll_back().await;
         self.release_session_locks().await;
         self.engine.forget(self.handle.id);
@@ -221,8 +230,7 @@ impl Session {
 
     /// Runs one statement.
     pub async fn query(&mut self, text: &str) -> Result<StatementResult, SqlError> {
-        self.engine.began(&self.handle, text);
-        self.handle.cancel.reset();
+        self.began(text);
         let outcome = match parse::parse(text, self.sql_mode()) {
             Ok(statement) => match self.ask_for_file(statement, text).await {
                 Ok(Ok(file)) => return Ok(file),

@@ -222,6 +222,7 @@ async fn start_compute(around: &Surroundings) -> Result<RunningRole, Failure> {
         insecure: settings.front_end.insecure,
         secure_file_priv: settings.front_end.secure_file_priv.clone(),
         proxies: settings.front_end.proxy_from.clone(),
+        audit_log: settings.front_end.audit_log.clone(),
         bulk_bytes: compute::BULK_BYTES_DEFAULT,
     };
     let pages: Arc<dyn PageService> = Arc::new(PageRouter::following(&around.client, around.wal.clone()));
@@ -232,11 +233,14 @@ async fn start_compute(around: &Surroundings) -> Result<RunningRole, Failure> {
             Err(error @ compute::StartError::Listen { .. }) => {
                 Ok(Err(Failure::in_the_way(format!("--listen: {error}"))))
             }
-            Err(error @ compute::StartError::Tls(_)) => Ok(Err(Failure::running(error.to_string()))),
+            Err(error @ (compute::StartError::Tls(_) | compute::StartError::Journal { .. })) => {
+                Ok(Err(Failure::running(error.to_string())))
+            }
             Err(error) => Err(error),
             Ok(compute) => Ok(Ok(compute)),
         }
     })
     .await??;
+    common::telemetry::add_registry(compute.metrics());
     Ok(RunningRole::Compute { compute })
 }

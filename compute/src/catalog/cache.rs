@@ -70,7 +70,7 @@ impl Drop for CatalogCache {
 /// The catalog as it is stored, at the newest LSN.
 async fn load(remote: &Remote) -> Result<Catalog, SqlError> {
     let lsn = newest_lsn(remote).await?;
-    let view = ReadView { pages: remote.pages.clone(), lsn, buffer: Arc::default(), known: Default::default() };
+    let view = ReadView::of(remote.pages.clone(), lsn);
     let mut catalog = Catalog { lsn, ..Catalog::default() };
     // Databases come first in key order, so their tables find them.
     let mut batches = view.scan(ViewScan::rows(storage::whole()));

@@ -7,10 +7,12 @@ use super::compression::Algorithm;
 use super::handshake::{self, Client, HandshakeError};
 use super::local_file;
 use super::packet::{PacketError, PacketStream};
+use super::parameters;
 use super::prepared::Statement;
 use super::reply::RowFormat;
 use super::server::{CONNECT_TIMEOUT, Front, too_many};
 use crate::account::AccountName;
+use crate::journal::ConnectionEvent;
 use crate::session::result::{Done, StatementResult};
 use crate::session::{Session, Tracked, Wire};
 use expr::{ErrorCode, SqlError};
@@ -39,6 +41,8 @@ pub struct Connection {
     over_tls: bool,
     /// Whose connection this counts as.
     account: AccountName,
+    id: u64,
+    user: String,
 }
 
 /// Why a connection ends.
@@ -73,7 +77,10 @@ impl Connection {
             front,
             over_tls,
             account: client.login.account,
+            id,
+            user: client.login.user,
         };
+        connection.tell(ConnectionEvent::Connected).await;
         let ended = if is_reserved && !connection.session.is_administrator() {
             connection.send_error(&too_many()).await.map_err(End::Failed)
         } else {
@@ -81,9 +88,16 @@ impl Connection {
         };
         if let Err(End::Failed(error)) = ended {
             tracing::debug!(%peer, id, %error, "connection ended");
+            connection.front.engine.journal.aborted(true, error.cause());
         }
-        connection.session.close().await;
-        connection.front.engine.usage.disconnect(&connection.account);
+        let Connection { session, front, account, user, .. } = connection;
+        session.close().await;
+        front.engine.usage.disconnect(&account);
+        front.tell(id, &user, peer, ConnectionEvent::Ended).await;
+    }
+
+    async fn tell(&mut self, event: ConnectionEvent) {
+        self.front.tell(self.id, &self.user, self.peer, event).await;
     }
 
     async fn serve(
@@ -138,6 +152,7 @@ impl Connection {
                 Err(_) => {
                     let text = "The client was disconnected by the server because of inactivity. \
                                 See wait_timeout and interactive_timeout for configuring this behavior.";
+                    self.front.engine.journal.aborted(true, "timeout");
                     self.send_error(&SqlError::new(ErrorCode(4031), text)).await?;
                     return Err(End::Quit);
                 }
@@ -154,7 +169,7 @@ impl Connection {
         match command {
             Command::Quit => return Err(End::Quit),
             Command::Ping => self.send_done(&Done::default(), false).await?,
-            Command::Query(text) => self.query(text).await?,
+            Command::Query(payload) => self.query_with_attributes(payload).await?,
             Command::InitDatabase(name) => {
                 let used = self.session.use_database(&String::from_utf8_lossy(name)).await;
                 self.send_outcome(used.map(|()| Done::default())).await?;
@@ -200,6 +215,17 @@ impl Connection {
         Ok(())
     }
 
+    /// COM_QUERY, from a client that may send attributes with it.
+    async fn query_with_attributes(&mut self, payload: &[u8]) -> Result<(), End> {
+        if !self.capabilities.contains(CapabilityFlags::CLIENT_QUERY_ATTRIBUTES) {
+            return self.query(payload).await;
+        }
+        match parameters::past_attributes(payload, self.session.client_charset()) {
+            Ok(text) => self.query(text).await,
+            Err(error) => Ok(self.send_error(&SqlError::new(ErrorCode(1835), error.to_string())).await?),
+        }
+    }
+
     async fn query(&mut self, text: &[u8]) -> Result<(), End> {
         let text = character_set::statement(text, self.session.client_charset());
         let multiple = self.capabilities.contains(CapabilityFlags::CLIENT_MULTI_STATEMENTS);
@@ -235,7 +261,7 @@ impl Connection {
     /// LOAD DATA LOCAL: the client is asked for its file, and the statement runs while it comes.
     pub(super) async fn load_file(&mut self, name: &str, more: bool) -> Result<(), End> {
         if !self.capabilities.contains(CapabilityFlags::CLIENT_LOCAL_FILES) {
-            let error = self.session.refuse_load();
+            let error = self.session.refuse_load().await;
             return Ok(self.send_error(&error).await?);
         }
         local_file::ask(&mut self.packets, name).await?;
@@ -285,10 +311,16 @@ impl Connection {
         let login = match tokio::time::timeout(CONNECT_TIMEOUT, changed).await {
             Ok(Ok(login)) => login,
             Ok(Err(HandshakeError::Packet(error))) => return Err(error.into()),
+            Ok(Err(HandshakeError::Refused { user, error })) => {
+                self.front.tell(self.id, &user, self.peer, ConnectionEvent::Refused(error.code.0)).await;
+                return Err(End::Quit);
+            }
             Ok(Err(_)) | Err(_) => return Err(End::Quit),
         };
         self.front.engine.usage.disconnect(&self.account);
         self.account = login.account.clone();
+        self.user = login.user.clone();
+        self.tell(ConnectionEvent::ChangedUser).await;
         self.session.reset().await;
         self.session.set_user(login);
         self.statements.clear();

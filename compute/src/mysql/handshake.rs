@@ -46,8 +46,12 @@ pub enum HandshakeError {
     #[error(transparent)]
     Packet(#[from] PacketError),
     /// Sent to the client already.
-    #[error("{0}")]
-    Refused(SqlError),
+    #[error("{error}")]
+    Refused {
+        /// As given; empty where the client did not come that far.
+        user: String,
+        error: SqlError,
+    },
     #[error("TLS: {0}")]
     Tls(std::io::Error),
 }
@@ -76,6 +80,7 @@ pub fn server_capabilities() -> CapabilityFlags {
         | CapabilityFlags::CLIENT_SESSION_TRACK
         | CapabilityFlags::CLIENT_COMPRESS
         | CapabilityFlags::CLIENT_ZSTD_COMPRESSION_ALGORITHM
+        | CapabilityFlags::CLIENT_QUERY_ATTRIBUTES
 }
 
 /// Greets, upgrades to TLS if asked, and checks the password. Errors have been sent to the client.
@@ -118,13 +123,13 @@ pub async fn accept(
     }
     let over_tls = tls.is_some();
     let Ok(response) = HandshakeResponse::deserialize((), &mut ParseBuf(&message)) else {
-        return refuse(&mut packets, SqlError::new(ErrorCode(1043), "Bad handshake")).await;
+        return refuse(&mut packets, "", SqlError::new(ErrorCode(1043), "Bad handshake")).await;
     };
     let capabilities = response.capabilities() & server_capabilities();
     if !capabilities.contains(CapabilityFlags::CLIENT_PROTOCOL_41 | CapabilityFlags::CLIENT_SECURE_CONNECTION) {
         let text =
             "Client does not support authentication protocol requested by server; consider upgrading MySQL client";
-        return refuse(&mut packets, SqlError::new(ErrorCode(1251), text)).await;
+        return refuse(&mut packets, "", SqlError::new(ErrorCode(1251), text)).await;
     }
     let user = String::from_utf8_lossy(response.user()).into_owned();
     let database =
@@ -139,7 +144,7 @@ pub async fn accept(
     let compression = compression(capabilities, &message);
     if !over_tls && front.engine.globals().boolean("require_secure_transport") {
         let text = "Connections using insecure transport are prohibited while --require_secure_transport=ON.";
-        return refuse(&mut packets, SqlError::new(ErrorCode(3159), text)).await;
+        return refuse(&mut packets, &user, SqlError::new(ErrorCode(3159), text)).await;
     }
     let can_handle_expired = capabilities.contains(CapabilityFlags::CLIENT_CAN_HANDLE_EXPIRED_PASSWORDS);
     let attempt = Attempt { user: &user, peer, over_tls, can_handle_expired, plugin: offered, nonce, answer };
@@ -185,10 +190,10 @@ pub fn host(peer: SocketAddr) -> String {
     if peer.ip().is_loopback() { "localhost".to_string() } else { peer.ip().to_string() }
 }
 
-pub async fn refuse<T>(packets: &mut PacketStream, error: SqlError) -> Result<T, HandshakeError> {
+pub async fn refuse<T>(packets: &mut PacketStream, user: &str, error: SqlError) -> Result<T, HandshakeError> {
     packets.write(|out| super::errors::encode(&error, Charset::Utf8mb4, out)).await?;
     packets.flush().await?;
-    Err(HandshakeError::Refused(error))
+    Err(HandshakeError::Refused { user: user.to_owned(), error })
 }
 
 /// Random, without zero bytes (clients read the challenge as a C string) and `$`.

@@ -104,29 +104,29 @@ pub async fn log_in(
         && let Err(error) = guard.check_lock(account, right, now_us, &who)
     {
         guard.failed(&user, peer.ip(), now_us);
-        return refuse(packets, error).await;
+        return refuse(packets, &user, error).await;
     }
     let Some(account) = account.filter(|account| right && tls_suffices(account, attempt.over_tls)) else {
         guard.failed(&user, peer.ip(), now_us);
         let used = if attempt.answer.len() > 1 { "YES" } else { "NO" };
         let text = format!("Access denied for user {who} (using password: {used})");
-        return refuse(packets, SqlError::new(ErrorCode::ACCESS_DENIED, text)).await;
+        return refuse(packets, &user, SqlError::new(ErrorCode::ACCESS_DENIED, text)).await;
     };
     guard.succeeded(&user, peer.ip());
     if account.locked {
         let text = format!("Access denied for user {who}. Account is locked.");
-        return refuse(packets, SqlError::new(ErrorCode(3118), text)).await;
+        return refuse(packets, &user, SqlError::new(ErrorCode(3118), text)).await;
     }
     let globals = front.engine.globals();
     let expired = account.expired || is_too_old(&account, globals.integer("default_password_lifetime"), now_us);
     if expired && !attempt.can_handle_expired {
         let text =
             "Your password has expired. To log in you must change it using a client that supports expired passwords.";
-        return refuse(packets, SqlError::new(ErrorCode(1862), text)).await;
+        return refuse(packets, &user, SqlError::new(ErrorCode(1862), text)).await;
     }
     let limit = globals.integer("max_user_connections").try_into().unwrap_or(u32::MAX);
     if let Err(error) = front.engine.usage.connect(&account.name, account.limits, limit, now_us) {
-        return refuse(packets, error).await;
+        return refuse(packets, &user, error).await;
     }
     Ok(Login { user, host: host(peer), account: account.name.clone(), expired })
 }

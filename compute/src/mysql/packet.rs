@@ -47,6 +47,18 @@ pub enum PacketError {
     Io(#[from] io::Error),
 }
 
+impl PacketError {
+    /// For metrics.
+    pub fn cause(&self) -> &'static str {
+        match self {
+            PacketError::Closed => "closed",
+            PacketError::TooLarge { .. } => "too_large",
+            PacketError::OutOfOrder | PacketError::Compression => "malformed",
+            PacketError::Io(_) => "network",
+        }
+    }
+}
+
 impl PacketStream {
     pub fn new(transport: Box<dyn Transport>) -> PacketStream {
         PacketStream { transport, read: BytesMut::new(), write: Vec::new(), sequence: 0, compressed: None }

@@ -1,4 +1,7 @@
-//! Parameters of COM_STMT_EXECUTE, read as hostile bytes.
+//! Parameters of COM_STMT_EXECUTE and attributes of queries, read as hostile bytes.
+//!
+//! Attributes are read and not kept: the function that shows them to statements is a component of MySQL's that is not
+//! there unless it was installed. Manual: "Query Attributes" (11.6).
 
 use super::character_set;
 use expr::collation::Charset;
@@ -20,29 +23,73 @@ pub struct ParameterType {
 #[error("Malformed communication packet.")]
 pub struct Malformed;
 
+/// Whether attributes may come with the parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attributes {
+    /// The client does not know of them.
+    Unknown,
+    /// CLIENT_QUERY_ATTRIBUTES: parameters have names; what is behind those of the statement are attributes. `counted`:
+    /// their number comes first even where the statement has no parameters.
+    Named { counted: bool },
+}
+
 /// Reads the part of the packet after statement id, flags and iteration count. `types` is replaced if the client sent
 /// new ones. `long_data`: what COM_STMT_SEND_LONG_DATA brought, by parameter.
 pub fn decode(
     payload: &[u8],
     client: Charset,
     count: usize,
+    attributes: Attributes,
+    types: &mut Vec<ParameterType>,
+    long_data: &mut [Option<Vec<u8>>],
+) -> Result<Vec<Value>, Malformed> {
+    let mut buffer = ParseBuf(payload);
+    let total = match attributes {
+        Attributes::Named { counted } if counted || count > 0 => length(&mut buffer)?,
+        _ => count,
+    };
+    if total < count {
+        return Err(Malformed);
+    }
+    let named = attributes != Attributes::Unknown;
+    let mut values = read(&mut buffer, client, total, named, types, long_data)?;
+    values.truncate(count);
+    Ok(values)
+}
+
+/// The statement of a COM_QUERY under CLIENT_QUERY_ATTRIBUTES, behind its attributes.
+pub fn past_attributes(payload: &[u8], client: Charset) -> Result<&[u8], Malformed> {
+    let mut buffer = ParseBuf(payload);
+    let (count, sets) = (length(&mut buffer)?, length(&mut buffer)?);
+    if sets != 1 {
+        return Err(Malformed);
+    }
+    read(&mut buffer, client, count, true, &mut Vec::new(), &mut [])?;
+    Ok(buffer.0)
+}
+
+fn read(
+    buffer: &mut ParseBuf<'_>,
+    client: Charset,
+    count: usize,
+    named: bool,
     types: &mut Vec<ParameterType>,
     long_data: &mut [Option<Vec<u8>>],
 ) -> Result<Vec<Value>, Malformed> {
     if count == 0 {
         return Ok(Vec::new());
     }
-    let mut buffer = ParseBuf(payload);
-    let nulls = take(&mut buffer, count.div_ceil(8))?;
-    if take(&mut buffer, 1)?[0] == 1 {
-        let sent = take(&mut buffer, 2 * count)?;
-        *types = sent
-            .chunks_exact(2)
-            .map(|pair| {
-                let column_type = ColumnType::try_from(pair[0]).map_err(|_| Malformed)?;
-                Ok(ParameterType { column_type, unsigned: pair[1] & 0x80 != 0 })
-            })
-            .collect::<Result<_, Malformed>>()?;
+    let nulls = take(buffer, count.div_ceil(8))?;
+    if take(buffer, 1)?[0] == 1 {
+        types.clear();
+        for _ in 0..count {
+            let [column_type, flags] = array(buffer)?;
+            let column_type = ColumnType::try_from(column_type).map_err(|_| Malformed)?;
+            types.push(ParameterType { column_type, unsigned: flags & 0x80 != 0 });
+            if named {
+                length_encoded(buffer)?;
+            }
+        }
     }
     if types.len() != count {
         return Err(Malformed);
@@ -54,7 +101,7 @@ pub fn decode(
         } else if nulls[position / 8] & 1 << (position % 8) != 0 {
             Value::Null
         } else {
-            value(&mut buffer, *ty, client)?
+            value(buffer, *ty, client)?
         };
         values.push(value);
     }
@@ -110,6 +157,11 @@ fn value(buffer: &mut ParseBuf<'_>, ty: ParameterType, client: Charset) -> Resul
 }
 
 fn length_encoded<'a>(buffer: &mut ParseBuf<'a>) -> Result<&'a [u8], Malformed> {
+    let length = length(buffer)?;
+    take(buffer, length)
+}
+
+fn length(buffer: &mut ParseBuf<'_>) -> Result<usize, Malformed> {
     let length = match take(buffer, 1)?[0] {
         byte @ 0..=0xfa => byte.into(),
         0xfc => u64::from(u16::from_le_bytes(array(buffer)?)),
@@ -120,7 +172,7 @@ fn length_encoded<'a>(buffer: &mut ParseBuf<'a>) -> Result<&'a [u8], Malformed> 
         0xfe => u64::from_le_bytes(array(buffer)?),
         _ => return Err(Malformed),
     };
-    take(buffer, usize::try_from(length).map_err(|_| Malformed)?)
+    usize::try_from(length).map_err(|_| Malformed)
 }
 
 /// Text if the client calls it a string and it is one in the client's character set; bytes otherwise.
@@ -196,17 +248,37 @@ mod tests {
     fn types_stay_from_one_execution_to_the_next() {
         let mut types = Vec::new();
         let first = [0, 1, 8, 0x80, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
-        let values = decode(&first, UTF8, 1, &mut types, &mut []).unwrap();
+        let values = decode(&first, UTF8, 1, Attributes::Unknown, &mut types, &mut []).unwrap();
         assert!(matches!(values[..], [Value::UInt(u64::MAX)]));
-        let values = decode(&[0, 0, 1, 0, 0, 0, 0, 0, 0, 0], UTF8, 1, &mut types, &mut []).unwrap();
+        let values =
+            decode(&[0, 0, 1, 0, 0, 0, 0, 0, 0, 0], UTF8, 1, Attributes::Unknown, &mut types, &mut []).unwrap();
         assert!(matches!(values[..], [Value::UInt(1)]));
-        assert!(matches!(decode(&[1, 0], UTF8, 1, &mut types, &mut []).unwrap()[..], [Value::Null]));
+        assert!(matches!(
+            decode(&[1, 0], UTF8, 1, Attributes::Unknown, &mut types, &mut []).unwrap()[..],
+            [Value::Null]
+        ));
+    }
+
+    #[test]
+    fn attributes_come_behind_the_parameters() {
+        // One parameter, a TINY without a name, and one attribute, a string `id` that says `x7`.
+        let payload = [&[2, 0, 1, 1, 0, 0, 0xfd, 0, 2][..], b"id", &[9, 2], b"x7"].concat();
+        let named = Attributes::Named { counted: false };
+        let values = decode(&payload, UTF8, 1, named, &mut Vec::new(), &mut []).unwrap();
+        assert!(matches!(values[..], [Value::Int(9)]));
+        let query = [&[1, 1, 0, 1, 0xfd, 0, 2][..], b"id", &[2], b"x7", b"SELECT 1"].concat();
+        assert_eq!(past_attributes(&query, UTF8).unwrap(), b"SELECT 1");
+        assert_eq!(past_attributes(b"\0\x01SELECT 2", UTF8).unwrap(), b"SELECT 2");
+        assert!(past_attributes(b"\0\x02SELECT 2", UTF8).is_err());
+        assert!(decode(&[0], UTF8, 1, named, &mut Vec::new(), &mut []).is_err());
     }
 
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..64), count in 0usize..6) {
-            let _ = decode(&bytes, UTF8, count, &mut Vec::new(), &mut []);
+            let _ = decode(&bytes, UTF8, count, Attributes::Unknown, &mut Vec::new(), &mut []);
+            let _ = decode(&bytes, UTF8, count, Attributes::Named { counted: true }, &mut Vec::new(), &mut []);
+            let _ = past_attributes(&bytes, UTF8);
         }
     }
 }

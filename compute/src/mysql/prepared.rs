@@ -2,7 +2,7 @@
 
 use super::connection::{Connection, End};
 use super::cursor::{Cursor, Spool};
-use super::parameters::{self, ParameterType};
+use super::parameters::{self, Attributes, ParameterType};
 use super::reply::RowFormat;
 use super::{binary, character_set, column};
 use crate::session::result::{Done, ResultSet, StatementResult};
@@ -28,6 +28,8 @@ pub struct Statement {
 
 /// COM_STMT_EXECUTE: the rows wait to be fetched.
 const CURSOR_READ_ONLY: u8 = 1;
+/// The same byte: the number of parameters is sent.
+const PARAMETER_COUNT_AVAILABLE: u8 = 8;
 
 impl Connection {
     pub(super) async fn prepare(&mut self, text: &[u8]) -> Result<(), End> {
@@ -82,6 +84,11 @@ impl Connection {
             return Ok(self.send_error(&unknown_statement(statement, "mysqld_stmt_execute")).await?);
         };
         found.cursor = None;
+        let attributes = match self.capabilities.contains(CapabilityFlags::CLIENT_QUERY_ATTRIBUTES) {
+            true => Attributes::Named { counted: cursor & PARAMETER_COUNT_AVAILABLE != 0 },
+            false => Attributes::Unknown,
+        };
+        let cursor = cursor & !PARAMETER_COUNT_AVAILABLE;
         if cursor > CURSOR_READ_ONLY {
             return Ok(self.send_error(&SqlError::not_supported("scrollable or updatable cursors")).await?);
         }
@@ -92,7 +99,8 @@ impl Connection {
             return Ok(self.send_error(&SqlError::new(ErrorCode(1105), text)).await?);
         }
         let client = self.session.client_charset();
-        let decoded = parameters::decode(payload, client, found.parameters, &mut found.types, &mut found.long_data);
+        let (count, types, long_data) = (found.parameters, &mut found.types, &mut found.long_data);
+        let decoded = parameters::decode(payload, client, count, attributes, types, long_data);
         let session_id = found.session_id;
         let values: Vec<Value> = match decoded {
             Ok(values) => values,

@@ -6,6 +6,7 @@ use super::errors;
 use super::handshake::{self, HandshakeError};
 use super::login::Logins;
 use super::packet::PacketStream;
+use crate::journal::{self, ConnectionEvent};
 use crate::session::Engine;
 use common::env::random::Random;
 use expr::collation::Charset;
@@ -56,6 +57,17 @@ impl Front {
             logins: Logins::default(),
             next_connection: AtomicU64::new(1),
         }
+    }
+
+    /// Tells the journal of what became of a connection.
+    pub async fn tell(&self, id: u64, user: &str, peer: SocketAddr, event: ConnectionEvent) {
+        let (peer, now_us) = (peer.to_string(), self.engine.clock.wall_us());
+        let connection = journal::Connection { id, user, peer: &peer, now_us };
+        self.engine.journal.connection(connection, event, self.engine.connection_count()).await;
+    }
+
+    async fn refused(&self, id: u64, user: &str, peer: SocketAddr, error: &SqlError) {
+        self.tell(id, user, peer, ConnectionEvent::Refused(error.code.0)).await;
     }
 
     /// Believes what balancers of these networks say of their clients.
@@ -125,21 +137,26 @@ async fn serve(stream: TcpStream, peer: SocketAddr, front: Arc<Front>, stop: Can
         let mut packets = PacketStream::new(transport);
         let _ = packets.write(|out| errors::encode(&too_many(), Charset::Utf8mb4, out)).await;
         let _ = packets.flush().await;
+        front.refused(0, "", peer, &too_many()).await;
         return;
     }
     let id = front.next_connection.fetch_add(1, Ordering::Relaxed);
     let client = match tokio::time::timeout(CONNECT_TIMEOUT, handshake::accept(transport, peer, id, &front)).await {
         Ok(Ok(client)) => client,
-        Ok(Err(HandshakeError::Refused(error))) => {
+        Ok(Err(HandshakeError::Refused { user, error })) => {
             tracing::info!(%peer, %error, "connection refused");
+            front.refused(id, &user, peer, &error).await;
             return;
         }
         Ok(Err(error)) => {
             tracing::debug!(%peer, %error, "handshake failed");
+            let cause = if matches!(error, HandshakeError::Tls(_)) { "tls" } else { "broken" };
+            front.engine.journal.aborted(false, cause);
             return;
         }
         Err(_) => {
             tracing::debug!(%peer, "handshake timed out");
+            front.engine.journal.aborted(false, "timeout");
             return;
         }
     };

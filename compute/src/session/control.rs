@@ -23,7 +23,7 @@ impl Session {
         match self.select(query, catalog, context, None).await {
             Ok(StatementResult::Rows(rows)) => {
                 let outcome: Result<Vec<Vec<Row>>, SqlError> = rows.rows.try_collect().await;
-                let ended = self.rows_ended(0, outcome.as_ref().err()).await;
+                let ended = self.close_rows(0, outcome.as_ref().err()).await;
                 let row = outcome?.into_iter().flatten().next().unwrap_or_default();
                 ended?;
                 Ok(row.into_iter().next().unwrap_or(Value::Null))
@@ -140,7 +140,7 @@ impl Session {
             Statement::Do(query) => {
                 if let StatementResult::Rows(rows) = self.select(Arc::new(query), catalog, context, None).await? {
                     let outcome: Result<Vec<Vec<Row>>, SqlError> = rows.rows.try_collect().await;
-                    let ended = self.rows_ended(0, outcome.as_ref().err()).await;
+                    let ended = self.close_rows(0, outcome.as_ref().err()).await;
                     outcome?;
                     ended?;
                 }
@@ -149,7 +149,7 @@ impl Session {
                 let row = match self.select(Arc::new(*arguments), catalog, context, None).await? {
                     StatementResult::Rows(rows) => {
                         let outcome: Result<Vec<Vec<Row>>, SqlError> = rows.rows.try_collect().await;
-                        let ended = self.rows_ended(1, outcome.as_ref().err()).await;
+                        let ended = self.close_rows(1, outcome.as_ref().err()).await;
                         let rows = outcome?;
                         ended?;
                         rows.into_iter().flatten().next().unwrap_or_default()

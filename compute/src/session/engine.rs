@@ -5,6 +5,7 @@ use crate::catalog::TableDef;
 use crate::catalog::virtual_tables::{Process, ServerState};
 use crate::execute::Services;
 use crate::execute::row::Cancel;
+use crate::journal::Journal;
 use crate::session::redact::redacted;
 use crate::session::usage::UsageTable;
 use crate::session::variables::{self, Values};
@@ -33,6 +34,7 @@ pub struct Engine {
     sessions: Mutex<BTreeMap<u64, Arc<SessionHandle>>>,
     /// Statements since the start: SHOW STATUS's Questions.
     questions: AtomicU64,
+    pub journal: Journal,
     started_us: u64,
     /// Rough, and as old as the last refresh.
     figures: Mutex<HashMap<TableId, Known>>,
@@ -92,12 +94,18 @@ struct Activity {
 const ROWS_UNKNOWN: u64 = 1000;
 /// How long a login waits to learn which accounts there are now.
 const ACCOUNTS_WAIT_MAX: Duration = Duration::from_secs(2);
-/// Characters of a running statement that SHOW PROCESSLIST can give.
-const STATEMENT_CHARACTERS_MAX: usize = 4096;
+/// Bytes of a statement that SHOW PROCESSLIST and logs can give.
+const STATEMENT_BYTES_MAX: usize = 64 << 10;
 
 impl Engine {
     /// `version` as SELECT VERSION() gives it.
-    pub fn new(services: Services, clock: Arc<dyn Clock>, version: String, query_memory_bytes: usize) -> Engine {
+    pub fn new(
+        services: Services,
+        clock: Arc<dyn Clock>,
+        version: String,
+        query_memory_bytes: usize,
+        journal: Journal,
+    ) -> Engine {
         let mut globals = Values::default();
         if let Some(variable) = variables::lookup("version") {
             globals.set(variable, Some(version.clone()));
@@ -111,6 +119,7 @@ impl Engine {
             globals: RwLock::new(Arc::new(globals)),
             sessions: Mutex::default(),
             questions: AtomicU64::new(0),
+            journal,
             started_us,
             figures: Mutex::default(),
             statistics_version: AtomicU64::new(0),
@@ -158,6 +167,13 @@ impl Engine {
         }
     }
 
+    /// slow_query_log_file: tells where it is.
+    pub fn set_slow_log(&self, path: &std::path::Path) {
+        if let Some(variable) = variables::lookup("slow_query_log_file") {
+            self.set_global(variable, Some(path.display().to_string()));
+        }
+    }
+
     pub fn set_global(&self, variable: &'static variables::Variable, text: Option<String>) {
         Arc::make_mut(&mut self.globals.write()).set(variable, text);
     }
@@ -198,9 +214,9 @@ impl Engine {
         let uptime = (self.clock.wall_us() - self.started_us) / 1_000_000;
         let questions = self.questions.load(Ordering::Relaxed);
         let per_second = questions as f64 / uptime.max(1) as f64;
-        let threads = self.connection_count();
+        let (threads, slow) = (self.connection_count(), self.journal.slow_statements());
         format!(
-            "Uptime: {uptime}  Threads: {threads}  Questions: {questions}  Slow queries: 0  Opens: 0  \
+            "Uptime: {uptime}  Threads: {threads}  Questions: {questions}  Slow queries: {slow}  Opens: 0  \
              Flush tables: 0  Open tables: 0  Queries per second avg: {per_second:.3}"
         )
     }
@@ -241,19 +257,18 @@ impl Engine {
 
     pub(super) fn began(&self, handle: &SessionHandle, statement: &str) {
         self.questions.fetch_add(1, Ordering::Relaxed);
-        let statement = redacted(statement);
-        let statement = &*statement;
-        let shown =
-            statement.char_indices().nth(STATEMENT_CHARACTERS_MAX).map_or(statement, |(end, _)| &statement[..end]);
+        let shown = &statement[..statement.floor_char_boundary(STATEMENT_BYTES_MAX)];
+        let shown = redacted(shown).into_owned();
         let mut activity = handle.activity.lock();
-        activity.statement = Some(shown.to_string());
+        activity.statement = Some(shown);
         activity.since_us = self.clock.wall_us();
     }
 
-    pub(super) fn ended(&self, handle: &SessionHandle) {
+    /// Gives the text of what has ended.
+    pub(super) fn ended(&self, handle: &SessionHandle) -> Option<String> {
         let mut activity = handle.activity.lock();
-        activity.statement = None;
         activity.since_us = self.clock.wall_us();
+        activity.statement.take()
     }
 }
 
@@ -319,11 +334,10 @@ impl ServerState for View {
         let questions = self.engine.questions.load(Ordering::Relaxed).to_string();
         let (tls_version, cipher) = self.wire.tls.as_ref().map_or(("", ""), |(version, cipher)| (*version, cipher));
         let compression = self.wire.compression;
-        [
+        let of_journal = self.engine.journal.status().into_iter().map(|(name, count)| (name, count.to_string()));
+        let own = [
             ("Compression", if compression.is_some() { "ON" } else { "OFF" }.to_string()),
             ("Compression_algorithm", compression.unwrap_or_default().to_string()),
-            ("Connections", threads.clone()),
-            ("Max_used_connections", threads.clone()),
             ("Queries", questions.clone()),
             ("Questions", questions),
             ("Ssl_cipher", cipher.to_string()),
@@ -331,9 +345,11 @@ impl ServerState for View {
             ("Threads_connected", threads),
             ("Threads_running", running.to_string()),
             ("Uptime", uptime.to_string()),
-        ]
-        .map(|(name, value)| (name.to_string(), value))
-        .to_vec()
+        ];
+        let mut status: Vec<_> =
+            own.into_iter().chain(of_journal).map(|(name, value)| (name.to_string(), value)).collect();
+        status.sort();
+        status
     }
 
     fn processes(&self) -> Vec<Process> {

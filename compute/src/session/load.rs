@@ -57,8 +57,7 @@ impl Session {
         let Some(Waiting { source, text }) = self.waiting.take() else {
             return Err(SqlError::internal("A file came that no statement waits for"));
         };
-        self.engine.began(&self.handle, &text);
-        self.handle.cancel.reset();
+        self.began(&text);
         self.input = Some(FileInput::Client(chunks));
         let outcome = self.run(&source, Arc::from([])).await;
         self.input = None;
@@ -66,9 +65,11 @@ impl Session {
     }
 
     /// The client does not give files.
-    pub fn refuse_load(&mut self) -> SqlError {
+    pub async fn refuse_load(&mut self) -> SqlError {
         self.waiting = None;
-        local_disabled()
+        let error = local_disabled();
+        self.ended(Err(&error)).await;
+        error
     }
 
     /// A file of this server's, for LOAD DATA without LOCAL.

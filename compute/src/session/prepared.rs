@@ -12,7 +12,7 @@ use expr::{ErrorCode, SqlError};
 use std::sync::Arc;
 
 pub(super) struct PreparedStatement {
-    text: String,
+    text: Arc<str>,
     source: Arc<Source>,
 }
 
@@ -43,8 +43,7 @@ impl Session {
         let (parameters, fields) = self.describe(&statement).await?;
         let id = self.next_prepared;
         self.next_prepared = self.next_prepared.wrapping_add(1).max(1);
-        self.prepared
-            .insert(id, PreparedStatement { text: text.to_string(), source: Arc::new(Source::new(statement)) });
+        self.prepared.insert(id, PreparedStatement { text: text.into(), source: Arc::new(Source::new(statement)) });
         Ok(PreparedInfo { id, parameters, fields })
     }
 
@@ -55,8 +54,8 @@ impl Session {
             return Err(SqlError::new(ErrorCode::UNKNOWN_STMT_HANDLER, text));
         };
         let source = prepared.source.clone();
-        self.engine.began(&self.handle, &prepared.text);
-        self.handle.cancel.reset();
+        let text = prepared.text.clone();
+        self.began(&text);
         match self.run(&source, parameters.into()).await {
             Ok(StatementResult::Called) => self.proceed().await,
             outcome => self.conclude(outcome).await,

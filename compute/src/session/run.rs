@@ -62,6 +62,7 @@ impl Session {
         if !keeps_warnings(&statement.kind) {
             self.warnings.clear();
         }
+        self.note_verb(&statement.kind);
         self.check_account(statement)?;
         self.check_branch(&statement.kind)?;
         self.check_session_locks().await?;
@@ -413,6 +414,19 @@ impl Session {
     ///
     /// An error where the transaction of a query that changed something by its functions cannot be committed.
     pub async fn rows_ended(&mut self, rows: u64, error: Option<&SqlError>) -> Result<(), SqlError> {
+        self.note_sent(rows);
+        let closed = self.close_rows(rows, error).await;
+        if !self.is_calling() {
+            match error.or(closed.as_ref().err()) {
+                Some(error) => self.ended(Err(error)).await,
+                None => self.ended(Ok(0)).await,
+            }
+        }
+        closed
+    }
+
+    /// The last row was taken, by the client or within the statement.
+    pub(super) async fn close_rows(&mut self, rows: u64, error: Option<&SqlError>) -> Result<(), SqlError> {
         if let Some(error) = error {
             self.rows_failed(error);
         }
@@ -421,7 +435,6 @@ impl Session {
             self.transaction = lent.runner.take_back();
         }
         self.keep(&sending.effects);
-        self.engine.ended(&self.handle);
         match error {
             Some(error) => {
                 if self.frames.is_empty() {
@@ -464,13 +477,16 @@ impl Session {
         }
     }
 
-    /// Closes a statement for which no rows are sent any more.
+    /// Closes a statement, unless rows of it are to be sent.
     pub(super) async fn conclude(
         &mut self,
         outcome: Result<StatementResult, SqlError>,
     ) -> Result<StatementResult, SqlError> {
-        if self.sending.is_none() {
-            self.engine.ended(&self.handle);
+        match &outcome {
+            Ok(StatementResult::Rows(_)) => {}
+            Ok(StatementResult::Done(done)) if !self.is_calling() => self.ended(Ok(done.affected_rows)).await,
+            Ok(_) => {}
+            Err(error) => self.ended(Err(error)).await,
         }
         if let Err(error) = &outcome {
             self.row_count = -1;

@@ -24,7 +24,7 @@ impl Session {
         let read_only =
             read_only.or(next_read_only).unwrap_or_else(|| self.variables.effective().transaction_read_only);
         let id = txn_of(&self.engine.services.remote, self.handle.id);
-        Transaction::new(id, isolation, read_only, explicit)
+        Transaction::new(id, isolation, read_only, explicit).counting(self.rows_read.clone())
     }
 
     /// BEGIN, which ends what was open before.

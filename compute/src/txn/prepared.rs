@@ -98,7 +98,7 @@ pub async fn finish(xid: &Xid, how: Finish, remote: &Remote) -> Result<(), SqlEr
 
 /// Names of the prepared transactions at an LSN.
 pub async fn all(lsn: Lsn, remote: &Remote) -> Result<Vec<Xid>, SqlError> {
-    let view = ReadView { pages: remote.pages.clone(), lsn, buffer: Default::default(), known: Default::default() };
+    let view = ReadView::of(remote.pages.clone(), lsn);
     let mut batches = view.scan(ViewScan::rows(vec![prepared::all()]).keys_only());
     let mut names = Vec::new();
     while let Some(batch) = batches.try_next().await? {

@@ -15,6 +15,7 @@ use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A transaction's own writes: newest row by key, `None` for a deleted one.
 pub type WriteBuffer = BTreeMap<Key, Option<Bytes>>;
@@ -47,6 +48,8 @@ pub struct ReadView {
     pub buffer: Arc<WriteBuffer>,
     /// Over the data at the LSN where keys are looked up; scans do not see it.
     pub known: Known,
+    /// Rows that page servers gave.
+    pub rows_read: Arc<AtomicU64>,
 }
 
 /// See `common::service::page::ScanRequest`.
@@ -84,6 +87,11 @@ impl ViewScan {
 }
 
 impl ReadView {
+    /// What is committed, and nothing over it.
+    pub fn of(pages: Arc<dyn PageService>, lsn: Lsn) -> ReadView {
+        ReadView { pages, lsn, buffer: Arc::default(), known: Known::default(), rows_read: Arc::default() }
+    }
+
     /// The same own writes over the data at another LSN: locking reads continue at the LSN of the grant.
     pub fn at(&self, lsn: Lsn) -> ReadView {
         ReadView { lsn, known: Known::default(), ..self.clone() }
@@ -133,6 +141,8 @@ impl ReadView {
         if rows.len() != wanted {
             return Err(SqlError::internal(format!("The page server gave {} rows for {wanted} keys", rows.len())));
         }
+        let found = rows.iter().filter(|row| row.is_some()).count();
+        self.rows_read.fetch_add(found as u64, Ordering::Relaxed);
         Ok(rows)
     }
 
@@ -153,7 +163,7 @@ impl ReadView {
     }
 
     fn scan_committed(&self, scan: ViewScan) -> BoxStream<'static, Result<ScanBatch, SqlError>> {
-        let pages = self.pages.clone();
+        let (pages, rows_read) = (self.pages.clone(), self.rows_read.clone());
         let request = ScanRequest {
             lsn: self.lsn,
             ranges: scan.ranges,
@@ -165,7 +175,16 @@ impl ReadView {
         };
         futures::stream::once(async move {
             let batches = with_backoff(|| pages.scan(request.clone())).await.map_err(page_error)?;
-            Ok::<_, SqlError>(batches.map_err(page_error))
+            let counted = batches.inspect_ok(move |batch| {
+                let rows = match batch {
+                    ScanBatch::Rows(rows) => rows.len(),
+                    ScanBatch::Columns(columns) => columns.num_rows(),
+                    // How many went into it is not known here.
+                    ScanBatch::Aggregates(_) => 1,
+                };
+                rows_read.fetch_add(rows as u64, Ordering::Relaxed);
+            });
+            Ok::<_, SqlError>(counted.map_err(page_error))
         })
         .try_flatten()
         .boxed()

@@ -22,6 +22,7 @@ use expr::{ErrorCode, SqlError};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 /// Default of [`Transaction::with_limit`]: a transaction's writes are held in memory until COMMIT.
 pub const WRITE_BYTES_MAX: usize = 1 << 30;
@@ -39,6 +40,7 @@ pub struct Transaction {
     /// Where plain reads read, from the first one on (REPEATABLE READ, SERIALIZABLE).
     snapshot: Option<OpenSnapshot>,
     buffer: Arc<WriteBuffer>,
+    rows_read: Arc<AtomicU64>,
     bytes: usize,
     bytes_max: usize,
     /// Versions that writes build on, by key. Keys in no entry are written blind.
@@ -76,6 +78,7 @@ impl Transaction {
             explicit,
             snapshot: None,
             buffer: Arc::default(),
+            rows_read: Arc::default(),
             bytes: 0,
             bytes_max: WRITE_BYTES_MAX,
             observed: HashMap::new(),
@@ -91,6 +94,11 @@ impl Transaction {
     /// Another bound on the bytes held for COMMIT.
     pub fn with_limit(self, bytes_max: usize) -> Transaction {
         Transaction { bytes_max, ..self }
+    }
+
+    /// Rows that it reads are counted there.
+    pub fn counting(self, rows_read: Arc<AtomicU64>) -> Transaction {
+        Transaction { rows_read, ..self }
     }
 
     pub fn id(&self) -> TxnId {
@@ -143,7 +151,8 @@ impl Transaction {
 
     /// The data at `lsn` with this transaction's writes over it.
     pub fn view(&self, pages: &Arc<dyn PageService>, lsn: Lsn) -> ReadView {
-        ReadView { pages: pages.clone(), lsn, buffer: self.buffer.clone(), known: Default::default() }
+        let (buffer, rows_read) = (self.buffer.clone(), self.rows_read.clone());
+        ReadView { pages: pages.clone(), lsn, buffer, known: Default::default(), rows_read }
     }
 
     /// Puts a row (or deletes with `None`). `observed` is the LSN at which the key was read; `None` for a blind write.

@@ -308,12 +308,7 @@ async fn write_entries(
     // Rows that others have written since have their entries: one of another row is a duplicate.
     let entries: Vec<Key> = unique.iter().map(|(entry, ..)| entry.clone()).collect();
     let grant = locker.lock(entries.iter().map(|key| (key.clone(), LockMode::Exclusive)).collect(), None).await?;
-    let stored = txn::ReadView {
-        pages: remote.pages.clone(),
-        lsn: grant.lsn,
-        buffer: Default::default(),
-        known: grant.known.clone(),
-    };
+    let stored = txn::ReadView::of(remote.pages.clone(), grant.lsn).at_grant(&grant);
     for ((_, row, position, values), there) in unique.iter().zip(stored.get(entries).await?) {
         if let Some(there) = there
             && codec::clustered_key_of_entry(table, &there.row)? != *row

@@ -43,7 +43,7 @@ impl Session {
         };
         let outcome = read.await;
         let count = outcome.as_ref().map_or(0, |rows| rows.len() as u64);
-        let ended = self.rows_ended(count, outcome.as_ref().err()).await;
+        let ended = self.close_rows(count, outcome.as_ref().err()).await;
         let rows = outcome?;
         ended?;
         if let Some(frame) = self.frames.last_mut() {

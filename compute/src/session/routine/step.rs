@@ -107,7 +107,7 @@ impl Session {
             StatementResult::Called => Ok(Flow::Next),
             StatementResult::Rows(rows) if self.nested.is_none() => Ok(Flow::Rows(rows)),
             StatementResult::Rows(_) => {
-                self.rows_ended(0, None).await?;
+                self.close_rows(0, None).await?;
                 let text = format!("Not allowed to return a result set from a {owner}");
                 Err(SqlError::new(ErrorCode(1415), text))
             }
@@ -151,7 +151,7 @@ impl Session {
             return Err(SqlError::internal("an expression without a value; report it"));
         };
         let outcome: Result<Vec<Vec<Row>>, SqlError> = rows.rows.try_collect().await;
-        let ended = self.rows_ended(1, outcome.as_ref().err()).await;
+        let ended = self.close_rows(1, outcome.as_ref().err()).await;
         let row = outcome?.into_iter().flatten().next().unwrap_or_default();
         ended?;
         Ok(row.into_iter().next().unwrap_or(Value::Null))

@@ -40,6 +40,8 @@ pub struct Effective {
     /// SET TIMESTAMP: the time that statements see, in microseconds since 1970.
     pub timestamp_us: Option<i64>,
     pub executor: Executor,
+    pub long_query_time: Duration,
+    pub min_examined_row_limit: u64,
 }
 
 impl Effective {
@@ -78,6 +80,9 @@ impl Effective {
                 Ok(seconds) if seconds > 0.0 => Some((seconds * 1e6) as i64),
                 _ => None,
             },
+            long_query_time: Duration::try_from_secs_f64(values.get("long_query_time").parse().unwrap_or(10.0))
+                .unwrap_or(Duration::MAX),
+            min_examined_row_limit: values.integer("min_examined_row_limit"),
             executor: match values.get("drumlin_executor") {
                 "row" => Executor::Row,
                 "analytic" => Executor::Analytic,
