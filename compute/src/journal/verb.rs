@@ -38,6 +38,10 @@ impl Verb {
         Verb::Other,
     ];
 
+    pub fn changes_rows(self) -> bool {
+        matches!(self, Verb::Insert | Verb::Replace | Verb::Update | Verb::Delete | Verb::Load | Verb::Call)
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Verb::Select => "select",

@@ -45,6 +45,9 @@ impl Session {
         let text = self.engine.ended(&self.handle);
         let Some(running) = self.running.take() else { return };
         let (took, read) = (running.began.elapsed(), self.rows_read.load(Ordering::Relaxed) - running.read_before);
+        let verb = running.verb.unwrap_or(Verb::Other);
+        // CREATE DATABASE says that it changed one.
+        let changed = if verb.changes_rows() { outcome.unwrap_or(0) } else { 0 };
         let settings = self.variables.effective();
         let is_slow = took >= settings.long_query_time && read >= settings.min_examined_row_limit;
         self.engine
@@ -55,10 +58,10 @@ impl Session {
                 host: &self.identity.login.host,
                 database: self.database.as_deref(),
                 text: text.as_deref().unwrap_or_default(),
-                verb: running.verb.unwrap_or(Verb::Other),
+                verb,
                 ended_us: self.engine.clock.wall_us(),
                 took,
-                rows: Rows { sent: running.sent, changed: outcome.unwrap_or(0), read },
+                rows: Rows { sent: running.sent, changed, read },
                 error: outcome.err().map(|error| error.code.0),
                 is_slow,
                 logs_slow: is_slow && self.engine.globals().boolean("slow_query_log"),
