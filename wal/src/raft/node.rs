@@ -54,6 +54,10 @@ pub enum RaftStartError {
     NoLeader(Duration),
 }
 
+/// Consensus answers what needs no disk in this time, unless it is held up by its disk: it writes down what it hears of others
+/// before it does anything else.
+const CONSENSUS_WAIT_MAX: Duration = Duration::from_secs(2);
+
 /// The result of a proposal, once it is known.
 pub type Proposal = std::pin::Pin<Box<dyn Future<Output = Result<(), ProposeError>> + Send>>;
 
@@ -158,6 +162,7 @@ impl RaftNode {
                 Ok(_) => Ok(proposal),
                 Err(_) => Err(ProposeError::Unknown("this node stopped".to_string())),
             },
+            () = tokio::time::sleep(CONSENSUS_WAIT_MAX) => Err(held_up()),
         }
     }
 
@@ -166,7 +171,8 @@ impl RaftNode {
         if self.alone || planted(Bug::StaleLease) {
             return Ok(());
         }
-        match self.raft.ensure_linearizable(ReadPolicy::ReadIndex).await {
+        let confirmed = self.raft.ensure_linearizable(ReadPolicy::ReadIndex);
+        match tokio::time::timeout(CONSENSUS_WAIT_MAX, confirmed).await.map_err(|_| held_up())? {
             Ok(_) => Ok(()),
             Err(RaftError::APIError(error)) => {
                 let leader = match error {
@@ -232,6 +238,10 @@ impl RaftNode {
         }
         self.leadership_task.abort();
     }
+}
+
+fn held_up() -> ProposeError {
+    ProposeError::Unknown("consensus on this node does not answer; its disk may be stuck".to_string())
 }
 
 fn raft_config(config: &WalConfig) -> Config {
