@@ -54,9 +54,11 @@ pub enum RaftStartError {
     NoLeader(Duration),
 }
 
-/// Consensus answers what needs no disk in this time, unless it is held up by its disk: it writes down what it hears of others
-/// before it does anything else.
-const CONSENSUS_WAIT_MAX: Duration = Duration::from_secs(2);
+/// Consensus that is held up by its disk answers nothing: what it hears of others it writes down before it does anything else. So
+/// long it is waited for where it has to say who leads;
+const CONFIRM_WAIT_MAX: Duration = Duration::from_secs(2);
+/// and so long until it has taken a batch, after which this node does not lead any more.
+const PROPOSE_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// The result of a proposal, once it is known.
 pub type Proposal = std::pin::Pin<Box<dyn Future<Output = Result<(), ProposeError>> + Send>>;
@@ -162,7 +164,8 @@ impl RaftNode {
                 Ok(_) => Ok(proposal),
                 Err(_) => Err(ProposeError::Unknown("this node stopped".to_string())),
             },
-            () = tokio::time::sleep(CONSENSUS_WAIT_MAX) => Err(held_up()),
+            // One that is alone is replaced by nobody.
+            () = tokio::time::sleep(PROPOSE_WAIT_MAX), if !self.alone => Err(held_up()),
         }
     }
 
@@ -172,7 +175,7 @@ impl RaftNode {
             return Ok(());
         }
         let confirmed = self.raft.ensure_linearizable(ReadPolicy::ReadIndex);
-        match tokio::time::timeout(CONSENSUS_WAIT_MAX, confirmed).await.map_err(|_| held_up())? {
+        match tokio::time::timeout(CONFIRM_WAIT_MAX, confirmed).await.map_err(|_| held_up())? {
             Ok(_) => Ok(()),
             Err(RaftError::APIError(error)) => {
                 let leader = match error {
