@@ -29,6 +29,8 @@ pub use status::{status_of_cluster, status_of_server};
 const READY_WITHIN: Duration = Duration::from_secs(180);
 const STOP_WITHIN: Duration = Duration::from_secs(60);
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+/// Below are the ports of well-known programs.
+const LASTING_PORTS_FROM: u16 = 10_000;
 const FILE: &str = "cluster.json";
 
 pub struct Size {
@@ -182,6 +184,14 @@ fn design(dir: &Path, size: &Size, store: Option<String>, base_port: u16) -> Res
     Ok(Cluster { nodes })
 }
 
+/// Where ports are drawn from: below those that the system gives to whoever connects to somewhere, which could have a node's
+/// port when the node is to be restarted.
+fn lasting_ports() -> std::ops::Range<u16> {
+    let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let given_from = text.split_whitespace().next().and_then(|word| word.parse().ok());
+    LASTING_PORTS_FROM..given_from.unwrap_or(LASTING_PORTS_FROM)
+}
+
 /// Ports that are free for TCP and UDP: from `base` on, or any where it is 0.
 fn ports(count: usize, base: u16) -> Result<Vec<u16>, Failure> {
     // Held until all are chosen, so that none is chosen twice.
@@ -191,16 +201,18 @@ fn ports(count: usize, base: u16) -> Result<Vec<u16>, Failure> {
         let udp = UdpSocket::bind(tcp.local_addr()?)?;
         Ok((tcp, udp))
     };
+    let (lasting, random) = (lasting_ports(), Random::system());
     let mut attempts = 0;
     while held.len() < count {
         let port = match base {
-            0 => 0,
+            0 if lasting.is_empty() => 0,
+            0 => lasting.start + (random.u64() % lasting.len() as u64) as u16,
             _ => u16::try_from(usize::from(base) + held.len())
                 .map_err(|_| Failure::settings(format!("--base-port {base}: the ports go beyond 65535")))?,
         };
         match hold(port) {
             Ok(pair) => held.push(pair),
-            // A port that is free for TCP may not be for UDP.
+            // Taken, or free for TCP and not for UDP.
             Err(_) if base == 0 && attempts < 1000 => attempts += 1,
             Err(error) => {
                 return Err(Failure::in_the_way(format!(

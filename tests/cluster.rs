@@ -23,19 +23,33 @@ fn print_times(what: &str, times: &mut [Duration]) {
     println!("{what}: {} times, median {median:?}, worst {worst:?}", times.len());
 }
 
+/// Pairs that are under way at the same time, each of a row of its own.
+const FRESH_LANES: u64 = 8;
+
 /// Writes through one compute and reads through the other, `pairs` times.
-async fn check_fresh(cluster: &Cluster, pairs: u64) {
+async fn check_fresh(cluster: &Arc<Cluster>, pairs: u64) {
     let mut a = cluster.connect("compute-1").await.expect("connect");
-    let mut b = cluster.connect("compute-2").await.expect("connect");
     a.query_drop("CREATE TABLE bank.fresh (id INT PRIMARY KEY, value BIGINT NOT NULL)").await.expect("create");
-    a.query_drop("INSERT INTO bank.fresh VALUES (1, 0)").await.expect("insert");
-    for value in 1..=pairs {
-        let (write, read) = if value % 2 == 0 { (&mut a, &mut b) } else { (&mut b, &mut a) };
-        write.query_drop(format!("UPDATE bank.fresh SET value = {value} WHERE id = 1")).await.expect("update");
-        let seen: Option<u64> = read.query_first("SELECT value FROM bank.fresh WHERE id = 1").await.expect("select");
-        assert_eq!(seen, Some(value), "a stale answer");
+    let lanes: Vec<_> = (0..FRESH_LANES)
+        .map(|lane| tokio::spawn(check_fresh_lane(cluster.clone(), lane, pairs.div_ceil(FRESH_LANES))))
+        .collect();
+    for lane in lanes {
+        lane.await.expect("a lane");
     }
     println!("{pairs} pairs of a write through one compute and a read through the other: none stale");
+}
+
+async fn check_fresh_lane(cluster: Arc<Cluster>, lane: u64, pairs: u64) {
+    let mut a = cluster.connect("compute-1").await.expect("connect");
+    let mut b = cluster.connect("compute-2").await.expect("connect");
+    a.query_drop(format!("INSERT INTO bank.fresh VALUES ({lane}, 0)")).await.expect("insert");
+    for value in 1..=pairs {
+        let (write, read) = if value % 2 == 0 { (&mut a, &mut b) } else { (&mut b, &mut a) };
+        write.query_drop(format!("UPDATE bank.fresh SET value = {value} WHERE id = {lane}")).await.expect("update");
+        let select = format!("SELECT value FROM bank.fresh WHERE id = {lane}");
+        let seen: Option<u64> = read.query_first(select).await.expect("select");
+        assert_eq!(seen, Some(value), "a stale answer");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,8 +1,8 @@
 //! Histories of lists, written and read through two computes while nodes of every role die: none has a cycle or a read that
 //! its isolation level forbids.
 //!
-//! `HISTORY_TRANSACTIONS`: of each level (default 240). `DRUMLIN_HISTORY_DIR` keeps the histories, in the form that Elle and
-//! `adya` read; `DRUMLIN_ADYA` names the program `adya`, which then has to agree.
+//! `HISTORY_TRANSACTIONS`: of each level (default 180), by `HISTORY_SESSIONS` (default 8). `DRUMLIN_HISTORY_DIR` keeps the
+//! histories, in the form that Elle and `adya` read; `DRUMLIN_ADYA` names the program `adya`, which then has to agree.
 
 mod harness;
 
@@ -21,7 +21,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-const SESSIONS: u64 = 8;
 /// After so many transactions, other lists are written and read.
 const TRANSACTIONS_PER_LISTS: u64 = 120;
 const KILL_INTERVAL: Duration = Duration::from_secs(6);
@@ -41,6 +40,7 @@ struct Run {
     since: Instant,
     begun: AtomicU64,
     wanted: u64,
+    sessions: u64,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -48,7 +48,7 @@ async fn no_history_across_computes_has_an_anomaly_that_its_level_forbids() {
     let cluster = Arc::new(Cluster::up(3, 2, 2));
     let mut connection = cluster.connect("compute-1").await.expect("connect");
     connection.query_drop("CREATE DATABASE d").await.expect("create");
-    for level in ["read committed", "repeatable read", "serializable"] {
+    for level in ["read uncommitted", "read committed", "repeatable read", "serializable"] {
         one_level(&cluster, &mut connection, level).await;
     }
     drop(connection);
@@ -63,9 +63,10 @@ async fn one_level(cluster: &Arc<Cluster>, connection: &mut Conn, level: &'stati
         lists,
         since: Instant::now(),
         begun: AtomicU64::new(0),
-        wanted: setting("HISTORY_TRANSACTIONS", 240),
+        wanted: setting("HISTORY_TRANSACTIONS", 180),
+        sessions: setting("HISTORY_SESSIONS", 8),
     });
-    let sessions: Vec<_> = (0..SESSIONS).map(|number| tokio::spawn(session(run.clone(), number))).collect();
+    let sessions: Vec<_> = (0..run.sessions).map(|number| tokio::spawn(session(run.clone(), number))).collect();
     let mut kills = 0;
     while sessions.iter().any(|session| !session.is_finished()) {
         let part = if kills % 4 == 3 { "owner" } else { "leader" };
@@ -86,7 +87,7 @@ async fn one_level(cluster: &Arc<Cluster>, connection: &mut Conn, level: &'stati
     let last = run.lists.last(connection).await;
     let file = std::env::var_os("DRUMLIN_HISTORY_DIR").map(|directory| {
         let file = Path::new(&directory).join(format!("{}.jsonl", level.replace(' ', "-")));
-        std::fs::write(&file, lines(&recorded, &last)).expect("write the history");
+        std::fs::write(&file, lines(&recorded, run.sessions, &last)).expect("write the history");
         file
     });
     let mut history: Vec<Transaction> = recorded.into_iter().map(|recorded| recorded.transaction).collect();
@@ -161,7 +162,7 @@ async fn one_transaction(
 }
 
 /// The history as Elle writes it: what was asked, and what came of it, in the order of time. A read of everything ends it.
-fn lines(recorded: &[Recorded], last: &BTreeMap<u32, Vec<u64>>) -> String {
+fn lines(recorded: &[Recorded], sessions: u64, last: &BTreeMap<u32, Vec<u64>>) -> String {
     let value = |operations: &[Operation], with_results: bool| -> Vec<serde_json::Value> {
         let one = |operation: &Operation| match operation {
             Operation::Append(key, value) => serde_json::json!(["append", key, value]),
@@ -190,7 +191,7 @@ fn lines(recorded: &[Recorded], last: &BTreeMap<u32, Vec<u64>>) -> String {
         let ended = begins == 0;
         let Recorded { process, transaction, .. } = &recorded[at];
         let life = lives.entry(*process).or_default();
-        let own = *process + *life * SESSIONS;
+        let own = *process + *life * sessions;
         let committed = transaction.outcome == Outcome::Committed;
         let kind = match (ended, transaction.outcome) {
             (false, _) => "invoke",

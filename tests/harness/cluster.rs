@@ -123,11 +123,24 @@ impl Cluster {
         self.wait_ended(name);
     }
 
+    /// Whether nothing is left of the process that has the node's directory. One that was killed loses its command line
+    /// first and its ports last.
+    fn is_gone(&self, node: &Node) -> bool {
+        let holder = std::fs::read_to_string(self.directory().join(&node.name).join("LOCK")).unwrap_or_default();
+        let Ok(pid) = holder.trim().parse::<i32>() else { return true };
+        let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
+        // Behind the name, which may hold anything. A zombie waits for its parent only.
+        let state = stat.rsplit(')').next().and_then(|rest| rest.trim_start().chars().next());
+        let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let is_another = !arguments.is_empty() && self.pid(node).is_none();
+        matches!(state, Some('Z' | 'X')) || is_another
+    }
+
     /// Until the process is gone.
     pub fn wait_ended(&self, name: &str) {
         let node = self.node(name);
         let begun = Instant::now();
-        while self.pid(&node).is_some() {
+        while !self.is_gone(&node) {
             assert!(begun.elapsed() < PATIENCE, "{name} does not end{}", self.logs());
             self.reap();
             std::thread::sleep(Duration::from_millis(5));

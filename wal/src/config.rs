@@ -63,6 +63,10 @@ pub struct WalConfig {
     /// locks ranges has to run again when the leader changes. Default: 250 ms.
     #[serde(default = "defaults::election_timeout")]
     pub election_timeout: Duration,
+    /// A leader whose disk takes longer than this for one group of entries (and a second more for each 4 MiB) hands over to
+    /// another member: those have what it cannot write. Default: 5 s.
+    #[serde(default = "defaults::disk_write_max")]
+    pub disk_write_max: Duration,
     /// For a new, empty log beside a store that already holds data: LSNs up to here are taken. Default: 0.
     #[serde(default)]
     pub base_lsn: Lsn,
@@ -113,6 +117,9 @@ mod defaults {
     pub fn election_timeout() -> Duration {
         Duration::from_millis(250)
     }
+    pub fn disk_write_max() -> Duration {
+        Duration::from_secs(5)
+    }
 }
 
 impl WalConfig {
@@ -141,6 +148,7 @@ impl WalConfig {
             stream_bytes_max: defaults::stream_bytes_max(),
             heartbeat_interval: defaults::heartbeat_interval(),
             election_timeout: defaults::election_timeout(),
+            disk_write_max: defaults::disk_write_max(),
             base_lsn: Lsn::ZERO,
             base_counters: Vec::new(),
             base_map: ClusterMap::default(),

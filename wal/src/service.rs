@@ -63,10 +63,10 @@ impl Service {
     }
 
     /// As [`Service::check_serving`]; one that has just been elected is waited for, since callers would only ask again. Not
-    /// one that has no space to write with: it may have been replaced and not know it.
+    /// one whose disk takes nothing: it may have been replaced and not know it.
     async fn wait_serving(&self) -> Result<u64, WalError> {
         let answer = self.check_serving();
-        let may_serve = self.leadership.borrow().is_leader && !*self.source.log.disk_full().borrow();
+        let may_serve = self.leadership.borrow().is_leader && !*self.source.log.stuck().borrow();
         if !matches!(answer, Err(WalError::NotLeader { .. })) || !may_serve {
             return answer;
         }

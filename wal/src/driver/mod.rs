@@ -31,8 +31,10 @@ use common::service::wal::{
 use futures::StreamExt;
 use leading::Leading;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 
 pub use trim::run as run_trimmer;
 
@@ -62,6 +64,8 @@ pub(super) async fn stopped(stopping: &mut watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stopping| *stopping).await;
 }
 
+/// How often a leader looks whether its disk takes what is written.
+const DISK_LOOK_INTERVAL: Duration = Duration::from_millis(250);
 /// Events taken at once before a batch is closed.
 const EVENTS_AT_ONCE: usize = 1024;
 
@@ -131,17 +135,20 @@ impl Driver {
         self.serving_term.send_replace(term.0);
         tracing::info!(term = term.0, lsn = leading.last_lsn().0, "leading");
         let mut taken = Vec::with_capacity(EVENTS_AT_ONCE);
-        let mut disk_full = self.source.log.disk_full();
+        let mut stuck = self.source.log.stuck();
+        let mut looks = tokio::time::interval(DISK_LOOK_INTERVAL);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            // Others could commit what this disk has no space for, and memory would hold it all; and once they have elected,
+            // Others could commit what this disk does not take, and memory would hold it all; and once they have elected,
             // this node cannot so much as write down that they did. So nobody is kept waiting for it.
-            if *disk_full.borrow_and_update() && self.raft.has_others() {
+            if *stuck.borrow_and_update() && self.raft.has_others() {
                 self.raft.step_aside(0).await;
                 break;
             }
             let deadline = leading.next_lock_deadline();
             tokio::select! {
                 biased;
+                _ = looks.tick() => self.source.log.look_whether_stuck(self.config.disk_write_max),
                 Some(done) = leading.proposals.next(), if !leading.proposals.is_empty() => {
                     if !leading.proposal_done(done) {
                         break;
@@ -164,7 +171,7 @@ impl Driver {
                 () = tokio::time::sleep_until(deadline.unwrap_or_else(tokio::time::Instant::now)), if deadline.is_some() => {
                     leading.expire_locks(tokio::time::Instant::now());
                 }
-                changed = disk_full.changed() => if changed.is_err() { break },
+                changed = stuck.changed() => if changed.is_err() { break },
                 Some(_) = self.lookups.join_next(), if !self.lookups.is_empty() => {}
                 () = stopped(&mut self.stopping) => break,
             }

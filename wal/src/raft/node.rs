@@ -54,6 +54,12 @@ pub enum RaftStartError {
     NoLeader(Duration),
 }
 
+/// Consensus that is held up by its disk answers nothing: what it hears of others it writes down before it does anything else. So
+/// long it is waited for where it has to say who leads;
+const CONFIRM_WAIT_MAX: Duration = Duration::from_secs(2);
+/// and so long until it has taken a batch, after which this node does not lead any more.
+const PROPOSE_WAIT_MAX: Duration = Duration::from_secs(5);
+
 /// The result of a proposal, once it is known.
 pub type Proposal = std::pin::Pin<Box<dyn Future<Output = Result<(), ProposeError>> + Send>>;
 
@@ -158,6 +164,8 @@ impl RaftNode {
                 Ok(_) => Ok(proposal),
                 Err(_) => Err(ProposeError::Unknown("this node stopped".to_string())),
             },
+            // One that is alone is replaced by nobody.
+            () = tokio::time::sleep(PROPOSE_WAIT_MAX), if !self.alone => Err(held_up()),
         }
     }
 
@@ -166,7 +174,8 @@ impl RaftNode {
         if self.alone || planted(Bug::StaleLease) {
             return Ok(());
         }
-        match self.raft.ensure_linearizable(ReadPolicy::ReadIndex).await {
+        let confirmed = self.raft.ensure_linearizable(ReadPolicy::ReadIndex);
+        match tokio::time::timeout(CONFIRM_WAIT_MAX, confirmed).await.map_err(|_| held_up())? {
             Ok(_) => Ok(()),
             Err(RaftError::APIError(error)) => {
                 let leader = match error {
@@ -232,6 +241,10 @@ impl RaftNode {
         }
         self.leadership_task.abort();
     }
+}
+
+fn held_up() -> ProposeError {
+    ProposeError::Unknown("consensus on this node does not answer; its disk may be stuck".to_string())
 }
 
 fn raft_config(config: &WalConfig) -> Config {

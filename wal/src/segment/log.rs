@@ -5,6 +5,7 @@ use super::index::Index;
 use super::reader;
 use super::record::{EntryMark, LogEntry, Meta};
 use super::recovery::{self, RecoveryError};
+use super::stuck::Stuck;
 use super::writer::Writer;
 use crate::metrics::WalMetrics;
 use bytes::Bytes;
@@ -44,9 +45,18 @@ pub(super) struct WriteRequest {
     pub done: Option<WriteDone>,
 }
 
+impl WriteRequest {
+    /// Of its entries.
+    pub fn bytes(&self) -> usize {
+        self.entries.iter().map(|entry| entry.payload.len()).sum()
+    }
+}
+
 #[derive(Default)]
 struct Queue {
     requests: VecDeque<WriteRequest>,
+    /// Of the entries in them.
+    bytes: usize,
     /// Written with the next group, or alone after [`IDLE_BEFORE_LAZY_WRITE`].
     lazy_committed: Option<EntryMark>,
     /// For a writer that is a task: it has waited.
@@ -73,8 +83,7 @@ pub(super) struct Shared {
     /// The same for a writer that is a task.
     pub queued_simulated: Notify,
     failure: Mutex<Option<WriteFailure>>,
-    /// The writer waits for space.
-    pub disk_full: watch::Sender<bool>,
+    pub stuck: Stuck,
     metrics: Arc<WalMetrics>,
 }
 
@@ -202,9 +211,10 @@ fn take_group(queue: &mut Queue) -> Vec<WriteRequest> {
     while bytes < GROUP_BYTES_MAX
         && let Some(request) = queue.requests.pop_front()
     {
-        bytes += request.entries.iter().map(|entry| entry.payload.len()).sum::<usize>();
+        bytes += request.bytes();
         group.push(request);
     }
+    queue.bytes -= bytes;
     group
 }
 
@@ -234,7 +244,7 @@ impl SegmentLog {
             queued: Condvar::new(),
             queued_simulated: Notify::new(),
             failure: Mutex::new(None),
-            disk_full: watch::Sender::new(false),
+            stuck: Stuck::new(),
             metrics,
         });
         let writer = Writer::new(disk.clone(), shared.clone(), recovered.write_position, recovered.next_segment);
@@ -286,6 +296,7 @@ impl SegmentLog {
             }
             return;
         }
+        queue.bytes += request.bytes();
         queue.requests.push_back(request);
         self.shared.signal();
     }
@@ -386,9 +397,15 @@ impl SegmentLog {
         self.shared.failure()
     }
 
-    /// True while there is no space for what is to be written next.
-    pub fn disk_full(&self) -> watch::Receiver<bool> {
-        self.shared.disk_full.subscribe()
+    /// True while the disk does not take what is to be written next.
+    pub fn stuck(&self) -> watch::Receiver<bool> {
+        self.shared.stuck.watch()
+    }
+
+    /// Finds out whether a write takes longer than `limit`.
+    pub fn look_whether_stuck(&self, limit: Duration) {
+        let waiting_bytes = lock(&self.shared.queue).bytes;
+        self.shared.stuck.look(waiting_bytes, limit);
     }
 
     pub fn disk(&self) -> &Arc<dyn Disk> {

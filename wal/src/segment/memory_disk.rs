@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 const SECTOR_BYTES: u64 = 512;
 
@@ -49,6 +49,9 @@ struct Faults {
     /// Files that were not made for want of space.
     refused: AtomicU64,
     syncs: AtomicU64,
+    /// Syncs that have begun do not end.
+    hangs: Mutex<bool>,
+    resumed: Condvar,
 }
 
 type Names = BTreeMap<String, Arc<MemoryFile>>;
@@ -78,6 +81,17 @@ impl MemoryDisk {
     /// There is space again.
     pub fn make_room(&self) {
         self.faults.full.store(false, Ordering::SeqCst);
+    }
+
+    /// Syncs do not end any more, as on a disk that does not answer.
+    pub fn hang(&self) {
+        *self.faults.hangs.lock().unwrap_or_else(PoisonError::into_inner) = true;
+    }
+
+    /// They end now.
+    pub fn resume(&self) {
+        *self.faults.hangs.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        self.faults.resumed.notify_all();
     }
 
     /// How often there was no space for a file.
@@ -233,6 +247,8 @@ impl DiskFile for MemoryFile {
 
     fn sync_data(&self) -> io::Result<()> {
         self.faults.syncs.fetch_add(1, Ordering::SeqCst);
+        let hangs = self.faults.hangs.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.faults.resumed.wait_while(hangs, |hangs| *hangs).unwrap_or_else(PoisonError::into_inner));
         if self.faults.syncs_fail.load(Ordering::SeqCst) {
             return Err(io::Error::other("input/output error"));
         }

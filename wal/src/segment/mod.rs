@@ -22,6 +22,7 @@ mod reader;
 mod record;
 mod recovery;
 mod spare;
+mod stuck;
 #[cfg(test)]
 mod tests;
 mod writer;

@@ -188,7 +188,7 @@ fn on_a_full_disk_writes_wait_until_there_is_space() {
             Box::new(move |result| sender.send(result).expect("the test waits")),
         );
     }
-    while !*log.disk_full().borrow() {
+    while !*log.stuck().borrow() {
         std::thread::yield_now();
     }
     assert_eq!(log.failure(), None);
@@ -196,7 +196,7 @@ fn on_a_full_disk_writes_wait_until_there_is_space() {
     for _ in 1..100 {
         assert_eq!(receiver.recv().expect("an answer"), Ok(()));
     }
-    assert!(!*log.disk_full().borrow());
+    assert!(!*log.stuck().borrow());
     assert_eq!(read_all(&log).len(), 100);
     log.close();
 }

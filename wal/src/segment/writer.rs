@@ -82,11 +82,13 @@ impl Writer {
 
     /// Writes a group and answers those who wait for it.
     fn serve(&mut self, group: Vec<WriteRequest>) {
+        self.shared.stuck.begin(group.iter().map(WriteRequest::bytes).sum());
         let failed = self.shared.failure();
         let result = match failed {
             Some(failure) => Err(failure),
             None => self.write_group(&group).map_err(|error| self.shared.fail(&error)),
         };
+        self.shared.stuck.end();
         for request in group {
             if let Some(done) = request.done {
                 done(result.clone());
@@ -247,7 +249,6 @@ impl Writer {
                 Ok(file) => {
                     if told {
                         tracing::info!("there is space for the next log segment");
-                        self.shared.disk_full.send_replace(false);
                     }
                     return Ok(file);
                 }
@@ -260,7 +261,7 @@ impl Writer {
             }
             if !told {
                 tracing::error!(path = %path.display(), size_bytes, "no space for the next log segment; nothing is written until there is");
-                self.shared.disk_full.send_replace(true);
+                self.shared.stuck.no_space();
                 told = true;
             }
             if !self.shared.wait_before_retry() {

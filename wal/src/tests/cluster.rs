@@ -51,6 +51,13 @@ struct Cluster {
     disks: HashMap<NodeId, Arc<MemoryDisk>>,
 }
 
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // Writers that hang do not end.
+        self.disks.values().for_each(|disk| disk.resume());
+    }
+}
+
 const MEMBERS: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
 
 impl Cluster {
@@ -77,6 +84,7 @@ impl Cluster {
             config.segment_bytes = 16 << 10;
             config.cache_bytes_max = 1 << 10;
             config.election_timeout = Duration::from_millis(400);
+            config.disk_write_max = Duration::from_millis(600);
             let wire = Wire { from: node, wires: self.wires.clone() };
             let environment = WalEnvironment { transport: Some(Arc::new(wire)), ..environment() };
             let started = match self.disks.get(&node) {
@@ -306,6 +314,41 @@ async fn a_leader_whose_disk_is_full_hands_over_and_goes_on_when_there_is_space(
         assert_eq!(lsns(&collect(&cluster.service(full), Lsn(1), last).await), (1..=last.0).collect::<Vec<_>>());
     }
     assert_eq!(last, Lsn(80));
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_whose_disk_hangs_hands_over_and_keeps_nobody_waiting() {
+    let disks: HashMap<_, _> = MEMBERS.into_iter().map(|node| (node, MemoryDisk::new())).collect();
+    let cluster = Cluster::start_on(disks.clone()).await;
+    let mut id = 0;
+    for cut_off in [false, true] {
+        let stuck = cluster.leader().await;
+        let service = cluster.service(stuck);
+        assert_eq!(service.status().await.map(|status| status.leader), Ok(Some(stuck)));
+        disks[&stuck].hang();
+        if cut_off {
+            // The others elect. When it hears of that, it cannot write it down.
+            cluster.cut(stuck);
+        }
+        let mut leader = stuck;
+        while leader == stuck {
+            id += 1;
+            cluster.commit(put(id, "key", "row", Lsn::MAX)).await.expect("two disks are enough");
+            leader = cluster.leader().await;
+        }
+        cluster.mend(stuck);
+        // Nobody who comes to the one that is stuck waits for its disk.
+        id += 1;
+        let answer = service.commit(put(id, "key", "row", Lsn::MAX)).await;
+        assert!(matches!(answer, Err(CommitError::Unknown(_) | CommitError::Wal(_))), "{answer:?}");
+        assert!(lock(&service, id, "key").await.is_err());
+        assert!(service.read_lsn().await.is_err());
+        let last = cluster.commit(put(id, "key", "row", Lsn::MAX)).await.expect("commit").lsn;
+        disks[&stuck].resume();
+        assert_eq!(lsns(&collect(&service, Lsn(1), last).await), (1..=last.0).collect::<Vec<_>>());
+        assert_eq!(u128::from(last.0), id, "each commit has one LSN");
+    }
     cluster.shutdown().await;
 }
 
