@@ -35,7 +35,7 @@ impl Stuck {
     /// The group is on disk, or will never be.
     pub fn end(&self) {
         *self.under_way.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        self.told.send_if_modified(|stuck| std::mem::take(stuck));
+        self.told.send_if_modified(std::mem::take);
     }
 
     pub fn no_space(&self) {
