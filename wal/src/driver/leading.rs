@@ -238,10 +238,9 @@ impl Leading {
         let refused = self.write_down_locks(&mut request).err();
         let versions = looked_up.as_ref().map(|answered| &answered.versions);
         let is_new = !self.sequencer.knows(request.commit_id);
-        let outdated = match is_new && self.finishes_unknown(&request) {
-            true => self.sequencer.check(&request, versions),
-            false => None,
-        };
+        // Asked for by itself, so that its conflict is told, and not one of a row that was written since.
+        let unknown = is_new.then(|| self.finishes_unknown(&request)).flatten();
+        let outdated = unknown.and_then(|record| self.sequencer.check_keys(std::iter::once(record), versions));
         let decision = match (outdated, self.locked_by_another(&request)) {
             (Some(refusal), _) => refusal,
             (None, Some(key)) if is_new => Decision::Conflict { key, newest: self.sequencer.last_lsn() },
@@ -309,14 +308,14 @@ impl Leading {
         None
     }
 
-    /// True for a commit that deletes the record of a transaction which is not prepared, as far as this leader knows: somebody
-    /// else has finished it, and its locks may be others' by now. Then versions are looked at before locks.
-    fn finishes_unknown(&self, request: &CommitRequest) -> bool {
+    /// The record, and when it was observed, of a transaction which the commit finishes and which is not prepared, as far as
+    /// this leader knows: somebody else has finished it, and its locks may be others' by now. Then its version is looked
+    /// at before locks.
+    fn finishes_unknown<'r>(&self, request: &'r CommitRequest) -> Option<(&'r Key, Lsn)> {
         let mut finished = request.writes.iter().filter(|write| write.mutation.row.is_none());
-        finished.any(|write| {
-            let key = &write.mutation.key;
-            prepared::name_of(key).is_some() && !self.prepared.values().any(|known| known == key)
-        })
+        let is_unknown =
+            |key: &Key| prepared::name_of(key).is_some() && !self.prepared.values().any(|known| known == key);
+        finished.find(|write| is_unknown(&write.mutation.key)).map(|write| (&write.mutation.key, write.observed))
     }
 
     /// Puts the locks of a transaction that prepares into its record.

@@ -193,13 +193,22 @@ impl Sequencer {
 
     /// `None`: no newer version of any key exists. The first key that has one is told.
     pub fn check(&self, request: &CommitRequest, looked_up: Option<&VersionsAt>) -> Option<Decision> {
+        let writes = request.writes.iter().map(|write| (&write.mutation.key, write.observed));
+        let checks = request.checks.iter().map(|check| (&check.key, check.lsn));
+        self.check_keys(writes.chain(checks), looked_up)
+    }
+
+    /// The same, of keys and the LSNs at which they were observed.
+    pub fn check_keys<'r>(
+        &self,
+        observed: impl Iterator<Item = (&'r Key, Lsn)>,
+        looked_up: Option<&VersionsAt>,
+    ) -> Option<Decision> {
         if planted(Bug::ConflictCheckOff) {
             return None;
         }
-        let writes = request.writes.iter().map(|write| (&write.mutation.key, write.observed));
-        let checks = request.checks.iter().map(|check| (&check.key, check.lsn));
         let (mut unknown, mut needed) = (Vec::new(), self.window.floor());
-        for (key, observed) in writes.chain(checks) {
+        for (key, observed) in observed {
             match self.window.newest(key) {
                 _ if observed == Lsn::MAX => {}
                 Newest::At(newest) if newest > observed => {
