@@ -1,5 +1,5 @@
 //! What is asked of the store: by a long scan and by compaction few large requests, by a short scan no more than it needs, by
-//! a flush a few.
+//! a flush a few, after a restart nothing that the local disk has.
 
 mod support;
 
@@ -13,7 +13,7 @@ use futures::stream::BoxStream;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::*;
-use pageserver::{CacheConfig, Config, PageServer};
+use pageserver::{CacheConfig, Config, DiskCacheConfig, PageServer};
 use std::fmt;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -199,4 +199,45 @@ async fn a_flush_puts_a_layer_and_a_manifest_and_lists_hardly_more_than_once() {
     let objects = store.inner.list(None).map(|object| object.unwrap().location);
     let manifests = objects.filter(|path| std::future::ready(path.as_ref().contains("manifest-"))).count().await;
     assert!(manifests <= small_config().manifests_kept + 9, "{manifests} manifests are left");
+}
+
+/// Blocks come from the local disk again; at its start a page server reads no more than manifests and the ends of layers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_restart_the_cache_is_warm() {
+    let (log, store) = (MemoryLog::new(1_000), Arc::new(Watched::default()));
+    let directory = tempfile::tempdir().unwrap();
+    let disk = Some(DiskCacheConfig { directory: directory.path().to_owned(), bytes: 64 << 20 });
+    let config = || Config { cache: CacheConfig { memory_bytes: 64 << 20, disk: disk.clone() }, ..config() };
+    let server = start_with(config(), &log, &store).await;
+    let changes: Vec<(Key, Option<Bytes>)> = (0..ROWS).map(|number| (key(number), Some(row(number)))).collect();
+    let lsn = log.commit(changes, vec![]);
+    server.service().get(GetRequest { lsn, keys: vec![] }).await.unwrap();
+    server.flush().await.unwrap();
+    // A get reads blocks one by one, a scan many together.
+    let (by_get, by_scan) = ((0..ROWS / 2).step_by(50), ROWS / 2..ROWS);
+    let get = GetRequest { lsn, keys: by_get.map(key).collect() };
+    let request = ScanRequest {
+        lsn,
+        ranges: vec![KeyRange { start: key(by_scan.start), end: key(by_scan.end) }],
+        direction: Direction::Forward,
+        limit: None,
+        output: ScanOutput::Rows,
+        bounds: Vec::new(),
+        batch_rows: 100,
+    };
+    let expected = server.service().get(get.clone()).await.unwrap();
+    assert!(expected.iter().all(Option::is_some));
+    let (keys, requests) = scan(&store, &server, &log, request.clone()).await;
+    assert!(keys.len() as u32 == ROWS / 2 && requests > 0);
+    server.shutdown().await.unwrap();
+    log.trim();
+
+    let server = start_with(config(), &log, &store).await;
+    assert_eq!(server.service().get(get).await.unwrap(), expected);
+    assert_eq!(
+        scan(&store, &server, &log, request).await,
+        (keys, 0),
+        "blocks were asked for that are on the local disk"
+    );
+    server.shutdown().await.unwrap();
 }

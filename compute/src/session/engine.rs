@@ -257,8 +257,11 @@ impl Engine {
 
     pub(super) fn began(&self, handle: &SessionHandle, statement: &str) {
         self.questions.fetch_add(1, Ordering::Relaxed);
-        let shown = &statement[..statement.floor_char_boundary(STATEMENT_BYTES_MAX)];
-        let shown = redacted(shown).into_owned();
+        let mut end = statement.len().min(STATEMENT_BYTES_MAX);
+        while !statement.is_char_boundary(end) {
+            end -= 1;
+        }
+        let shown = redacted(&statement[..end]).into_owned();
         let mut activity = handle.activity.lock();
         activity.statement = Some(shown);
         activity.since_us = self.clock.wall_us();
