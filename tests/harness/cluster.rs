@@ -156,9 +156,10 @@ impl Cluster {
         self.children.lock().unwrap().retain_mut(|child| child.try_wait().is_ok_and(|ended| ended.is_none()));
     }
 
-    /// By the recorded command.
+    /// By the recorded command. Its port may be free a little later than its former process is gone.
     pub fn restart(&self, name: &str) {
         let node = self.node(name);
+        self.wait(&format!("the port {} of {name} is free", node.http), || std::net::TcpListener::bind(node.http).ok());
         self.spawn(&node);
     }
 
