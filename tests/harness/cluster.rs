@@ -123,17 +123,22 @@ impl Cluster {
         self.wait_ended(name);
     }
 
-    /// Whether nothing is left of the process that has the node's directory. One that was killed loses its command line
-    /// first and its ports last.
+    /// Whether nothing is left of the process that has the node's directory. Of one that was killed the command line goes first,
+    /// then its first thread, and its ports with its last one, which the disk may hold up.
     fn is_gone(&self, node: &Node) -> bool {
         let holder = std::fs::read_to_string(self.directory().join(&node.name).join("LOCK")).unwrap_or_default();
         let Ok(pid) = holder.trim().parse::<i32>() else { return true };
+        let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        if !arguments.is_empty() {
+            // Alive, or another process by now.
+            let arguments = arguments.strip_suffix(b"\0").unwrap_or(&arguments).split(|byte| *byte == 0);
+            return !arguments.eq(node.start.iter().map(String::as_bytes));
+        }
         let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
         // Behind the name, which may hold anything. A zombie waits for its parent only.
         let state = stat.rsplit(')').next().and_then(|rest| rest.trim_start().chars().next());
-        let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let is_another = !arguments.is_empty() && self.pid(node).is_none();
-        matches!(state, Some('Z' | 'X')) || is_another
+        let threads = std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+        matches!(state, Some('Z' | 'X')) && threads <= 1
     }
 
     /// Until the process is gone.
@@ -151,9 +156,10 @@ impl Cluster {
         self.children.lock().unwrap().retain_mut(|child| child.try_wait().is_ok_and(|ended| ended.is_none()));
     }
 
-    /// By the recorded command.
+    /// By the recorded command. Its port may be free a little later than its former process is gone.
     pub fn restart(&self, name: &str) {
         let node = self.node(name);
+        self.wait(&format!("the port {} of {name} is free", node.http), || std::net::TcpListener::bind(node.http).ok());
         self.spawn(&node);
     }
 
