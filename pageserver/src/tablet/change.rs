@@ -83,8 +83,10 @@ fn split(
         ..Snapshot::clone(&whole)
     };
     let manifests = ManifestStore::new(parent.source.objects.clone(), id);
-    // Published, with layers and a number, by `establish`.
-    let manifest = Manifest { durable: parent.durable(), ..Manifest::empty(id, parent.owner) };
+    // Published, with layers and a number, by `establish`. What is written ahead of that has this process's generation in its
+    // name: another process that makes the same split gives other names.
+    let empty = Manifest::empty(id, parent.owner);
+    let manifest = Manifest { durable: parent.durable(), generation: parent.generation(), ..empty };
     let child = Tablet::new(parent.source.clone(), manifests, manifest, snapshot, fenced.clone());
     child.changes_pending.store(1, Ordering::Release);
     parent.changes_pending.fetch_add(1, Ordering::AcqRel);

@@ -86,6 +86,8 @@ pub struct Tablet {
     pub id: TabletId,
     pub source: LayerSource,
     owner: u128,
+    /// Of this process. Names of layers have it.
+    generation: u64,
     snapshot: RwLock<Arc<Snapshot>>,
     durable: AtomicU64,
     /// The manifest in force. Held across a publication, so that edits follow each other.
@@ -113,6 +115,7 @@ impl Tablet {
             id: manifest.tablet,
             source,
             owner: manifest.owner,
+            generation: manifest.generation,
             snapshot: RwLock::new(Arc::new(snapshot)),
             durable: AtomicU64::new(manifest.durable.0),
             manifest: tokio::sync::Mutex::new(manifest),
@@ -126,6 +129,10 @@ impl Tablet {
 
     pub fn owner(&self) -> u128 {
         self.owner
+    }
+
+    pub fn generation(&self) -> u64 {
+        self.generation
     }
 
     pub fn snapshot(&self) -> Arc<Snapshot> {

@@ -86,7 +86,7 @@ impl Tablet {
             inherited_layers.iter().filter(|layer| layer.meta.lsn_max <= cut.up_to).cloned().collect();
         let pending = pending.into_iter().filter(|layer| layer.meta.overlaps_range(&range));
         let known: Vec<Arc<Layer>> = known.into_iter().chain(pending).collect();
-        let mut first = Manifest { generation, next_sequence: 1, layers: Vec::new(), ..current.clone() };
+        let mut first = Manifest { generation, layers: Vec::new(), ..current.clone() };
         first.durable = cut.up_to;
         first.durable_time_us = cut.time_us;
         first.horizon = inherited.horizon;
