@@ -23,6 +23,8 @@ pub struct MemoryLog {
     /// The map, and the LSN of its transaction.
     map: Mutex<(ClusterMap, Lsn)>,
     pressure: Mutex<f64>,
+    /// Held from the look at the map to the commit of the next one.
+    proposing: Mutex<()>,
     /// What one transaction takes by the clock of the batches.
     pub time_step_us: u64,
 }
@@ -41,6 +43,7 @@ impl MemoryLog {
             snapshot: Mutex::new(Ok(OldestSnapshot::Nothing)),
             map: Mutex::new((map, Lsn::ZERO)),
             pressure: Mutex::new(0.0),
+            proposing: Mutex::new(()),
             time_step_us,
         })
     }
@@ -160,9 +163,15 @@ impl WalService for LogHandle {
     /// Changes of the map alone; the rest is appended directly.
     async fn commit(&self, request: CommitRequest) -> Result<CommitReply, CommitError> {
         let [write] = &request.writes[..] else { return Err(CommitError::Refused("tests append directly".into())) };
-        let newest = self.map.lock().unwrap().1;
+        let _alone = self.proposing.lock().unwrap();
+        let (map, newest) = self.map.lock().unwrap().clone();
         if write.mutation.key != MAP_KEY || newest > write.observed {
             return Err(CommitError::Conflict { key: write.mutation.key.clone(), newest });
+        }
+        // As the sequencer does: whoever has applied a change may look at the map from before it still.
+        let next = ClusterMap::decode(write.mutation.row.as_ref().unwrap()).unwrap();
+        if map.change_to(&next).is_none() {
+            return Err(CommitError::Refused("the map is not one step away".into()));
         }
         let lsn = self.0.commit(vec![(MAP_KEY, write.mutation.row.clone())], Vec::new());
         Ok(CommitReply { lsn })
