@@ -101,7 +101,7 @@ async fn flipped_bits_in_objects_are_found() {
             Ok(server) => read_all(&server, &model, log.newest()).await.map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };
-        let text = outcome.expect_err("a flipped bit went unnoticed");
+        let text = outcome.expect_err(&format!("bit {bit} of {path} is flipped, and nobody noticed"));
         assert!(text.contains(path.as_ref()), "the error names the object: {text}");
     }
 }

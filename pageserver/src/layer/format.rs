@@ -24,6 +24,9 @@ pub struct Index {
     pub filter: Filter,
     /// By prefix.
     pub sketches: Vec<IndexSketch>,
+    /// Of the format that the file has; the footer says it, and the header has to say the same.
+    #[serde(skip)]
+    pub version: u8,
 }
 
 /// As it was before version 3.
@@ -111,12 +114,13 @@ pub fn decode_tail(tail: &[u8], file_bytes: u64) -> Result<Index, FormatError> {
         return Err(FormatError("index checksum mismatch"));
     }
     let malformed = |_| FormatError("the index does not decode");
-    let index = if version >= FORMAT_VERSION_SKETCHES {
+    let mut index: Index = if version >= FORMAT_VERSION_SKETCHES {
         postcard::from_bytes(index).map_err(malformed)?
     } else {
         let IndexWithoutSketches { blocks, filter } = postcard::from_bytes(index).map_err(malformed)?;
-        Index { blocks, filter, sketches: Vec::new() }
+        Index { blocks, filter, sketches: Vec::new(), version: 0 }
     };
+    index.version = version as u8;
     check_index(&index, offset)?;
     Ok(index)
 }

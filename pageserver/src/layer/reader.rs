@@ -196,7 +196,7 @@ impl Layer {
     pub(super) async fn bytes_of(&self, numbers: Range<usize>) -> Result<Bytes, ReadError> {
         let last = self.byte_range(numbers.end - 1);
         let range = self.byte_range(numbers.start).start..last.end;
-        Ok(without_header(numbers.start, self.source.objects.get_range(&self.path, range).await?))
+        Ok(self.without_header()(numbers.start, self.source.objects.get_range(&self.path, range).await?))
     }
 
     pub async fn block(&self, number: usize) -> Result<Arc<Block>, ReadError> {
@@ -205,6 +205,7 @@ impl Layer {
         }
         let key = self.key(number);
         let (objects, path, range) = (self.source.objects.clone(), self.path.clone(), self.byte_range(number));
+        let without_header = self.without_header();
         let fetch = async move { objects.get_range(&path, range).await.map(|bytes| without_header(number, bytes)) };
         match self.source.cache.get_or_fetch(key, self.meta.stamp(), fetch).await? {
             Ok(block) => self.check_shape(number, block),
@@ -223,7 +224,8 @@ impl Layer {
     /// Reads a block from the store, past the cache; a sound one then replaces what the cache had.
     async fn block_uncached(&self, number: usize) -> Result<Arc<Block>, ReadError> {
         let key = self.key(number);
-        let bytes = without_header(number, self.source.objects.get_range(&self.path, self.byte_range(number)).await?);
+        let bytes = self.source.objects.get_range(&self.path, self.byte_range(number)).await?;
+        let bytes = self.without_header()(number, bytes);
         let block =
             Block::parse_stamped(&bytes, key.crc, self.meta.stamp()).map_err(|what| self.corrupt(number, what))?;
         self.source.cache.insert(key, bytes);
@@ -250,6 +252,17 @@ impl Layer {
             return Err(self.corrupt(number, FormatError("row count differs from the index")));
         }
         Ok(block)
+    }
+
+    /// Gives the bytes from a block on. What follows a damaged header is not trusted: it parses as a damaged block.
+    fn without_header(&self) -> impl Fn(usize, Bytes) -> Bytes + Send + 'static {
+        let mut expected = *HEADER;
+        expected[7] = self.index.version;
+        move |number, bytes| match number {
+            0 if bytes.starts_with(&expected) => bytes.slice(expected.len()..),
+            0 => Bytes::new(),
+            _ => bytes,
+        }
     }
 
     /// Where a block lies; the first one with the header before it, which is checked on that occasion.
@@ -280,18 +293,6 @@ impl Layer {
 
     pub fn path(&self) -> &Arc<Path> {
         &self.path
-    }
-}
-
-/// The bytes from block `number` on. What follows a damaged header is not trusted: it parses as a damaged block.
-fn without_header(number: usize, bytes: Bytes) -> Bytes {
-    if number > 0 {
-        return bytes;
-    }
-    let (mark, versions) = (&HEADER[..7], 1..=HEADER[7]);
-    match bytes.get(..HEADER.len()) {
-        Some(header) if header.starts_with(mark) && versions.contains(&header[7]) => bytes.slice(HEADER.len()..),
-        _ => Bytes::new(),
     }
 }
 

@@ -112,7 +112,7 @@ impl LayerWriter {
         self.cut_block();
         let (first, last) = (self.blocks.first()?.first.clone(), self.blocks.last()?.last.clone());
         let (filter, sketches) = (Filter::build(&self.hashes), self.sketches.finish());
-        let index = Index { blocks: self.blocks, filter, sketches };
+        let index = Index { blocks: self.blocks, filter, sketches, version: HEADER[7] };
         let index_offset = self.out.len() as u64;
         self.out.extend(format::encode_tail(&index, index_offset));
         let blocks = &index.blocks;
