@@ -3,6 +3,7 @@
 //! Nothing of SQL lives here. Into this crate comes only what two roles need, and only an identifier, a message,
 //! or the environment (clock, randomness, disk, object store, telemetry).
 
+pub mod branch_points;
 pub mod bulk;
 pub mod cluster_map;
 pub mod env;

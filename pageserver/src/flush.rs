@@ -232,6 +232,7 @@ impl Flusher {
         let edit = |manifest: &Manifest| {
             let mut next = Tablet::durable_at(manifest, added, cut.up_to, cut.time_us);
             next.counters = cut.counters.clone();
+            next.points = cut.points.clone();
             next.map = Some(cut.set.map.clone());
             next
         };

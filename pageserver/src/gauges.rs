@@ -24,6 +24,7 @@ struct Gauges {
     compaction_debt_bytes: IntGauge,
     read_amplification: IntGauge,
     cache_memory_bytes: IntGauge,
+    branch_points: IntGauge,
 }
 
 /// The tablets that are looked at. The registry may outlive them, and a member of several page servers goes over from some
@@ -57,6 +58,7 @@ fn register(tablets: &Arc<Tablets>, config: &Config) -> Shown {
             "Layers that a point read may have to look into at most, in the tablet that is worst off.",
         ),
         cache_memory_bytes: gauge("pageserver_cache_memory_bytes", "Blocks in memory."),
+        branch_points: gauge("pageserver_branch_points", "LSNs that stay readable whatever their age."),
     };
     let registry = &tablets.source.metrics.registry;
     registry.register(Box::new(gauges)).expect("each metric is registered once");
@@ -70,7 +72,7 @@ pub fn compaction_debt(tablets: &Tablets, options: &ChooseOptions) -> u64 {
 }
 
 impl Gauges {
-    fn all(&self) -> [&IntGauge; 9] {
+    fn all(&self) -> [&IntGauge; 10] {
         [
             &self.applied_lsn,
             &self.durable_lsn,
@@ -81,6 +83,7 @@ impl Gauges {
             &self.compaction_debt_bytes,
             &self.read_amplification,
             &self.cache_memory_bytes,
+            &self.branch_points,
         ]
     }
 
@@ -91,6 +94,7 @@ impl Gauges {
         set(&self.memtable_bytes, tablets.memtable_bytes().2 as u64);
         set(&self.compaction_debt_bytes, compaction_debt(tablets, &self.options));
         set(&self.cache_memory_bytes, tablets.source.cache.memory_bytes());
+        set(&self.branch_points, tablets.points().len() as u64);
         let current = tablets.set();
         set(&self.tablet_count, current.tablets.len() as u64);
         // Tablets that came of a split share layers.

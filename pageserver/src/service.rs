@@ -83,10 +83,10 @@ impl Service {
 type Answer = (Option<read::get::Found>, Lsn);
 
 fn check_kept(snapshot: &Snapshot, lsn: Lsn) -> Result<(), PageError> {
-    match snapshot.horizon {
-        horizon if lsn < horizon => Err(PageError::TooOld { wanted: lsn, horizon }),
-        _ => Ok(()),
+    if snapshot.kept.has(lsn) {
+        return Ok(());
     }
+    Err(PageError::TooOld { wanted: lsn, horizon: snapshot.kept.horizon() })
 }
 
 #[async_trait]

@@ -10,7 +10,7 @@ use common::physical::PhysicalValue;
 use expr::row_encoding::RowWriter;
 use pageserver::layer::writer::{LayerWriter, WriterOptions};
 use pageserver::layer::{Block, Compression, Version, format};
-use pageserver::manifest::{self, LayerMeta, Manifest};
+use pageserver::manifest::{self, Kept, LayerMeta, Manifest};
 use std::path::PathBuf;
 use support::key;
 
@@ -99,7 +99,7 @@ fn sample_manifest() -> Manifest {
     let mut manifest = Manifest::empty(TabletId(1), 0xfeed).taken_over(0xbeef);
     manifest.durable = Lsn(700);
     manifest.durable_time_us = 1_700_000_000_000_000;
-    manifest.horizon = Lsn(3);
+    manifest.kept = Kept::new(Lsn(3), &[]);
     manifest.tombstones_dropped = Lsn(2);
     manifest.counters = vec![(CounterId(4), 12_345)];
     manifest.layers = vec![LayerMeta {
@@ -183,11 +183,28 @@ fn manifest_2() {
     assert_eq!(manifest::decode(&bytes).unwrap(), sample_manifest_2());
 }
 
-#[test]
-fn manifest_3() {
+/// With a layer that was written ahead of its commit.
+fn sample_manifest_3() -> Manifest {
     let mut manifest = sample_manifest_2();
     let bulk = LayerMeta { sequence: 3, level: 0, lsn_min: Lsn(650), lsn_max: Lsn(650), ..manifest.layers[0].clone() };
     manifest.layers.insert(0, LayerMeta { stamped: true, tombstones: 0, ..bulk });
-    let bytes = golden("manifest-3.bin", || manifest::encode(&manifest));
+    manifest
+}
+
+#[test]
+fn manifest_3() {
+    let bytes = golden("manifest-3.bin", || panic!("nothing writes version 3 any more"));
+    assert_eq!(manifest::decode(&bytes).unwrap(), sample_manifest_3());
+}
+
+/// With branch points, two of them below the horizon.
+#[test]
+fn manifest_4() {
+    let mut manifest = sample_manifest_3();
+    manifest.kept = Kept::new(Lsn(300), &[Lsn(100), Lsn(299)]);
+    manifest.points = vec![Lsn(100), Lsn(299), Lsn(650)];
+    let bytes = golden("manifest-4.bin", || manifest::encode(&manifest));
     assert_eq!(manifest::decode(&bytes).unwrap(), manifest);
+    manifest.points.swap(0, 1);
+    assert!(manifest::decode(&manifest::encode(&manifest)).is_err(), "out of order");
 }

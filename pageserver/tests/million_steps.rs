@@ -65,7 +65,14 @@ impl Dice {
                 let (others, fate) = (others.collect(), fate[self.below(4) as usize]);
                 ("bulk commit", Step::Bulk { rows, others, parts: 1 + self.below(3) as usize, fate })
             }
-            334..9000 => ("get", Step::Get { keys: self.keys(1), back: self.back() }),
+            334..340 => ("branch point", Step::Branch((!self.one_in(3)).then(|| self.below(60) as u8))),
+            340..343 => ("branch point dropped", Step::DropBranch(self.below(8) as u8)),
+            343..360 => {
+                let output = [0, 1, 2, 4, 7][self.below(5) as usize];
+                let (point, batch_rows) = (self.below(8) as u8, 1 + self.below(40) as usize);
+                ("scan at a branch point", Step::ReadBranch { point, output, batch_rows })
+            }
+            360..9000 => ("get", Step::Get { keys: self.keys(1), back: self.back() }),
             9000..9400 => ("multi-get", Step::Get { keys: self.keys(12), back: self.back() }),
             9400..9650 => ("newest version", Step::Newest(self.keys(3))),
             _ => {

@@ -39,6 +39,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (0..16u8).prop_map(Step::LoseLog),
         3 => (0..KEYS).prop_map(Step::Split),
         2 => (0..KEYS).prop_map(Step::Merge),
+        2 => prop::option::weighted(0.7, any::<u8>()).prop_map(Step::Branch),
+        1 => any::<u8>().prop_map(Step::DropBranch),
+        3 => (any::<u8>(), any::<u8>(), 1..40usize).prop_map(|(point, output, batch_rows)| {
+            Step::ReadBranch { point, output, batch_rows }
+        }),
         4 => (prop::collection::vec(0..KEYS, 1..12), 0..80u64).prop_map(|(keys, back)| Step::Get { keys, back }),
         1 => prop::collection::vec(0..KEYS, 1..12).prop_map(Step::Newest),
         6 => scan.prop_map(|((from, to, more), backward, limit, output, bound, batch_rows, back)| {

@@ -2,6 +2,7 @@
 
 mod support;
 
+use common::branch_points::{BranchPoints, POINTS_KEY};
 use common::id::Lsn;
 use common::key::Key;
 use common::service::page::{GetRequest, PageError};
@@ -19,10 +20,17 @@ use support::{key, row, small_config};
 const KEYS: u32 = 60;
 
 struct World {
+    config: Config,
     log: Arc<MemoryLog>,
-    server: PageServer,
+    store: Arc<FaultyStore>,
+    server: Option<PageServer>,
     model: Model,
     seed: u32,
+}
+
+async fn serve(config: &Config, log: &Arc<MemoryLog>, store: &Arc<FaultyStore>) -> PageServer {
+    let store: Arc<dyn ObjectStore> = store.clone();
+    pageserver::start(config.clone(), Arc::new(LogHandle(log.clone())), store).await.unwrap()
 }
 
 impl World {
@@ -30,9 +38,20 @@ impl World {
     async fn start(snapshot_age_max: Duration) -> World {
         let (log, store) = (MemoryLog::new(1_000_000), FaultyStore::new(1));
         let config = Config { retention: Duration::ZERO, snapshot_age_max, ..small_config() };
-        let (wal, store): (_, Arc<dyn ObjectStore>) = (Arc::new(LogHandle(log.clone())), store);
-        let server = pageserver::start(config, wal, store).await.unwrap();
-        World { log, server, model: Model::default(), seed: 0 }
+        let server = serve(&config, &log, &store).await;
+        World { config, log, store, server: Some(server), model: Model::default(), seed: 0 }
+    }
+
+    /// Without the log up to now, which layers hold.
+    async fn restart(&mut self) {
+        let durable = self.server.take().unwrap().shutdown().await.unwrap();
+        assert_eq!(durable, self.log.newest());
+        self.log.trim();
+        self.server = Some(serve(&self.config, &self.log, &self.store).await);
+    }
+
+    fn server(&self) -> &PageServer {
+        self.server.as_ref().unwrap()
     }
 
     /// Every key changes `times` times, and all of it is compacted.
@@ -45,11 +64,20 @@ impl World {
             let changes: Vec<_> = changes.into_iter().collect();
             let lsn = self.log.commit(changes.clone(), Vec::new());
             self.model.commit(lsn, &changes);
-            self.server.service().get(GetRequest { lsn, keys: Vec::new() }).await.unwrap();
-            self.server.flush().await.unwrap();
+            self.server().service().get(GetRequest { lsn, keys: Vec::new() }).await.unwrap();
+            self.server().flush().await.unwrap();
         }
-        self.server.compact().await.unwrap();
+        self.server().compact().await.unwrap();
         self.log.newest()
+    }
+
+    /// Branch points at these LSNs, and no others.
+    fn branch_at(&mut self, lsns: &[Lsn]) -> Lsn {
+        let mut points = BranchPoints::default();
+        lsns.iter().for_each(|lsn| points.insert(&lsn.to_string(), *lsn).unwrap());
+        let changes = vec![(POINTS_KEY, Some(points.encode()))];
+        self.model.commit(self.log.newest().next(), &changes);
+        self.log.commit(changes, Vec::new())
     }
 
     fn in_use(&self, oldest: Result<OldestSnapshot, WalError>) {
@@ -59,7 +87,7 @@ impl World {
     /// Whether everything is there at `lsn`; otherwise the read was refused. A wrong answer is neither.
     async fn is_kept(&self, lsn: Lsn) -> bool {
         let keys: Vec<Key> = (0..KEYS).map(key).collect();
-        match self.server.service().get(GetRequest { lsn, keys: keys.clone() }).await {
+        match self.server().service().get(GetRequest { lsn, keys: keys.clone() }).await {
             Ok(found) => {
                 assert_eq!(found, keys.iter().map(|key| self.model.get(key, lsn)).collect::<Vec<_>>(), "at {lsn}");
                 true
@@ -112,4 +140,38 @@ async fn while_the_log_does_not_know_nothing_is_dropped() {
             assert!(world.is_kept(Lsn(lsn)).await, "{lsn}, {answer:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_branch_point_is_readable_until_it_is_dropped() {
+    let mut world = World::start(Duration::from_secs(3600)).await;
+    let first = world.change(4).await;
+    let second = world.branch_at(&[first, first.next()]);
+    assert_eq!(second, first.next(), "its own transaction");
+    for _ in 0..3 {
+        let now = world.change(5).await;
+        assert!(world.is_kept(first).await && world.is_kept(second).await && world.is_kept(now).await);
+        assert!(!world.is_kept(second.next()).await && !world.is_kept(Lsn(first.0 - 1)).await);
+    }
+    // Also by a page server that has it from the store alone.
+    world.restart().await;
+    world.change(5).await;
+    assert!(world.is_kept(first).await && world.is_kept(second).await);
+    world.branch_at(&[first]);
+    let now = world.change(5).await;
+    assert!(world.is_kept(first).await && !world.is_kept(second).await && world.is_kept(now).await);
+    world.branch_at(&[]);
+    let now = world.change(5).await;
+    assert!(!world.is_kept(first).await && world.is_kept(now).await);
+}
+
+#[tokio::test]
+async fn a_branch_point_for_what_is_gone_does_not_bring_it_back() {
+    let mut world = World::start(Duration::from_secs(3600)).await;
+    let first = world.change(4).await;
+    world.change(8).await;
+    assert!(!world.is_kept(first).await);
+    world.branch_at(&[first]);
+    let now = world.change(4).await;
+    assert!(!world.is_kept(first).await && world.is_kept(now).await);
 }

@@ -8,9 +8,11 @@
 
 use crate::raft::{Applied, AppliedMark, Command, CommandKind};
 use crate::segment::SegmentLog;
+use common::branch_points::POINTS_KEY;
 use common::cluster_map::MAP_KEY;
 use common::env::threads;
 use common::id::{Lsn, TabletId};
+use common::key::Key;
 use common::service::wal::{Batch, Mutation, StreamItem, SubscribeRequest, Transaction, WalError};
 use futures::stream::{self, BoxStream};
 use std::collections::{HashSet, VecDeque};
@@ -180,9 +182,10 @@ impl Subscriber {
 
 /// The part of a batch from `from` on that touches `tablets` (all if empty); `None` if that is nothing.
 fn filter(batch: &Arc<Batch>, from: Lsn, tablets: &HashSet<TabletId>) -> Option<Arc<Batch>> {
-    // Whatever tablets a subscriber follows, it has to know when the map changes.
+    // Whatever tablets a subscriber follows, it has to know when the map changes, and of branch points.
+    let is_everybodys = |key: &Key| *key == MAP_KEY || *key == POINTS_KEY;
     let wanted = |(tablet, mutation): &(TabletId, Mutation)| {
-        tablets.is_empty() || tablets.contains(tablet) || mutation.key == MAP_KEY
+        tablets.is_empty() || tablets.contains(tablet) || is_everybodys(&mutation.key)
     };
     let whole = batch.first_lsn >= from
         && (tablets.is_empty()

@@ -5,8 +5,7 @@
 
 use super::level0;
 use crate::config::Config;
-use crate::manifest::{LayerMeta, Manifest};
-use common::id::Lsn;
+use crate::manifest::{Kept, LayerMeta, Manifest};
 use common::key::{Key, KeyRange};
 
 #[derive(Debug, Clone, Copy)]
@@ -60,11 +59,11 @@ pub enum Scope {
 }
 
 /// A plan whose inputs are merged completely, or `None` if all is well or has to wait for what is `running` on the same
-/// tablet. `horizon`: see `retention`. `range`: the keys of the tablet; a layer that it shares with others may have more.
+/// tablet. `kept`: what `retention` leaves. `range`: the keys of the tablet; a layer that it shares with others may have more.
 pub fn choose(
     manifest: &Manifest,
     options: &ChooseOptions,
-    horizon: Lsn,
+    kept: &Kept,
     range: &KeyRange,
     running: &[Plan],
     scope: Scope,
@@ -74,7 +73,7 @@ pub fn choose(
             .or_else(|| level0::tidy(manifest, options, running)),
         Scope::Deeper => level0::push(manifest, options, running, u64::MAX)
             .or_else(|| push_down(manifest, options, running))
-            .or_else(|| drop_deleted(manifest, horizon, running))
+            .or_else(|| drop_deleted(manifest, kept, running))
             .or_else(|| narrow(manifest, range, running)),
     }
 }
@@ -137,8 +136,12 @@ fn push_down(manifest: &Manifest, options: &ChooseOptions, running: &[Plan]) -> 
 }
 
 /// A layer that is mostly tombstones which have outlived their use.
-fn drop_deleted(manifest: &Manifest, horizon: Lsn, running: &[Plan]) -> Option<Plan> {
-    let due = |layer: &&LayerMeta| layer.level > 0 && layer.tombstones * 2 > layer.versions && layer.lsn_max <= horizon;
+fn drop_deleted(manifest: &Manifest, kept: &Kept, running: &[Plan]) -> Option<Plan> {
+    // A branch point that sees some of its versions keeps the tombstones above them.
+    let is_seen = |layer: &LayerMeta| kept.points().iter().any(|point| (layer.lsn_min..layer.lsn_max).contains(point));
+    let due = |layer: &&LayerMeta| {
+        layer.level > 0 && layer.tombstones * 2 > layer.versions && layer.lsn_max <= kept.horizon() && !is_seen(layer)
+    };
     let candidates = manifest.layers.iter().filter(due);
     let mut plans = candidates.map(|layer| plan(manifest, vec![layer.clone()], layer.level, false));
     plans.find(|plan| plan.drop_tombstones && fits(plan, running))
@@ -184,15 +187,16 @@ mod tests {
     use super::testing::{OPTIONS, told};
     use super::*;
     use crate::manifest::testing::manifest;
+    use common::id::Lsn;
 
-    fn any(lines: &[&str], horizon: Lsn, range: &KeyRange) -> Option<Plan> {
+    fn any(lines: &[&str], kept: &Kept, range: &KeyRange) -> Option<Plan> {
         let manifest = manifest(lines);
-        let with = |scope| choose(&manifest, &OPTIONS, horizon, range, &[], scope);
+        let with = |scope| choose(&manifest, &OPTIONS, kept, range, &[], scope);
         with(Scope::Level0).or_else(|| with(Scope::Deeper))
     }
 
     fn chosen(lines: &[&str]) -> String {
-        any(lines, Lsn(50), &KeyRange::all()).map_or_else(|| "nothing".into(), |plan| told(&plan))
+        any(lines, &Kept::new(Lsn(50), &[]), &KeyRange::all()).map_or_else(|| "nothing".into(), |plan| told(&plan))
     }
 
     #[test]
@@ -212,7 +216,7 @@ mod tests {
         let manifest = manifest(&lines);
         let mut running: Vec<Plan> = Vec::new();
         let mut next = |scope| {
-            let plan = choose(&manifest, &OPTIONS, Lsn::ZERO, &KeyRange::all(), &running, scope);
+            let plan = choose(&manifest, &OPTIONS, &Kept::default(), &KeyRange::all(), &running, scope);
             let text = plan.as_ref().map_or_else(|| "nothing".into(), told);
             running.extend(plan);
             text
@@ -245,13 +249,21 @@ mod tests {
     }
 
     #[test]
+    fn tombstones_above_what_a_branch_point_sees_are_no_reason_to_rewrite() {
+        for (point, plan) in [(4, true), (5, false), (39, false), (40, true), (45, true)] {
+            let kept = Kept::new(Lsn(50), &[Lsn(point)]);
+            assert_eq!(any(&["1 a-c 5-40 10 9"], &kept, &KeyRange::all()).is_some(), plan, "{point}");
+        }
+    }
+
+    #[test]
     fn a_layer_that_is_shared_is_narrowed_last() {
         let range = KeyRange { start: "a".into(), end: "n".into() };
         let lines = ["0 a-z 20-29 5", "1 a-c 1-9 10", "1 d-p 1-9 10"];
-        let narrowed = any(&lines, Lsn::ZERO, &range).unwrap();
+        let narrowed = any(&lines, &Kept::default(), &range).unwrap();
         assert_eq!((narrowed.level, narrowed.inputs[0].sequence), (0, 1));
-        let narrowed = any(&lines[1..], Lsn::ZERO, &range).unwrap();
+        let narrowed = any(&lines[1..], &Kept::default(), &range).unwrap();
         assert_eq!((narrowed.level, narrowed.inputs[0].sequence), (1, 2));
-        assert_eq!(any(&lines[1..2], Lsn::ZERO, &range), None);
+        assert_eq!(any(&lines[1..2], &Kept::default(), &range), None);
     }
 }

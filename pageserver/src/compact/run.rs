@@ -3,7 +3,7 @@
 //! Memory: two windows of blocks per sorted run of inputs, and one layer being written.
 
 use super::choose::Plan;
-use super::retention::{bound_history, retain};
+use super::retention::{Retention, bound_history, retain};
 use crate::config::Config;
 use crate::flush::{FlushError, put_layer, writer_options};
 use crate::layer::encode::{Pending, Stored};
@@ -11,7 +11,7 @@ use crate::layer::reader::{Layer, ReadError};
 use crate::layer::sequential::Sequential;
 use crate::layer::writer::LayerWriter;
 use crate::layer::{Block, Compression, FormatError};
-use crate::manifest::LayerId;
+use crate::manifest::{Kept, LayerId};
 use crate::tablet::{LayerSet, Tablet};
 use common::env::threads;
 use common::id::Lsn;
@@ -47,7 +47,7 @@ pub async fn compact(
     tablet: &Arc<Tablet>,
     config: &Config,
     plan: &Plan,
-    horizon: Lsn,
+    retention: &Retention,
     range: &KeyRange,
 ) -> Result<Vec<Arc<Layer>>, CompactError> {
     let removed: Vec<LayerId> = plan.inputs.iter().map(|input| input.id()).collect();
@@ -67,13 +67,13 @@ pub async fn compact(
     let mut output = Output { tablet, level: plan.level, layers: Vec::new() };
     let mut writer = LayerWriter::new(writer_options(config, COMPRESSION));
     let mut cuts = plan.cuts.iter().peekable();
-    let (mut tombstones_dropped, mut keys, mut horizon) = (Lsn::ZERO, 0, horizon);
+    let (mut tombstones_dropped, mut keys, mut kept) = (Lsn::ZERO, 0, retention.kept());
     while let Some(mut versions) = merge.next_key().await? {
-        if let Some(lsn) = retain(&mut versions, horizon, plan.drop_tombstones) {
+        if let Some(lsn) = retain(&mut versions, &kept, plan.drop_tombstones) {
             tombstones_dropped = tombstones_dropped.max(lsn);
         }
-        if let Some(raised) = bound_history(&mut versions, HISTORY_BYTES_MAX) {
-            horizon = horizon.max(raised);
+        if let Some(raised) = bound_history(&mut versions, HISTORY_BYTES_MAX, &retention.points) {
+            kept = kept.and(&Kept::new(raised, &retention.points));
         }
         let Some(next) = versions.first() else { continue };
         let is_cut = cuts.peek().is_some_and(|cut| **cut <= next.key);
@@ -93,7 +93,7 @@ pub async fn compact(
     let added = opened.iter().map(|layer| layer.meta.clone()).collect();
     let published = tablet.publish(opened, |manifest| {
         let mut next = manifest.with_layers(&removed, added);
-        next.horizon = next.horizon.max(horizon);
+        next.kept = next.kept.and(&kept);
         next.tombstones_dropped = next.tombstones_dropped.max(tombstones_dropped);
         next
     });

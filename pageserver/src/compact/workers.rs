@@ -5,11 +5,12 @@ use super::choose::{ChooseOptions, Plan, Scope, choose};
 use super::in_use::SnapshotsInUse;
 use super::leftovers;
 use super::reaper::Reaper;
+use super::retention::Retention;
 use super::run::{CompactError, compact};
 use crate::config::Config;
 use crate::layer::Layer;
 use crate::tablet::{Tablet, Tablets};
-use common::id::{Lsn, TabletId};
+use common::id::TabletId;
 use common::key::KeyRange;
 use common::service::WalService;
 use std::sync::Arc;
@@ -39,7 +40,7 @@ pub struct Compactor {
 struct Work {
     tablet: Arc<Tablet>,
     plan: Plan,
-    horizon: Lsn,
+    retention: Retention,
     /// The tablet's, when it was looked at.
     range: KeyRange,
 }
@@ -227,9 +228,13 @@ impl Compactor {
             self.tablets.retention_horizon(self.config.retention),
             self.tablets.retention_horizon(self.config.snapshot_age_max.max(self.config.retention)),
         );
-        let horizon = horizon.max(snapshot.horizon);
-        let plan = choose(&manifest, &options, horizon, &snapshot.range, &running, scope)?;
-        Some(Work { tablet: tablet.clone(), plan, horizon, range: snapshot.range.clone() })
+        let horizon = horizon.max(snapshot.kept.horizon());
+        let mut retention = Retention { horizon, points: self.tablets.points() };
+        let plan = choose(&manifest, &options, &retention.kept(), &snapshot.range, &running, scope)?;
+        if !plan.move_only {
+            retention.points = self.tablets.keep(tablet, horizon);
+        }
+        Some(Work { tablet: tablet.clone(), plan, retention, range: snapshot.range.clone() })
     }
 
     fn start(&mut self, work: Work, scope: Scope) {
@@ -238,8 +243,8 @@ impl Compactor {
         self.running.push(Running { number, tablet: work.tablet.id, plan: work.plan.clone(), scope });
         let config = self.config.clone();
         self.tasks.spawn(async move {
-            let Work { tablet, plan, horizon, range } = work;
-            let outcome = compact(&tablet, &config, &plan, horizon, &range).await;
+            let Work { tablet, plan, retention, range } = work;
+            let outcome = compact(&tablet, &config, &plan, &retention, &range).await;
             if outcome.is_ok() {
                 tablet.prune_manifests(config.manifests_kept).await;
             }

@@ -1,5 +1,6 @@
 //! What an item of the stream means for a tablet that has applied the log up to some LSN. No I/O, no state.
 
+use common::branch_points::BranchPointsError;
 use common::bulk::BulkError;
 use common::cluster_map::ClusterMapError;
 use common::id::{Lsn, TabletId};
@@ -30,6 +31,8 @@ pub enum StreamError {
     BadMap { lsn: Lsn, error: ClusterMapError },
     #[error("the map of tablets at lsn {lsn} is not one split or merge away from the one before it")]
     NoStep { lsn: Lsn },
+    #[error("the branch points at lsn {lsn}: {error}")]
+    BadPoints { lsn: Lsn, error: BranchPointsError },
     #[error("the bulk record at lsn {lsn}: {error}")]
     BadBulk { lsn: Lsn, error: BulkError },
     #[error("the bulk layer of lsn {lsn} cannot be opened: {error}")]

@@ -1,5 +1,6 @@
 //! What a manifest says, and the edits that lead from one to the next. No I/O.
 
+use super::Kept;
 use crate::layer::block::crc32c;
 use crate::layer::column::{Cursor, FormatError};
 use common::cluster_map::ClusterMap;
@@ -9,7 +10,7 @@ use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
 const MAGIC: &[u8; 7] = b"DRUMMAN";
-const FORMAT: u8 = 3;
+const FORMAT: u8 = 4;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -23,8 +24,8 @@ pub struct Manifest {
     pub durable: Lsn,
     /// Wall clock of the batch that `durable` came with, in microseconds since 1970.
     pub durable_time_us: u64,
-    /// Reads below this LSN are refused: versions that only they could see may be gone.
-    pub horizon: Lsn,
+    /// Where it can be read: elsewhere versions that only such a read could see may be gone.
+    pub kept: Kept,
     /// The newest tombstone that compaction has dropped; a key without a version may have been written up to here.
     pub tombstones_dropped: Lsn,
     /// Next sequence number for a layer of this generation.
@@ -36,6 +37,8 @@ pub struct Manifest {
     /// In the first tablet's manifests: the map at `durable`. Up to there all tablets of that map are in layers, and they
     /// have manifests. `None`: the first tablet alone.
     pub map: Option<ClusterMap>,
+    /// In the first tablet's manifests: the branch points at `durable`, ascending.
+    pub points: Vec<Lsn>,
 }
 
 /// What names a layer.
@@ -127,12 +130,13 @@ impl Manifest {
             owner,
             durable: Lsn::ZERO,
             durable_time_us: 0,
-            horizon: Lsn::ZERO,
+            kept: Kept::default(),
             tombstones_dropped: Lsn::ZERO,
             next_sequence: 1,
             counters: Vec::new(),
             layers: Vec::new(),
             map: None,
+            points: Vec::new(),
         }
     }
 
@@ -162,6 +166,9 @@ impl Manifest {
 
     /// What must hold of every manifest, whoever wrote it.
     pub fn check(&self) -> Result<(), FormatError> {
+        if !self.kept.is_consistent() || !self.points.is_sorted_by(|a, b| a < b) {
+            return Err(FormatError("branch points are out of order"));
+        }
         for layer in &self.layers {
             if layer.first > layer.last || layer.lsn_min > layer.lsn_max || layer.index_offset >= layer.bytes {
                 return Err(FormatError("a layer contradicts itself"));
@@ -201,7 +208,7 @@ impl Manifest {
 /// Formats that are read and no longer written. What stayed in its place from one to the next is one struct: postcard
 /// writes fields one after the other, without names.
 mod older {
-    use super::{ClusterMap, CounterId, Deserialize, Key, LayerMeta, Lsn, Manifest, TabletId};
+    use super::{ClusterMap, CounterId, Deserialize, Kept, Key, LayerMeta, Lsn, Manifest, TabletId};
 
     #[derive(Deserialize)]
     pub struct Head {
@@ -236,6 +243,8 @@ mod older {
     pub type Version1 = (Head, Vec<Layer>);
     /// Before bulk layers: every object has its own LSNs.
     pub type Version2 = (Head, Vec<(TabletId, Layer)>, Option<ClusterMap>);
+    /// Before branch points: nothing below the horizon is kept.
+    pub type Version3 = (Head, Vec<LayerMeta>, Option<ClusterMap>);
 
     pub fn of_version1((head, layers): Version1) -> Manifest {
         let home = head.tablet;
@@ -258,6 +267,10 @@ mod older {
             tombstones: layer.tombstones,
             stamped: false,
         };
+        of_version3((head, layers.into_iter().map(layer).collect(), map))
+    }
+
+    pub fn of_version3((head, layers, map): Version3) -> Manifest {
         Manifest {
             tablet: head.tablet,
             number: head.number,
@@ -265,12 +278,13 @@ mod older {
             owner: head.owner,
             durable: head.durable,
             durable_time_us: head.durable_time_us,
-            horizon: head.horizon,
+            kept: Kept::new(head.horizon, &[]),
             tombstones_dropped: head.tombstones_dropped,
             next_sequence: head.next_sequence,
             counters: head.counters,
-            layers: layers.into_iter().map(layer).collect(),
+            layers,
             map,
+            points: Vec::new(),
         }
     }
 }
@@ -297,6 +311,7 @@ pub fn decode(bytes: &[u8]) -> Result<Manifest, FormatError> {
     let manifest: Manifest = match cursor.u8()? {
         1 => older::of_version1(postcard::from_bytes(cursor.rest()).map_err(malformed)?),
         2 => older::of_version2(postcard::from_bytes(cursor.rest()).map_err(malformed)?),
+        3 => older::of_version3(postcard::from_bytes(cursor.rest()).map_err(malformed)?),
         FORMAT => postcard::from_bytes(cursor.rest()).map_err(malformed)?,
         _ => return Err(FormatError("a manifest format that this version does not know")),
     };

@@ -4,6 +4,7 @@
 //! - Manifest `n + 1` is written only by an owner that has read manifest `n`; put-if-absent lets one of several win.
 //! - A layer is durable before a manifest names it, and is deleted only after no manifest in force names it.
 
+mod kept;
 #[allow(clippy::module_inception)]
 mod manifest;
 mod runs;
@@ -11,6 +12,7 @@ pub mod store;
 #[cfg(test)]
 pub mod testing;
 
+pub use kept::Kept;
 pub use manifest::{LayerId, LayerMeta, Manifest, decode, encode};
 pub use runs::sorted_runs;
 pub use store::{ManifestError, ManifestStore};

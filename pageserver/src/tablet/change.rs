@@ -107,7 +107,7 @@ fn merge(left: &Arc<Tablet>, right: &Arc<Tablet>, range: KeyRange) {
             frozen,
             layers: before.layers.with(other.layers.iter()),
             attached: before.attached.clone(),
-            horizon: before.horizon.max(other.horizon),
+            kept: before.kept.and(&other.kept),
             tombstones_dropped: before.tombstones_dropped.max(other.tombstones_dropped),
             // Whoever publishes for `left` from now on keeps these layers in sight.
             guest: Some(right.clone()),

@@ -26,7 +26,7 @@ pub mod set;
 
 use crate::layer::Layer;
 use crate::layer::reader::LayerSource;
-use crate::manifest::{LayerId, Manifest, ManifestStore};
+use crate::manifest::{Kept, LayerId, Manifest, ManifestStore};
 use crate::memtable::Memtable;
 use common::id::{Lsn, TabletId};
 use common::key::{Key, KeyRange};
@@ -50,8 +50,8 @@ pub struct Snapshot {
     pub layers: LayerSet,
     /// Bulk layers among them that this tablet's manifest does not name yet.
     attached: Vec<Arc<Layer>>,
-    /// Reads below are refused.
-    pub horizon: Lsn,
+    /// Reads elsewhere are refused.
+    pub kept: Kept,
     /// A key that is nowhere may have been written and deleted up to here.
     pub tombstones_dropped: Lsn,
     /// The tablet that was merged into this one, until this one's manifest names its layers.
@@ -67,7 +67,7 @@ impl Snapshot {
             frozen: Vec::new(),
             layers,
             attached: Vec::new(),
-            horizon: manifest.horizon,
+            kept: manifest.kept.clone(),
             tombstones_dropped: manifest.tombstones_dropped,
             guest: None,
         }
@@ -158,6 +158,11 @@ impl Tablet {
         let before = table.bytes();
         table.apply(lsn, changes);
         self.written_bytes.fetch_add(table.bytes().saturating_sub(before) as u64, Ordering::Relaxed);
+    }
+
+    /// From now on it can be read only where `kept` says; a compaction is about to drop the rest.
+    pub(super) fn keep(&self, kept: &Kept) {
+        self.replace(|before| Snapshot { kept: before.kept.and(kept), ..before.clone() });
     }
 
     pub fn written_bytes(&self) -> u64 {

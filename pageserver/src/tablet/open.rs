@@ -1,6 +1,7 @@
 //! Finds the tablets on the store and takes them over, the first one first: whoever has it decides when a cut is complete,
 //! so the former owner is stopped before anything else is read.
 
+use super::set::Beginning;
 use super::{LayerSet, Snapshot, Tablet, TabletSet, Tablets};
 use crate::StartError;
 use crate::layer::reader::{Layer, LayerSource, ReadError};
@@ -56,7 +57,12 @@ async fn arrange(
     known: &OpenLayers,
 ) -> Result<Tablets, StartError> {
     let first = &manifests[0];
-    let (cut, time_us, counters) = (first.durable, first.durable_time_us, first.counters.clone());
+    let begin = Beginning {
+        cut: first.durable,
+        time_us: first.durable_time_us,
+        counters: first.counters.clone(),
+        points: first.points.clone(),
+    };
     for manifest in manifests.iter_mut() {
         // What a split has left to others.
         let range = map.range_of(manifest.tablet).unwrap_or_else(common::key::KeyRange::all);
@@ -74,9 +80,9 @@ async fn arrange(
         let tablet = Tablet::new(source.clone(), store, manifest, snapshot, fenced.clone());
         tablets.insert(tablet.id, Arc::new(tablet));
     }
-    tracing::info!(tablets = tablets.len(), durable = %cut, layers = layers.len(), "opened the tablets");
-    let set = TabletSet::new(map, cut, tablets);
-    Ok(Tablets::new(source, set, cut, time_us, counters, fenced))
+    tracing::info!(tablets = tablets.len(), durable = %begin.cut, layers = layers.len(), "opened the tablets");
+    let set = TabletSet::new(map, begin.cut, tablets);
+    Ok(Tablets::new(source, set, begin, fenced))
 }
 
 /// Publishes a manifest of a new generation on top of the newest, until no rival comes between. `generation`: of the first

@@ -58,7 +58,7 @@ impl Tablet {
                 frozen,
                 layers,
                 attached,
-                horizon: next.horizon.max(before.horizon),
+                kept: next.kept.and(&before.kept),
                 tombstones_dropped: next.tombstones_dropped.max(before.tombstones_dropped),
                 ..before.clone()
             }
@@ -89,7 +89,7 @@ impl Tablet {
         let mut first = Manifest { generation, layers: Vec::new(), ..current.clone() };
         first.durable = cut.up_to;
         first.durable_time_us = cut.time_us;
-        first.horizon = inherited.horizon;
+        first.kept = inherited.kept.clone();
         first.tombstones_dropped = inherited.tombstones_dropped;
         let layers: Vec<LayerMeta> = known.iter().map(|layer| layer.meta.clone()).collect();
         let mut attempts = 0;
@@ -129,7 +129,7 @@ impl Tablet {
             let new = |layer: &LayerMeta| !next.layers.iter().any(|known| known.id() == layer.id());
             let added = theirs.into_iter().filter(new).collect();
             let mut next = Manifest { number: next.number - 1, ..next.clone() }.with_layers(&[], added);
-            next.horizon = next.horizon.max(other.horizon);
+            next.kept = next.kept.and(&other.kept);
             next.tombstones_dropped = next.tombstones_dropped.max(other.tombstones_dropped);
             next
         })

@@ -101,7 +101,7 @@ fn tablet_of(object: &ObjectMeta) -> Option<TabletId> {
 fn rolled_back(manifest: &Manifest, cut: Lsn) -> Result<Manifest, FormatError> {
     let newer: Vec<_> = manifest.layers.iter().filter(|layer| layer.lsn_min > cut).map(|layer| layer.id()).collect();
     let mut back = manifest.with_layers(&newer, Vec::new());
-    if back.layers.iter().any(|layer| layer.lsn_max > cut) || back.horizon > cut {
+    if back.layers.iter().any(|layer| layer.lsn_max > cut) || back.kept.horizon() > cut {
         return Err(FormatError("a layer reaches over the last complete cut"));
     }
     back.durable = cut;

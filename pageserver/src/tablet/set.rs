@@ -17,6 +17,8 @@ use crate::bulk::Waiting;
 use crate::ingest::apply::StreamError;
 use crate::layer::Layer;
 use crate::layer::reader::LayerSource;
+use crate::manifest::Kept;
+use common::branch_points::{BranchPoints, POINTS_KEY};
 use common::bulk::is_record;
 use common::cluster_map::{ClusterMap, MAP_KEY};
 use common::id::{CounterId, Lsn, TabletId};
@@ -46,6 +48,8 @@ pub struct Cut {
     pub up_to: Lsn,
     pub time_us: u64,
     pub counters: Vec<(CounterId, u64)>,
+    /// The branch points at `up_to`.
+    pub points: Vec<Lsn>,
     pub frozen: Vec<(Arc<Tablet>, Arc<Frozen>)>,
     /// The tablets from here on.
     pub set: Arc<TabletSet>,
@@ -101,12 +105,23 @@ pub struct Tablets {
 
 struct Head {
     counters: BTreeMap<CounterId, u64>,
+    /// The branch points, ascending.
+    points: Vec<Lsn>,
     time_line: TimeLine,
     time_us: u64,
     /// Whether anything was applied since the last cut.
     dirty: bool,
     /// Oldest first.
     cuts: VecDeque<Arc<Cut>>,
+}
+
+/// What the store holds beside the tablets.
+pub struct Beginning {
+    /// Everything up to here is in layers.
+    pub cut: Lsn,
+    pub time_us: u64,
+    pub counters: Vec<(CounterId, u64)>,
+    pub points: Vec<Lsn>,
 }
 
 impl TabletSet {
@@ -140,16 +155,11 @@ impl TabletSet {
 }
 
 impl Tablets {
-    pub fn new(
-        source: LayerSource,
-        set: TabletSet,
-        cut: Lsn,
-        time_us: u64,
-        counters: Vec<(CounterId, u64)>,
-        fenced: Arc<OnceLock<String>>,
-    ) -> Tablets {
+    pub fn new(source: LayerSource, set: TabletSet, begin: Beginning, fenced: Arc<OnceLock<String>>) -> Tablets {
+        let Beginning { cut, time_us, counters, points } = begin;
         let head = Head {
             counters: counters.into_iter().collect(),
+            points,
             time_line: TimeLine::default(),
             time_us,
             dirty: false,
@@ -243,7 +253,7 @@ impl Tablets {
         let set = self.set();
         let mut head = self.head.lock();
         let mut concerned: Vec<TabletId> = Vec::new();
-        let mut map = None;
+        let (mut map, mut points) = (None, None);
         for (tablet, mutation) in transaction.mutations.iter().filter(|(_, mutation)| !is_record(&mutation.key)) {
             let range = set.places.get(tablet).map(|place| &set.ranges[*place]);
             if !range.is_some_and(|range| range.contains(&mutation.key)) {
@@ -255,6 +265,10 @@ impl Tablets {
             if mutation.key == MAP_KEY {
                 map = Some(change::read_map(&set, transaction.lsn, mutation.row.as_deref())?);
             }
+            if mutation.key == POINTS_KEY {
+                let read = BranchPoints::decode(mutation.row.as_deref());
+                points = Some(read.map_err(|error| StreamError::BadPoints { lsn: transaction.lsn, error })?);
+            }
         }
         for id in concerned {
             let changes = transaction.mutations.iter();
@@ -263,6 +277,9 @@ impl Tablets {
             if let Some(tablet) = set.by_id(id) {
                 tablet.apply(transaction.lsn, changes);
             }
+        }
+        if let Some(points) = points {
+            head.points = points.lsns();
         }
         for bump in &transaction.counters {
             let next = head.counters.entry(bump.counter).or_insert(0);
@@ -369,6 +386,21 @@ impl Tablets {
         self.set.read().first().owner()
     }
 
+    /// The branch points, ascending.
+    pub fn points(&self) -> Vec<Lsn> {
+        self.head.lock().points.clone()
+    }
+
+    /// Compaction is about to drop what is older than `horizon` of a tablet: from now on it cannot be read there, but at
+    /// the branch points, which are returned. One that comes later is too late for what it would have to find below.
+    pub fn keep(&self, tablet: &Tablet, horizon: Lsn) -> Vec<Lsn> {
+        let head = self.head.lock();
+        let readable = tablet.snapshot();
+        let points: Vec<Lsn> = head.points.iter().copied().filter(|point| readable.kept.has(*point)).collect();
+        tablet.keep(&Kept::new(horizon, &points));
+        points
+    }
+
     pub fn counters(&self) -> Vec<(CounterId, u64)> {
         self.head.lock().counters.iter().map(|(counter, next)| (*counter, *next)).collect()
     }
@@ -404,8 +436,8 @@ impl Head {
     /// A cut here, with nothing in it.
     fn cut(&self, up_to: Lsn, set: &Arc<TabletSet>) -> Cut {
         let counters = self.counters.iter().map(|(counter, next)| (*counter, *next)).collect();
-        let (frozen, attached) = (Vec::new(), Vec::new());
-        Cut { up_to, time_us: self.time_us, counters, frozen, attached, set: set.clone(), change: None }
+        let (points, frozen, attached) = (self.points.clone(), Vec::new(), Vec::new());
+        Cut { up_to, time_us: self.time_us, counters, points, frozen, attached, set: set.clone(), change: None }
     }
 
     fn push_cut(&mut self, cut: Cut) {

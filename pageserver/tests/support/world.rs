@@ -6,9 +6,10 @@ use super::log::{LogHandle, MemoryLog};
 use super::model::{Model, check_scan};
 use super::{key, output_of, row};
 use bytes::Bytes;
+use common::branch_points::{BranchPoints, POINTS_KEY};
 use common::cluster_map::{ClusterMap, MAP_KEY, MapChange};
-use common::id::{ColumnId, CounterId, Lsn};
-use common::key::{Key, KeyRange};
+use common::id::{ColumnId, CounterId, IndexId, Lsn, TableId};
+use common::key::{Key, KeyRange, index_prefix};
 use common::physical::PhysicalValue;
 use common::service::page::{BulkFinished, ColumnBound, Direction, GetRequest, PageError, ScanOutput, ScanRequest};
 use common::service::wal::CounterBump;
@@ -22,6 +23,7 @@ pub const KEYS: u32 = 60;
 const MINUTE_US: u64 = 60_000_000;
 /// With a minute per transaction and an hour of retention.
 const RETAINED: u64 = 60;
+const BRANCH_POINTS_MAX: usize = 8;
 
 #[derive(Debug, Clone)]
 pub enum Step {
@@ -47,6 +49,16 @@ pub enum Step {
     Split(u32),
     /// The tablet that has this key is merged with its neighbour.
     Merge(u32),
+    /// A branch point at the LSN of its own transaction, or so far back from the one before.
+    Branch(Option<u8>),
+    /// One of the branch points goes.
+    DropBranch(u8),
+    /// Everything is read as one of the branch points sees it.
+    ReadBranch {
+        point: u8,
+        output: u8,
+        batch_rows: usize,
+    },
     Get {
         keys: Vec<u32>,
         back: u64,
@@ -112,6 +124,7 @@ impl World {
 
     /// Refusing an old snapshot is right only where retention allows it.
     fn check_refusal(&self, at: Lsn, error: PageError) {
+        assert!(!self.branch_points().lsns().contains(&at), "a branch point: {at}, {error}");
         match error {
             PageError::TooOld { .. } => assert!(at.0 + RETAINED <= self.highest, "refused too early: {at}"),
             error => panic!("{error}"),
@@ -192,6 +205,20 @@ impl World {
                 assert!(self.server().is_clean(left) && self.server().is_clean(right));
                 self.change_map(MapChange::Merge { left, right });
             }
+            Step::Branch(back) => self.branch(*back),
+            Step::DropBranch(point) => {
+                let mut points = self.branch_points();
+                let Some(name) = nth(&points, *point).map(|(name, _)| name.to_owned()) else { return };
+                points.remove(&name);
+                self.change_branch_points(&points);
+            }
+            Step::ReadBranch { point, output, batch_rows } => {
+                // A page server that has not come to the point yet may not keep it yet.
+                self.wait_applied().await;
+                let points = self.branch_points();
+                let Some((_, lsn)) = nth(&points, *point) else { return };
+                self.check_everything(lsn, output_of(*output), *batch_rows).await;
+            }
             Step::Get { keys, back } => self.check_get(keys, *back).await,
             Step::Newest(keys) => self.check_newest(keys).await,
             Step::Scan { from, to, more, backward, limit, output, bound, batch_rows, back } => {
@@ -230,16 +257,50 @@ impl World {
         let every: Vec<u32> = (0..KEYS).collect();
         self.check_get(&every, 0).await;
         self.check_newest(&every).await;
+        self.check_everything(self.log.newest(), output_of(0), 7).await;
+        for (_, lsn) in self.branch_points().iter() {
+            self.check_everything(lsn, output_of(0), 7).await;
+        }
+    }
+
+    /// All rows there are at `lsn`; no refusal.
+    async fn check_everything(&self, lsn: Lsn, output: ScanOutput, batch_rows: usize) {
+        // The map and the branch points are rows without columns.
+        let of_tables =
+            KeyRange { start: Bytes::copy_from_slice(&index_prefix(TableId(1), IndexId(0))), end: Bytes::new() };
         let request = ScanRequest {
-            lsn: self.log.newest(),
-            ranges: vec![KeyRange::all()],
+            lsn,
+            ranges: vec![if output == ScanOutput::Rows { KeyRange::all() } else { of_tables }],
             direction: Direction::Forward,
             limit: None,
-            output: output_of(0),
+            output,
             bounds: Vec::new(),
-            batch_rows: 7,
+            batch_rows,
         };
         check_scan(&*self.server().service(), &self.model, &request).await.unwrap();
+    }
+
+    fn branch_points(&self) -> BranchPoints {
+        let row = self.model.get(&POINTS_KEY, self.log.newest()).map(|version| version.row);
+        BranchPoints::decode(row.as_deref()).unwrap()
+    }
+
+    fn branch(&mut self, back: Option<u8>) {
+        let (mut points, newest) = (self.branch_points(), self.log.newest());
+        if points.iter().count() >= BRANCH_POINTS_MAX {
+            return;
+        }
+        // Not further back from its transaction than everything is kept.
+        let lsn = back.map_or(newest.next(), |back| Lsn(newest.0.saturating_sub(u64::from(back) % RETAINED)));
+        points.insert(&format!("{lsn} by {newest}"), lsn).unwrap();
+        self.change_branch_points(&points);
+    }
+
+    fn change_branch_points(&mut self, points: &BranchPoints) {
+        let changes = vec![(POINTS_KEY, Some(points.encode()))];
+        let lsn = self.log.commit(changes.clone(), Vec::new());
+        self.model.commit(lsn, &changes);
+        self.highest = self.highest.max(lsn.0);
     }
 
     async fn bulk(&mut self, rows: &[(u32, u32)], others: &[(u32, Option<u32>)], parts: usize, fate: BulkFate) {
@@ -338,6 +399,10 @@ impl World {
             }
         }
     }
+}
+
+fn nth(points: &BranchPoints, number: u8) -> Option<(&str, Lsn)> {
+    points.iter().cycle().nth(usize::from(number) % BRANCH_POINTS_MAX)
 }
 
 fn range(from: u32, to: Option<u32>) -> KeyRange {

@@ -4,6 +4,7 @@ use super::conflict_window::{ConflictWindow, Newest};
 use super::history::{History, Outcomes};
 use super::in_flight::InFlight;
 use super::reservations::Reservations;
+use common::branch_points::{BranchPoints, POINTS_KEY};
 use common::bulk::{self, BulkLayer};
 use common::cluster_map::{ClusterMap, MAP_KEY};
 use common::env::planted::{Bug, planted};
@@ -135,6 +136,12 @@ impl Sequencer {
             Ok(map) => map,
             Err(reason) => return Decision::Refused(reason),
         };
+        for write in request.writes.iter().filter(|write| write.mutation.key == POINTS_KEY) {
+            // Whoever follows the log would stop at it.
+            if let Err(error) = BranchPoints::decode(write.mutation.row.as_deref()) {
+                return Decision::Refused(format!("the branch points: {error}"));
+            }
+        }
         let bulk = match bulk::layers_of(&request.writes) {
             Ok(bulk) if bulk.is_empty() || new_map.is_none() => bulk,
             Ok(_) => return Decision::Refused("a change of the map goes by itself".to_string()),

@@ -2,6 +2,7 @@
 
 use super::{ConflictWindow, Decision, History, Sequencer, SequencerLimits, VersionsAt};
 use bytes::Bytes;
+use common::branch_points::{BranchPoints, POINTS_KEY};
 use common::bulk::BulkLayer;
 use common::cluster_map::{ClusterMap, MAP_KEY, MapChange};
 use common::id::{CommitId, CounterId, Lsn, TabletId, Term, TxnId};
@@ -321,6 +322,24 @@ fn what_observed_a_key_of_a_bulk_range_before_it_asks_for_its_version() {
     let conflict = Decision::Conflict { key: key(20), newest: Lsn(4) };
     assert_eq!(sequencer.commit(&request(5, &[(20, Lsn(2))], &[]), None), conflict);
     assert_eq!(sequencer.commit(&request(6, &[(15, Lsn(2))], &[]), None), Decision::Accepted(Lsn(5)));
+}
+
+#[test]
+fn branch_points_that_nobody_could_read_are_refused() {
+    let mut sequencer = sequencer(&History::new(1000), 100);
+    let mut points = BranchPoints::default();
+    points.insert("before the sale", Lsn(1)).unwrap();
+    for (number, row, accepted) in [
+        (1, Some(Bytes::from_static(b"no points")), false),
+        (2, Some(points.encode()), true),
+        (3, Some(points.encode().slice(..3)), false),
+        (4, None, true),
+    ] {
+        let mut change = request(number, &[], &[]);
+        change.writes.push(Write { mutation: Mutation { key: POINTS_KEY, row }, observed: Lsn::MAX });
+        let decision = sequencer.commit(&change, None);
+        assert_eq!(matches!(decision, Decision::Accepted(_)), accepted, "{number}: {decision:?}");
+    }
 }
 
 #[test]
