@@ -34,30 +34,29 @@ impl ColumnStatistics {
         present: impl Iterator<Item = PhysicalRef<'a>>,
         rows: usize,
     ) -> ColumnStatistics {
-        let mut statistics =
+        let statistics =
             ColumnStatistics { column, physical, min: None, max: None, nulls: 0, absent: rows as u32, others: 0 };
-        let (mut min, mut max, mut ordered) = (None, None, true);
+        match physical {
+            PhysicalType::Int64 => statistics.with(present, Integers::default()),
+            PhysicalType::Bytes => statistics.with(present, Strings::default()),
+            _ => statistics.with(present, Others::default()),
+        }
+    }
+
+    fn with<'a>(mut self, present: impl Iterator<Item = PhysicalRef<'a>>, mut ends: impl Ends<'a>) -> ColumnStatistics {
         for value in present {
-            statistics.absent -= 1;
+            self.absent -= 1;
             match value.physical_type() {
-                None => statistics.nulls += 1,
-                Some(found) if found != physical => statistics.others += 1,
-                Some(_) => {
-                    ordered &= !matches!(value, PhysicalRef::Float64(number) if number.is_nan());
-                    if min.is_none_or(|min| compare(value, min) == Some(Ordering::Less)) {
-                        min = Some(value);
-                    }
-                    if max.is_none_or(|max| compare(value, max) == Some(Ordering::Greater)) {
-                        max = Some(value);
-                    }
-                }
+                None => self.nulls += 1,
+                Some(found) if found != self.physical => self.others += 1,
+                Some(_) => ends.see(value),
             }
         }
-        if ordered {
-            statistics.min = min.map(cut_down);
-            statistics.max = max.and_then(cut_up);
+        if let Some((min, max)) = ends.found() {
+            self.min = Some(cut_down(min));
+            self.max = cut_up(max);
         }
-        statistics
+        self
     }
 
     /// True where every row has a value of this type that meets `bound`.
@@ -89,12 +88,90 @@ impl ColumnStatistics {
     }
 }
 
-/// As values compare, without making values of strings.
-fn compare(a: PhysicalRef<'_>, b: PhysicalRef<'_>) -> Option<Ordering> {
-    match (a, b) {
-        (PhysicalRef::Int64(a), PhysicalRef::Int64(b)) => Some(a.cmp(&b)),
-        (PhysicalRef::Bytes(a), PhysicalRef::Bytes(b)) => Some(a.cmp(b)),
-        _ => a.to_owned().compare(&b.to_owned()),
+/// The smallest and the greatest of values of one type. Every value of every layer that is written passes here.
+trait Ends<'a> {
+    fn see(&mut self, value: PhysicalRef<'a>);
+
+    /// `None`: there was no value, or they have no order.
+    fn found(self) -> Option<(PhysicalRef<'a>, PhysicalRef<'a>)>;
+}
+
+#[derive(Default)]
+struct Integers(Option<(i64, i64)>);
+
+impl<'a> Ends<'a> for Integers {
+    fn see(&mut self, value: PhysicalRef<'a>) {
+        if let PhysicalRef::Int64(value) = value {
+            let (min, max) = self.0.unwrap_or((value, value));
+            self.0 = Some((min.min(value), max.max(value)));
+        }
+    }
+
+    fn found(self) -> Option<(PhysicalRef<'a>, PhysicalRef<'a>)> {
+        self.0.map(|(min, max)| (PhysicalRef::Int64(min), PhysicalRef::Int64(max)))
+    }
+}
+
+/// Most strings are told apart by their first bytes, which are compared as a number.
+#[derive(Default)]
+struct Strings<'a>(Option<(HeadedString<'a>, HeadedString<'a>)>);
+
+/// Compares as its string does: where the heads are equal, strings decide.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct HeadedString<'a> {
+    /// The first eight bytes, zeros where there are fewer.
+    head: u64,
+    string: &'a [u8],
+}
+
+impl<'a> HeadedString<'a> {
+    fn of(string: &'a [u8]) -> HeadedString<'a> {
+        let head = string.first_chunk().copied().unwrap_or_else(|| {
+            let mut head = [0; 8];
+            head[..string.len()].copy_from_slice(string);
+            head
+        });
+        HeadedString { head: u64::from_be_bytes(head), string }
+    }
+}
+
+impl<'a> Ends<'a> for Strings<'a> {
+    fn see(&mut self, value: PhysicalRef<'a>) {
+        if let PhysicalRef::Bytes(string) = value {
+            let value = HeadedString::of(string);
+            let (min, max) = self.0.get_or_insert((value, value));
+            if value < *min {
+                *min = value;
+            } else if value > *max {
+                *max = value;
+            }
+        }
+    }
+
+    fn found(self) -> Option<(PhysicalRef<'a>, PhysicalRef<'a>)> {
+        self.0.map(|(min, max)| (PhysicalRef::Bytes(min.string), PhysicalRef::Bytes(max.string)))
+    }
+}
+
+#[derive(Default)]
+struct Others<'a> {
+    ends: Option<(PhysicalRef<'a>, PhysicalRef<'a>)>,
+    without_order: bool,
+}
+
+impl<'a> Ends<'a> for Others<'a> {
+    fn see(&mut self, value: PhysicalRef<'a>) {
+        self.without_order |= matches!(value, PhysicalRef::Float64(number) if number.is_nan());
+        let (min, max) = self.ends.get_or_insert((value, value));
+        match value.to_owned() {
+            value_owned if value_owned.compare(&min.to_owned()) == Some(Ordering::Less) => *min = value,
+            value_owned if value_owned.compare(&max.to_owned()) == Some(Ordering::Greater) => *max = value,
+            _ => {}
+        }
+    }
+
+    fn found(self) -> Option<(PhysicalRef<'a>, PhysicalRef<'a>)> {
+        self.ends.filter(|_| !self.without_order)
     }
 }
 
@@ -164,5 +241,27 @@ mod tests {
     fn nan_leaves_no_bounds() {
         let column = statistics(&[PhysicalValue::Float64(1.0), PhysicalValue::Float64(f64::NAN)], 2);
         assert_eq!((column.min, column.max), (None, None));
+    }
+
+    #[test]
+    fn ends_are_those_of_the_order_of_values() {
+        let strings = ["b", "", "abcdefgh", "abcdefg", "abcdefghi", "abcdefg\0", "\u{ff}", "abcdefgh\0"];
+        let strings = strings.map(|text| PhysicalValue::Bytes(Bytes::copy_from_slice(text.as_bytes())));
+        let integers = [3, i64::MIN, -1, i64::MAX, 0].map(PhysicalValue::Int64);
+        let floats = [0.5, -2.0, f64::INFINITY, -0.0].map(PhysicalValue::Float64);
+        for values in [&strings[..], &integers, &floats] {
+            for from in 0..values.len() {
+                for to in from + 1..=values.len() {
+                    let mut sorted = values[from..to].to_vec();
+                    sorted.sort_by(|a, b| a.compare(b).unwrap());
+                    let found = statistics(&values[from..to], to - from);
+                    let (min, max) = (found.min.unwrap(), found.max.unwrap());
+                    assert_eq!(min.compare(&sorted[0]), Some(Ordering::Equal), "{:?}", &values[from..to]);
+                    assert_eq!(max.compare(sorted.last().unwrap()), Some(Ordering::Equal), "{:?}", &values[from..to]);
+                }
+            }
+        }
+        let nan = statistics(&[PhysicalValue::Float64(1.0), PhysicalValue::Float64(f64::NAN)], 2);
+        assert_eq!((nan.min, nan.max), (None, None));
     }
 }
