@@ -17,6 +17,8 @@ pub struct ChooseOptions {
     pub level1_bytes: u64,
     pub level_growth: u64,
     pub layer_bytes: u64,
+    /// How much earlier or later than others a part is due, at most, so that not all of them are due at once.
+    pub stagger_percent: u64,
 }
 
 impl ChooseOptions {
@@ -27,6 +29,7 @@ impl ChooseOptions {
             level1_bytes: config.level1_bytes,
             level_growth: config.level_growth,
             layer_bytes: config.layer_bytes_max as u64,
+            stagger_percent: 50,
         }
     }
 }
@@ -171,8 +174,14 @@ pub fn plan(manifest: &Manifest, inputs: Vec<LayerMeta>, level: u32, move_only: 
 pub mod testing {
     use super::*;
 
-    pub const OPTIONS: ChooseOptions =
-        ChooseOptions { level0_layers: 3, part_bytes: 100, level1_bytes: 100, level_growth: 10, layer_bytes: 40 };
+    pub const OPTIONS: ChooseOptions = ChooseOptions {
+        level0_layers: 3,
+        part_bytes: 100,
+        level1_bytes: 100,
+        level_growth: 10,
+        layer_bytes: 40,
+        stagger_percent: 0,
+    };
 
     pub fn told(plan: &Plan) -> String {
         let inputs: Vec<String> = plan.inputs.iter().map(|layer| layer.sequence.to_string()).collect();

@@ -8,6 +8,7 @@
 
 use super::choose::{ChooseOptions, Plan, fits, of_level, plan};
 use super::parts::{Part, bytes, crosses, cuts, parts};
+use crate::layer::block::crc32c;
 use crate::manifest::{LayerMeta, Manifest, sorted_runs};
 use common::key::Key;
 
@@ -153,7 +154,7 @@ pub fn push(manifest: &Manifest, options: &ChooseOptions, running: &[Plan], byte
             (layers, _) => {
                 let enough =
                     layers.len() >= options.level0_layers.max(1) || flushed * LEVEL1_PER_FLUSHED >= options.part_bytes;
-                let due = enough && flushed * LEVEL1_PER_FLUSHED >= below;
+                let due = enough && flushed * LEVEL1_PER_FLUSHED * 100 >= below * due_percent(&group, options);
                 due.then(|| {
                     let inputs = group.flushed.iter().chain(&group.level1).map(|layer| (*layer).clone());
                     plan(manifest, inputs.collect(), 1, false)
@@ -165,6 +166,15 @@ pub fn push(manifest: &Manifest, options: &ChooseOptions, running: &[Plan], byte
     }
     candidates.sort_by_key(|(cost, _)| *cost);
     candidates.into_iter().map(|(_, plan)| plan).find(|plan| fits(plan, running))
+}
+
+/// What a part is due at, in hundredths of what they are due at on average. Keys that come evenly make parts grow evenly: due
+/// at one size, all of a tablet would be merged at once, and writers have to wait; and then nothing for long.
+fn due_percent(part: &Part, options: &ChooseOptions) -> u64 {
+    let Some(first) = part.level1.first() else { return 100 };
+    // Another place in the order after each merge, and the same until then.
+    let place = u64::from(crc32c(&first.sequence.to_le_bytes()));
+    100 - options.stagger_percent + place % (2 * options.stagger_percent + 1)
 }
 
 /// Large enough to stay as it is.
@@ -216,6 +226,22 @@ mod tests {
 
     fn pushed(lines: &[&str], running: &[Plan]) -> String {
         push(&manifest(lines), &OPTIONS, running, u64::MAX).map_or_else(|| "nothing".into(), |plan| told(&plan))
+    }
+
+    #[test]
+    fn parts_are_due_at_different_shares_of_level_1() {
+        let options = ChooseOptions { stagger_percent: 50, ..OPTIONS };
+        let due_with = |flushed: u64| {
+            let due = |sequence: &u64| {
+                let mut part = manifest(&[&format!("0 k-l 20-29 {flushed}"), "1 k-l 1-9 300"]);
+                part.layers[1].sequence = 10 + sequence;
+                push(&part, &options, &[], u64::MAX).is_some()
+            };
+            (0..100u64).filter(due).count()
+        };
+        assert_eq!((due_with(49), due_with(151)), (0, 100));
+        assert!((30..70).contains(&due_with(100)), "{}", due_with(100));
+        assert!((due_with(75) < due_with(100)) && (due_with(100) < due_with(125)));
     }
 
     #[test]
