@@ -1,10 +1,14 @@
 //! Page servers that all believe they own the tablets of a store: exactly one publishes. On the in-memory store, and on a
 //! real S3 server.
 
-mod harness;
-#[path = "../pageserver/tests/support/log.rs"]
+#[path = "support/log.rs"]
 #[allow(dead_code, reason = "each test file uses its part")]
 mod log;
+#[path = "../../tests/harness/moto.rs"]
+mod moto;
+#[path = "../../tests/harness/tools.rs"]
+#[allow(dead_code, reason = "each test file uses its part")]
+mod tools;
 
 use bytes::Bytes;
 use common::env::Objects;
@@ -12,8 +16,8 @@ use common::id::{Lsn, TabletId};
 use common::key::Key;
 use common::service::page::{GetRequest, PageError};
 use futures::future::join_all;
-use harness::moto::Moto;
 use log::{LogHandle, MemoryLog};
+use moto::Moto;
 use object_store::ObjectStore;
 use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
 use object_store::memory::InMemory;
