@@ -1,11 +1,11 @@
 //! Trimmer: drops the part of the log that layers have replaced, when the log itself says so.
 
-use crate::raft::RaftNode;
+use crate::raft::Consensus;
 use crate::stream::StreamSource;
 use std::sync::Arc;
 
 /// Runs on every member until the node stops.
-pub async fn run(raft: Arc<RaftNode>, source: StreamSource) {
+pub async fn run(raft: Arc<Consensus>, source: StreamSource) {
     let mut marks = source.applied.watch();
     let mut stopping = source.stopping.clone();
     loop {

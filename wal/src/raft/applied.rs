@@ -111,4 +111,16 @@ impl Applied {
     pub(crate) fn advance(&self, mark: AppliedMark) {
         self.mark.send_replace(mark);
     }
+
+    /// As [`Applied::advance`], for one who has something to do before others wake up: [`Applied::tell`] has to follow.
+    pub(super) fn advance_untold(&self, mark: AppliedMark) {
+        self.mark.send_if_modified(|now| {
+            *now = mark;
+            false
+        });
+    }
+
+    pub(super) fn tell(&self) {
+        self.mark.send_modify(|_| {});
+    }
 }

@@ -61,6 +61,10 @@ struct Queue {
     lazy_committed: Option<EntryMark>,
     /// For a writer that is a task: it has waited.
     lazy_is_due: bool,
+    /// The writer waits for something to be signalled; while it writes it looks here by itself.
+    writer_waits: bool,
+    /// It does so without end: for a while after each group it also looks whether a committed position has come.
+    writer_sleeps: bool,
     closed: bool,
     /// As if the process had died: nothing that waits is written.
     killed: bool,
@@ -128,13 +132,21 @@ impl Shared {
             if queue.closed || queue.killed {
                 return false;
             }
+            queue.writer_waits = true;
             queue = self.queued.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+            queue.writer_waits = false;
         }
         !(queue.closed || queue.killed)
     }
 
-    fn signal(&self) {
-        self.queued.notify_all();
+    /// What has entered the queue is to be seen.
+    fn signal(&self, mut queue: MutexGuard<'_, Queue>) {
+        let waits = std::mem::take(&mut queue.writer_waits);
+        // Whoever wakes up needs it.
+        drop(queue);
+        if waits {
+            self.queued.notify_all();
+        }
         if threads::are_simulated() {
             self.queued_simulated.notify_one();
         }
@@ -176,24 +188,32 @@ impl Shared {
             if !queue.requests.is_empty() {
                 break;
             }
-            let lazy = queue.lazy_committed.is_some();
             if queue.closed {
-                return lazy.then(|| take_group(&mut queue));
+                return queue.lazy_committed.is_some().then(|| take_group(&mut queue));
             }
-            if lazy {
-                let waited = self.queued.wait_timeout(queue, IDLE_BEFORE_LAZY_WRITE);
-                let (guard, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-                queue = guard;
-                if timeout.timed_out() && queue.requests.is_empty() && !queue.killed {
+            queue.writer_waits = true;
+            if queue.writer_sleeps {
+                queue = self.queued.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                (queue.writer_waits, queue.writer_sleeps) = (false, false);
+                continue;
+            }
+            let waited = self.queued.wait_timeout(queue, IDLE_BEFORE_LAZY_WRITE);
+            let (guard, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            queue = guard;
+            queue.writer_waits = false;
+            if timeout.timed_out() && queue.requests.is_empty() && !queue.killed {
+                if queue.lazy_committed.is_some() {
                     break;
                 }
-            } else {
-                queue = self.queued.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                queue.writer_sleeps = true;
             }
         }
         if !self.options.group_commit_wait.is_zero() && !queue.closed {
             let deadline = Instant::now() + self.options.group_commit_wait;
-            while let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            while let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+                && !queue.closed
+            {
+                // Nobody has to signal what is taken in anyway; a close waits so long.
                 queue = self.queued.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
             }
         }
@@ -280,11 +300,14 @@ impl SegmentLog {
         self.submit(WriteRequest { entries: Vec::new(), meta: Some(meta), done: Some(done) });
     }
 
-    /// Remembers how far the log is committed. Written with the next group; losing it costs nothing but time.
+    /// Remembers how far the log is committed. Written with the next group; losing it costs nothing but time. Comes behind
+    /// each group, so it wakes nobody: the writer looks for it some time after.
     pub fn note_committed(&self, mark: EntryMark) {
         let mut queue = lock(&self.shared.queue);
         queue.lazy_committed = Some(mark);
-        self.shared.signal();
+        if queue.writer_sleeps || threads::are_simulated() {
+            self.shared.signal(queue);
+        }
     }
 
     fn submit(&self, request: WriteRequest) {
@@ -298,7 +321,7 @@ impl SegmentLog {
         }
         queue.bytes += request.bytes();
         queue.requests.push_back(request);
-        self.shared.signal();
+        self.shared.signal(queue);
     }
 
     /// Entries of `range` that exist, in order, stopping after about `bytes_max` (but never before the first).
@@ -414,18 +437,21 @@ impl SegmentLog {
 
     /// Writes what waits and ends the writer thread. Blocks.
     pub fn close(&self) {
-        lock(&self.shared.queue).closed = true;
+        let mut queue = lock(&self.shared.queue);
+        queue.closed = true;
+        self.shared.signal(queue);
         self.join();
     }
 
     /// Ends the writer thread as a crash would: what waits is lost, unanswered. Blocks for the write under way.
     pub fn kill(&self) {
-        lock(&self.shared.queue).killed = true;
+        let mut queue = lock(&self.shared.queue);
+        queue.killed = true;
+        self.shared.signal(queue);
         self.join();
     }
 
     fn join(&self) {
-        self.shared.signal();
         let thread = lock(&self.writer).take();
         if let Some(thread) = thread
             && thread.join().is_err()
