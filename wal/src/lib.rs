@@ -147,7 +147,7 @@ pub async fn start_on(
     let pages = PageServiceSlot::default();
     let config = Arc::new(config);
     let lookups = Lookups::new(pages.clone(), events.downgrade(), metrics.clone());
-    let desk = Arc::new(Desk::new(&raft, lookups));
+    let desk = Desk::new(&raft, lookups);
     let driver = Driver {
         config: config.clone(),
         raft: raft.clone(),

@@ -222,7 +222,14 @@ impl WalService for Service {
         &self,
         request: SubscribeRequest,
     ) -> Result<BoxStream<'static, Result<StreamItem, WalError>>, WalError> {
-        stream::subscribe(self.source.clone(), request)
+        stream::subscribe(self.source.clone(), request, false)
+    }
+
+    async fn subscribe_to_definitions(
+        &self,
+        from: Lsn,
+    ) -> Result<BoxStream<'static, Result<StreamItem, WalError>>, WalError> {
+        stream::subscribe(self.source.clone(), SubscribeRequest { from, tablets: Vec::new() }, true)
     }
 
     async fn report_durable(&self, tablet: TabletId, lsn: Lsn) -> Result<(), WalError> {

@@ -5,8 +5,8 @@
 //! finds the desk taken or the leader overloaded, or is large, goes through the driver's queue, as does everything while this
 //! node does not lead.
 //!
-//! With one member, batches leave from here too: to the log, whose writer comes back to the desk when they are durable. With
-//! several the driver proposes them, because that may wait.
+//! With one member, the log's writer fetches batches here, each when the one before is durable and answered. With several the
+//! driver proposes them, because that may wait.
 //!
 //! Invariants
 //! - One at a time is at the desk, and nobody waits for anything there.
@@ -15,7 +15,8 @@
 use super::leading::{Leading, Waiting};
 use super::lookup::Lookups;
 use super::{Event, leading};
-use crate::raft::{Alone, Command, CommandKind, Consensus};
+use crate::raft::{Alone, Command, Consensus, ProposeError};
+use crate::segment::{LogEntry, WriteDone};
 use common::id::{Lsn, Term};
 use common::service::wal::Batch;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
@@ -25,14 +26,10 @@ use tokio::sync::Notify;
 const LOOKS_MAX: usize = 64;
 /// Larger transactions are the driver's: meanwhile others queue instead of holding up threads.
 const WRITES_MAX: usize = 512;
-/// Larger batches are the driver's, for the same reason.
-const BATCH_BYTES_MAX: usize = 256 << 10;
 
 #[derive(Default)]
 struct Place {
     leading: Option<Leading>,
-    /// The driver is on its way to the log with a batch: another one must not overtake it.
-    is_proposing: bool,
     /// Callers are not served any more; what was accepted is.
     is_closing: bool,
     /// For good.
@@ -48,12 +45,17 @@ pub struct Desk {
 }
 
 impl Desk {
-    pub fn new(consensus: &Consensus, lookups: Lookups) -> Desk {
+    pub fn new(consensus: &Consensus, lookups: Lookups) -> Arc<Desk> {
         let alone = match consensus {
             Consensus::Alone(alone) => Some(alone.clone()),
             Consensus::Group(_) => None,
         };
-        Desk { place: Mutex::default(), alone, lookups, poked: Notify::new() }
+        let desk = Arc::new(Desk { place: Mutex::default(), alone, lookups, poked: Notify::new() });
+        if let Some(alone) = &desk.alone {
+            let fetched = Arc::downgrade(&desk);
+            alone.set_source(Box::new(move || fetched.upgrade()?.next_entry()));
+        }
+        desk
     }
 
     fn lock(&self) -> MutexGuard<'_, Place> {
@@ -153,61 +155,46 @@ impl Desk {
         Ok(())
     }
 
-    /// Sends what may leave on its way, or tells the driver of it.
-    fn send_off(self: &Arc<Self>, place: &mut Place) {
+    /// Tells whoever takes what may leave.
+    fn send_off(&self, place: &mut Place) {
         let Some(leading) = &mut place.leading else { return };
-        let mut tell = leading.has_earlier_deadline();
-        if let Some(alone) = self.alone.as_ref().filter(|_| !place.is_proposing) {
-            while leading.has_command() && leading.forming_bytes() <= BATCH_BYTES_MAX && !tell {
-                let Some(kind) = leading.take_command() else { break };
-                tell = !self.append(alone, leading.term(), kind);
-            }
+        let may_leave = leading.has_more_to_take();
+        match &self.alone {
+            Some(alone) if may_leave => alone.call(),
+            _ => {}
         }
-        if tell || leading.has_command() {
+        if leading.has_earlier_deadline() || (may_leave && self.alone.is_none()) {
             self.poked.notify_one();
         }
     }
 
-    /// For the driver, where there is one member: sends off what was too large for the others. False: this node cannot lead any
-    /// more.
-    pub fn send_off_large(self: &Arc<Self>, alone: &Alone) -> bool {
-        loop {
-            let taken = {
-                let mut place = self.lock();
-                place.is_proposing = false;
-                let Some(leading) = &mut place.leading else { return false };
-                let taken = leading.take_command().map(|kind| (leading.term(), kind));
-                place.is_proposing = taken.is_some();
-                taken
-            };
-            // Without the desk: encoding may take a while.
-            let Some((term, kind)) = taken else { return true };
-            if !self.append(alone, term, kind) {
-                self.lock().is_proposing = false;
-                return false;
-            }
-        }
+    /// As when an event has been dealt with, after something else.
+    pub fn look_what_leaves(&self) {
+        self.send_off(&mut self.lock());
     }
 
-    /// False: it cannot be encoded, and has its LSNs already. Going on would leave a gap.
-    fn append(self: &Arc<Self>, alone: &Alone, term: Term, kind: CommandKind) -> bool {
+    /// For the log's writer: the next command, and what is to be done when it is on disk.
+    fn next_entry(self: &Arc<Self>) -> Option<(LogEntry, WriteDone)> {
+        let alone = self.alone.as_ref()?;
+        let (term, kind) = self.with(|leading| leading.take_command().map(|kind| (leading.term(), kind)))??;
+        // Without the desk: encoding may take a while.
         let command = match Command::new(&kind) {
-            Ok(command) => command,
-            Err(error) => {
-                tracing::error!(%error, "a batch cannot be encoded; giving up the lead");
+            Ok(command) if term == alone.term() => command,
+            encoded => {
+                // The batch has its LSNs already: going on would leave a gap.
+                tracing::error!(error = ?encoded.err(), "a batch cannot be written; giving up the lead");
                 alone.shutdown();
-                return false;
+                return None;
             }
         };
         let desk = self.clone();
-        // An error may come while the desk is taken: it is for the driver, who sees that consensus has stopped.
-        let done = move |result| match result {
-            Ok(Some(batch)) => desk.durable(term, &batch),
-            Ok(None) => {}
-            Err(_) => desk.poked.notify_one(),
+        // After a failure the driver sees that consensus has stopped.
+        let done = move |result: Result<Option<Arc<Batch>>, ProposeError>| {
+            if let Ok(Some(batch)) = result {
+                desk.durable(term, &batch);
+            }
         };
-        alone.append(command, kind, term, Box::new(done));
-        true
+        Some(alone.entry(&command, kind, Box::new(done)))
     }
 
     /// A batch is on disk and applied: the next one leaves, and those who waited are answered.

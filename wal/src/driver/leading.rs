@@ -7,7 +7,7 @@ use crate::WallClock;
 use crate::config::WalConfig;
 use crate::lock_table::{LockEvent, LockOutcome, LockTable, RequestId};
 use crate::metrics::WalMetrics;
-use crate::raft::{Applied, Command, CommandKind, ProposeError};
+use crate::raft::{Applied, Command, CommandKind, Consensus, ProposeError};
 use crate::segment::SegmentLog;
 use crate::sequencer::{
     ConflictWindow, Counters, Decision, History, Outcomes, Sequencer, SequencerLimits, note_writes,
@@ -64,12 +64,14 @@ pub struct Leading {
     locks: LockTable,
     batches_in_flight: usize,
     batches_in_flight_max: usize,
+    /// What there was to take when it was told last: LSNs, a trim, and batches in flight.
+    told: (Lsn, Option<Lsn>, usize),
     newest_proposed: Lsn,
     waiting: BTreeMap<Lsn, Waiting>,
     lock_answers: HashMap<RequestId, LockWaiter>,
     handed_on: HandedOn,
     lock_deadlines: BinaryHeap<Reverse<(Instant, RequestId)>>,
-    /// When the driver looks at them next; `None`: not before it is told.
+    /// When the driver looks at them next; `None`: it has not looked yet.
     armed: Option<Instant>,
     latest_deadlock: Option<Deadlock>,
     /// Transactions that are prepared, or on their way to it, with their records' keys. Only what finishes them frees their locks.
@@ -136,7 +138,12 @@ impl Driver {
             prepared: history.prepared.iter().map(|(key, prepared)| (prepared.txn, key.clone())).collect(),
             batches_in_flight: 0,
             newest_proposed: history.last_lsn,
-            batches_in_flight_max: self.config.batches_in_flight_max,
+            // Alone, the next one is fetched when the one before is on disk, with all that has gathered by then.
+            batches_in_flight_max: match &*self.raft {
+                Consensus::Group(_) => self.config.batches_in_flight_max,
+                Consensus::Alone(_) => 1,
+            },
+            told: (Lsn::ZERO, None, 0),
             waiting: BTreeMap::new(),
             lock_answers: HashMap::new(),
             handed_on: HandedOn::default(),
@@ -444,13 +451,14 @@ impl Leading {
         self.answer_locks(events);
     }
 
-    /// When the driver has to look at deadlines next. It is told if there is one before that.
-    pub fn arm(&mut self) -> Option<Instant> {
-        self.armed = self.next_lock_deadline();
-        self.armed
+    /// When the driver has to look at deadlines next; it comes by at `comes_by` in any case.
+    pub fn arm(&mut self, comes_by: Instant) -> Option<Instant> {
+        let first = self.next_lock_deadline();
+        self.armed = Some(first.map_or(comes_by, |first| first.min(comes_by)));
+        first
     }
 
-    /// There is a deadline before the one that the driver knows.
+    /// There is a deadline before the driver comes by.
     pub fn has_earlier_deadline(&self) -> bool {
         let first = self.lock_deadlines.peek().map(|Reverse((deadline, _))| *deadline);
         first.is_some_and(|first| self.armed.is_none_or(|armed| first < armed))
@@ -564,13 +572,15 @@ impl Leading {
         Some(CommandKind::Batch(batch))
     }
 
-    /// Of what is not proposed yet.
-    pub fn forming_bytes(&self) -> usize {
-        self.sequencer.forming_bytes()
+    /// As [`Leading::has_command`], but true once for each thing that has come.
+    pub fn has_more_to_take(&mut self) -> bool {
+        let now = (self.sequencer.last_lsn(), self.trim_wanted, self.batches_in_flight);
+        self.has_command() && std::mem::replace(&mut self.told, now) != now
     }
 
-    pub fn has_in_flight(&self) -> bool {
-        self.batches_in_flight > 0
+    /// Something was accepted that is not durable.
+    pub fn has_unfinished(&self) -> bool {
+        self.batches_in_flight > 0 || self.sequencer.has_batch()
     }
 
     /// It is not known whether a batch is in the log.

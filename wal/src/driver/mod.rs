@@ -153,7 +153,8 @@ impl Driver {
                 self.raft.step_aside(0).await;
                 break;
             }
-            let armed = self.desk.with(|leading| (leading.arm(), leading.is_overloaded()));
+            let comes_by = Instant::now() + DISK_LOOK_INTERVAL;
+            let armed = self.desk.with(|leading| (leading.arm(comes_by), leading.is_overloaded()));
             let Some((deadline, is_overloaded)) = armed else { break };
             tokio::select! {
                 biased;
@@ -201,7 +202,10 @@ impl Driver {
     /// Sends forming batches on their way. False: this node cannot lead any more.
     async fn propose_batches(&self, proposals: &mut Proposals, term: Term) -> bool {
         let group = match &*self.raft {
-            Consensus::Alone(alone) => return self.desk.send_off_large(alone),
+            Consensus::Alone(_) => {
+                self.desk.look_what_leaves();
+                return true;
+            }
             Consensus::Group(group) => group,
         };
         while let Some(kind) = self.desk.with(Leading::take_command).flatten() {
@@ -237,7 +241,7 @@ impl Driver {
         self.desk.begin_closing();
         self.desk.with(Leading::give_back_reservations);
         while self.propose_batches(proposals, term).await
-            && self.desk.with(|leading| leading.has_in_flight()) == Some(true)
+            && self.desk.with(|leading| leading.has_unfinished()) == Some(true)
         {
             tokio::select! {
                 Some(done) = proposals.next(), if !proposals.is_empty() => {

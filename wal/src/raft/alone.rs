@@ -1,17 +1,17 @@
 //! Alone: the log of one member, which needs no agreement. An entry is committed when it is on this disk.
 //!
 //! ```text
-//! driver ── append(Command, term) ──▶ segment ── writer thread, after its fdatasync ──▶ state machine ──▶ who appended
+//! driver's desk ◀─ source: a batch, when a group begins ─ segment writer ── after its fdatasync ──▶ state machine ──▶ desk
 //! ```
 //!
-//! Nothing stands between the driver and the disk: a commit of one session is as many hops of threads as it needs, to the writer
+//! Nothing stands between the desk and the disk: a commit of one session is as many hops of threads as it needs, to the writer
 //! and back. The entries, the vote and the snapshots are those that openraft writes for a group of one, so either can go on
 //! with what the other has written.
 //!
 //! Invariants
 //! - Each start leads in a term of its own, which is on disk before anything of it.
-//! - Entries are appended in the order of the log, and applied in that order, on the writer's thread.
-//! - After a failed write nothing is appended any more.
+//! - Entries are applied in the order of the log, on the writer's thread.
+//! - After a failed write nothing is taken for the log any more.
 
 use super::applied::Applied;
 use super::command::{Command, CommandKind};
@@ -21,7 +21,7 @@ use super::snapshot::{self, SnapshotState};
 use super::state_machine::StateMachine;
 use super::{Entry, LogId, Membership, Vote};
 use crate::config::WalConfig;
-use crate::segment::{EntryMark, LogEntry, Meta, SegmentLog};
+use crate::segment::{EntryMark, LogEntry, Meta, SegmentLog, Source, WriteDone, WriteFailure};
 use common::env::threads;
 use common::id::{NodeId, Term};
 use common::service::wal::Batch;
@@ -36,8 +36,7 @@ use tokio::sync::{oneshot, watch};
 /// Bytes of entries that are read at once at the start, about.
 const REPLAY_BYTES_MAX: usize = 4 << 20;
 
-/// Called when a command is on disk and applied, with the batch if it was one, on the writer's thread; or when it never will be, on
-/// any thread, also before [`Alone::append`] returns.
+/// Called on the writer's thread when a command is on disk and applied, with the batch if it was one; or when it never will be.
 pub type AppendDone = Box<dyn FnOnce(Result<Option<Arc<Batch>>, ProposeError>) + Send>;
 
 pub struct Alone {
@@ -92,7 +91,7 @@ impl Alone {
             alone.append_first(&config.address).await?;
         }
         // All entries of earlier terms are applied once this one is.
-        alone.append_entry(self::Entry::new(log_id(EntryMark { term: 0, index: 0 }), EntryPayload::Blank)).await?;
+        alone.append_entry(Entry::new(log_id(EntryMark { term: 0, index: 0 }), EntryPayload::Blank)).await?;
         let leads = Leadership { term, leader: Some(node), is_leader: true, stopped: false };
         alone.leadership.send_replace(leads);
         Ok(alone)
@@ -118,7 +117,7 @@ impl Alone {
             let entry = Entry::new(at, entry.payload);
             let encoded = encode(entry.clone()).map_err(|error| RaftStartError::Raft(error.to_string()))?;
             *next += 1;
-            let done = move |result: Result<(), crate::segment::WriteFailure>| {
+            let done = move |result: Result<(), WriteFailure>| {
                 let result = result.map_err(|failure| failure.to_string());
                 let done = result.and_then(|()| lock(&machine).apply_entry(&entry).map_err(|error| error.to_string()));
                 let _ = sender.send(done);
@@ -140,20 +139,15 @@ impl Alone {
         self.node
     }
 
-    /// Appends a command. Those that are appended one after another are so in the log.
-    pub fn append(&self, command: Command, kind: CommandKind, term: Term, done: AppendDone) {
-        if term != self.term || self.leadership.borrow().stopped {
-            done(Err(ProposeError::NotLeader(None)));
-            return;
-        }
+    /// The entry of a command, which has to be the next one in the log, and what its writer has to do then.
+    pub fn entry(&self, command: &Command, kind: CommandKind, done: AppendDone) -> (LogEntry, WriteDone) {
         let (machine, applied, log) = (self.machine.clone(), self.applied.clone(), self.log.clone());
         let leadership = self.leadership.clone();
         let mut next = lock(&self.next_index);
-        let at = EntryMark { term: term.0, index: *next };
+        let at = EntryMark { term: self.term.0, index: *next };
         *next += 1;
         let bytes = command.encoded().len();
-        let entry = log_store::command_entry(at, &command);
-        let written = move |result: Result<(), crate::segment::WriteFailure>| {
+        let written = move |result: Result<(), WriteFailure>| {
             let result = result.map_err(|failure| failure.to_string());
             let taken = result.and_then(|()| {
                 let kept = lock(&machine).apply_command(log_id(at), kind, bytes);
@@ -168,19 +162,37 @@ impl Alone {
                     applied.tell();
                 }
                 Err(reason) => {
-                    leadership.send_modify(|now| *now = Leadership { is_leader: false, stopped: true, ..*now });
+                    stop(&leadership);
                     done(Err(ProposeError::Unknown(reason)));
                 }
             }
         };
-        self.log.append(vec![entry], Box::new(written));
+        (log_store::command_entry(at, command), Box::new(written))
     }
 
-    /// As [`Alone::append`], for who waits.
+    /// Where the writer finds commands when it begins a group, in the order of the log. They come from there alone then.
+    pub fn set_source(&self, source: Source) {
+        self.log.set_source(source);
+    }
+
+    /// The source has something.
+    pub fn call(&self) {
+        self.log.call();
+    }
+
+    pub fn term(&self) -> Term {
+        self.term
+    }
+
+    /// Appends a command, where there is nothing in the source yet.
     pub async fn propose(&self, command: Command, term: Term) -> Result<(), ProposeError> {
+        if term != self.term || self.leadership.borrow().stopped {
+            return Err(ProposeError::NotLeader(None));
+        }
         let kind = command.decode().map_err(|error| ProposeError::Unknown(error.to_string()))?;
         let (sender, receiver) = oneshot::channel();
-        self.append(command, kind, term, Box::new(move |result| drop(sender.send(result.map(drop)))));
+        let (entry, done) = self.entry(&command, kind, Box::new(move |result| drop(sender.send(result.map(drop)))));
+        self.log.append(vec![entry], done);
         receiver.await.unwrap_or_else(|_| Err(ProposeError::Unknown("this node stopped".to_string())))
     }
 
@@ -195,8 +207,12 @@ impl Alone {
 
     /// Nothing is appended from here on.
     pub fn shutdown(&self) {
-        self.leadership.send_modify(|now| *now = Leadership { is_leader: false, stopped: true, ..*now });
+        stop(&self.leadership);
     }
+}
+
+fn stop(leadership: &watch::Sender<Leadership>) {
+    leadership.send_modify(|now| *now = Leadership { is_leader: false, stopped: true, ..*now });
 }
 
 /// The state that the snapshot and the log behind it amount to. All of the log counts: what is on this disk is committed.

@@ -256,10 +256,6 @@ impl Sequencer {
         !self.forming.is_empty()
     }
 
-    pub fn forming_bytes(&self) -> usize {
-        self.forming_bytes
-    }
-
     /// The forming batch has reached its size.
     pub fn batch_is_full(&self) -> bool {
         self.forming_bytes >= self.limits.batch_bytes_max
