@@ -16,6 +16,7 @@ mod load;
 mod lost_locks;
 mod named_locks;
 mod prepared;
+mod recent;
 mod redact;
 pub mod result;
 mod routine;
@@ -48,6 +49,7 @@ use crate::execute::write::load::input::FileInput;
 use crate::session::engine::SessionHandle;
 use crate::session::identity::Identity;
 use crate::session::prepared::PreparedStatement;
+use crate::session::recent::Recent;
 use crate::session::routine::{Calls, Frame, Nested, Programs, Runner, SignalItems};
 use crate::session::source::Source;
 use crate::session::table_locks::TableLocks;
@@ -86,6 +88,7 @@ pub struct Session {
     next_read_only: Option<bool>,
     prepared: HashMap<u32, PreparedStatement>,
     next_prepared: u32,
+    recent: Recent,
     /// PREPARE name FROM: texts by name in lower case.
     named: HashMap<String, String>,
     warnings: Vec<Warning>,
@@ -169,6 +172,7 @@ impl Session {
             next_read_only: None,
             prepared: HashMap::new(),
             next_prepared: 1,
+            recent: Recent::default(),
             named: HashMap::new(),
             warnings: Vec::new(),
             last_insert_id: 0,
@@ -206,6 +210,7 @@ impl Session {
         self.next_isolation = None;
         self.next_read_only = None;
         self.prepared.clear();
+        self.recent.clear();
         self.named.clear();
         self.warnings.clear();
         self.last_insert_id = 0;
@@ -231,13 +236,22 @@ impl Session {
     /// Runs one statement.
     pub async fn query(&mut self, text: &str) -> Result<StatementResult, SqlError> {
         self.began(text);
-        let outcome = match parse::parse(text, self.sql_mode()) {
+        let sql_mode = self.sql_mode();
+        if let Some(source) = self.recent.get(text, sql_mode) {
+            let outcome = self.run(&source, Arc::from([])).await;
+            return self.conclude(outcome).await;
+        }
+        let outcome = match parse::parse(text, sql_mode) {
             Ok(statement) => match self.ask_for_file(statement, text).await {
                 Ok(Ok(file)) => return Ok(file),
-                Ok(Err(statement)) => match self.run(&Source::new(statement), Arc::from([])).await {
-                    Ok(StatementResult::Called) => return self.proceed().await,
-                    outcome => outcome,
-                },
+                Ok(Err(statement)) => {
+                    let source = Arc::new(Source::new(statement));
+                    self.recent.note(text, sql_mode, &source);
+                    match self.run(&source, Arc::from([])).await {
+                        Ok(StatementResult::Called) => return self.proceed().await,
+                        outcome => outcome,
+                    }
+                }
                 Err(error) => Err(error),
             },
             Err(error) => {

@@ -3,8 +3,8 @@
 //! ```text
 //! WalService (lock · commit · read LSN · subscribe)
 //!    │
-//! service ─▶ driver ── one task owns ──▶ sequencer (conflict check, LSN, batches)   no I/O, no clock
-//!                │                       lock_table (who holds, who waits)          no I/O, no clock
+//! service ─▶ desk ── one at a time ──▶ sequencer (conflict check, LSN, batches)   no I/O, no clock
+//!                │                     lock_table (who holds, who waits)          no I/O, no clock
 //!                ▼
 //! raft ── one entry per batch ──▶ segment (files, CRC, one fdatasync for all that wait)
 //!    │ applied
@@ -41,10 +41,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use common::env::threads;
 use common::service::{PageService, PeerService, WalService};
-use driver::{Driver, PageServiceSlot};
+use driver::{Desk, Driver, Lookups, PageServiceSlot};
 use metrics::WalMetrics;
 use pressure::Pressure;
-use raft::{Applied, RaftNode};
+use raft::{Applied, Consensus};
 use segment::{Disk, RealDisk, RecoveryError, SegmentLog, SegmentOptions};
 use service::Service;
 use snapshots::Snapshots;
@@ -54,7 +54,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError};
 use stream::StreamSource;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 
 /// Microseconds since 1970.
 pub type WallClock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -94,7 +94,8 @@ pub enum StartError {
 /// A running node. Stop it with [`WalNode::shutdown`]; dropped without, it stops as in a crash.
 pub struct WalNode {
     service: Arc<Service>,
-    raft: Arc<RaftNode>,
+    desk: Arc<Desk>,
+    raft: Arc<Consensus>,
     log: SegmentLog,
     pages: PageServiceSlot,
     stopping: watch::Sender<bool>,
@@ -133,7 +134,7 @@ pub async fn start_on(
         .await
         .map_err(|error| StartError::NotServing(error.to_string()))??;
     let applied = Arc::new(Applied::new(config.outcomes_max, config.stream_bytes_max));
-    let raft = Arc::new(RaftNode::start(&config, log.clone(), applied.clone(), environment.transport).await?);
+    let raft = Arc::new(Consensus::start(&config, log.clone(), applied.clone(), environment.transport).await?);
     let (stopping, stopping_watch) = watch::channel(false);
     let source = StreamSource {
         log: log.clone(),
@@ -145,22 +146,23 @@ pub async fn start_on(
     let (serving_term, serving_watch) = watch::channel(0);
     let pages = PageServiceSlot::default();
     let config = Arc::new(config);
+    let lookups = Lookups::new(pages.clone(), events.downgrade(), metrics.clone());
+    let desk = Desk::new(&raft, lookups);
     let driver = Driver {
         config: config.clone(),
         raft: raft.clone(),
+        desk: desk.clone(),
         source: source.clone(),
         metrics: metrics.clone(),
         clock: environment.clock,
-        pages: pages.clone(),
         events: events_receiver,
-        events_back: events.downgrade(),
         leadership: raft.leadership(),
         serving_term,
         stopping: stopping_watch,
-        lookups: JoinSet::new(),
     };
     let service = Arc::new(Service {
         node: config.node,
+        desk: desk.clone(),
         events,
         raft: raft.clone(),
         leadership: raft.leadership(),
@@ -174,6 +176,7 @@ pub async fn start_on(
     });
     let node = WalNode {
         service,
+        desk,
         raft: raft.clone(),
         log,
         pages,
@@ -188,7 +191,7 @@ pub async fn start_on(
 }
 
 struct Peers {
-    raft: Arc<RaftNode>,
+    raft: Arc<Consensus>,
 }
 
 #[async_trait]
@@ -262,6 +265,7 @@ impl Drop for WalNode {
             driver.abort();
             self.trimmer.abort();
             self.log.kill();
+            self.desk.close();
         }
     }
 }

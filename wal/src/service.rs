@@ -1,10 +1,10 @@
-//! The service: what callers see, and the channel to the driver that answers them.
+//! The service: what callers see, and their way to the desk where they are answered.
 
-use crate::driver::Event;
+use crate::driver::{Desk, Event};
 use crate::lock_table::RequestId;
 use crate::metrics::WalMetrics;
 use crate::pressure::Pressure;
-use crate::raft::{Leadership, ProposeError, RaftNode};
+use crate::raft::{Consensus, Leadership, ProposeError};
 use crate::snapshots::Snapshots;
 use crate::stream::{self, StreamSource};
 use async_trait::async_trait;
@@ -34,8 +34,10 @@ const SERVING_WAIT_MAX: Duration = Duration::from_secs(2);
 /// A handle on the running node.
 pub struct Service {
     pub(crate) node: NodeId,
+    pub(crate) desk: Arc<Desk>,
+    /// For what the desk cannot deal with at once.
     pub(crate) events: mpsc::Sender<Event>,
-    pub(crate) raft: Arc<RaftNode>,
+    pub(crate) raft: Arc<Consensus>,
     pub(crate) leadership: watch::Receiver<Leadership>,
     /// The term in which the driver serves; zero while it does not.
     pub(crate) serving_term: watch::Receiver<u64>,
@@ -58,8 +60,21 @@ impl Service {
 
     async fn ask<T>(&self, event: impl FnOnce(oneshot::Sender<T>) -> Event) -> Result<T, WalError> {
         let (reply, answer) = oneshot::channel();
-        self.events.send(event(reply)).await.map_err(|_| self.unavailable())?;
+        self.deliver(event(reply)).await?;
         answer.await.map_err(|_| self.unavailable())
+    }
+
+    /// To the desk, or to the driver's queue: also where others queue, who came before.
+    async fn deliver(&self, event: Event) -> Result<(), WalError> {
+        let queue_is_empty = self.events.capacity() == self.events.max_capacity();
+        let event = match queue_is_empty {
+            true => match self.desk.try_handle(event) {
+                Ok(()) => return Ok(()),
+                Err(event) => event,
+            },
+            false => event,
+        };
+        self.events.send(event).await.map_err(|_| self.unavailable())
     }
 
     /// As [`Service::check_serving`]; one that has just been elected is waited for, since callers would only ask again. Not
@@ -102,9 +117,11 @@ struct CancelLock<'a> {
 
 impl Drop for CancelLock<'_> {
     fn drop(&mut self) {
-        if let Some(request) = self.request {
+        if let Some(request) = self.request
+            && let Err(event) = self.service.desk.try_handle(Event::CancelLock(request))
+        {
             let events = self.service.events.clone();
-            if let Err(mpsc::error::TrySendError::Full(event)) = events.try_send(Event::CancelLock(request))
+            if let Err(mpsc::error::TrySendError::Full(event)) = events.try_send(event)
                 && let Ok(runtime) = tokio::runtime::Handle::try_current()
             {
                 runtime.spawn(async move { events.send(event).await });
@@ -186,7 +203,7 @@ impl WalService for Service {
         }
         let (reply, answer) = oneshot::channel();
         let event = Event::Commit { request: Box::new(request), looked_up: None, reply };
-        self.events.send(event).await.map_err(|_| CommitError::Wal(self.unavailable()))?;
+        self.deliver(event).await.map_err(CommitError::Wal)?;
         match answer.await {
             Ok(result) => result,
             Err(_) => Err(CommitError::Unknown(self.unavailable().to_string())),
@@ -205,7 +222,14 @@ impl WalService for Service {
         &self,
         request: SubscribeRequest,
     ) -> Result<BoxStream<'static, Result<StreamItem, WalError>>, WalError> {
-        stream::subscribe(self.source.clone(), request)
+        stream::subscribe(self.source.clone(), request, false)
+    }
+
+    async fn subscribe_to_definitions(
+        &self,
+        from: Lsn,
+    ) -> Result<BoxStream<'static, Result<StreamItem, WalError>>, WalError> {
+        stream::subscribe(self.source.clone(), SubscribeRequest { from, tablets: Vec::new() }, true)
     }
 
     async fn report_durable(&self, tablet: TabletId, lsn: Lsn) -> Result<(), WalError> {

@@ -38,12 +38,16 @@ pub struct StreamSource {
 struct Subscriber {
     source: StreamSource,
     marks: watch::Receiver<AppliedMark>,
+    /// It wants to know of definitions: batches without any may come late, as heartbeats.
+    definitions: Option<watch::Receiver<Lsn>>,
     tablets: HashSet<TabletId>,
     /// The next LSN to deliver.
     next: Lsn,
     ready: VecDeque<StreamItem>,
     /// Said nothing yet: the first heartbeat comes at once.
     silent: bool,
+    /// It is time for another one.
+    is_due: bool,
     ended: bool,
 }
 
@@ -70,6 +74,7 @@ fn oldest_batch(source: &StreamSource) -> Result<Option<Arc<Batch>>, WalError> {
 pub fn subscribe(
     source: StreamSource,
     request: SubscribeRequest,
+    only_definitions: bool,
 ) -> Result<BoxStream<'static, Result<StreamItem, WalError>>, WalError> {
     let first = first_lsn(&source);
     let next = request.from.max(Lsn(1));
@@ -78,10 +83,12 @@ pub fn subscribe(
     }
     let subscriber = Subscriber {
         marks: source.applied.watch(),
+        definitions: only_definitions.then(|| source.applied.watch_definitions()),
         tablets: request.tablets.into_iter().collect(),
         next,
         ready: VecDeque::new(),
         silent: true,
+        is_due: false,
         ended: false,
         source,
     };
@@ -101,8 +108,14 @@ impl Subscriber {
                 self.silent = false;
                 return Some(Ok(item));
             }
-            let applied = self.marks.borrow_and_update().lsn;
-            if self.next <= applied {
+            if let Some(definitions) = &mut self.definitions {
+                // Before the mark is read, which is never behind: none is missed.
+                definitions.mark_unchanged();
+            }
+            let AppliedMark { lsn: applied, definitions, .. } = *self.marks.borrow_and_update();
+            let wants = self.definitions.is_none() || self.next <= definitions;
+            if self.next <= applied && wants {
+                self.is_due = false;
                 match self.fetch().await {
                     Ok(batches) => self.accept(batches, applied),
                     Err(error) => {
@@ -112,12 +125,19 @@ impl Subscriber {
                 }
                 continue;
             }
-            if self.silent {
-                self.silent = false;
+            if self.silent || self.is_due {
+                (self.silent, self.is_due) = (false, false);
+                self.next = self.next.max(applied.next());
                 return Some(Ok(StreamItem::Heartbeat { up_to: applied }));
             }
+            let changed = async {
+                match &mut self.definitions {
+                    Some(definitions) => definitions.changed().await,
+                    None => self.marks.changed().await,
+                }
+            };
             tokio::select! {
-                changed = self.marks.changed() => {
+                changed = changed => {
                     if changed.is_err() {
                         return None;
                     }
@@ -126,9 +146,7 @@ impl Subscriber {
                     self.ended = true;
                     return Some(Err(WalError::Unavailable("this wal node is stopping".to_string())));
                 }
-                () = tokio::time::sleep(self.source.heartbeat_interval) => {
-                    return Some(Ok(StreamItem::Heartbeat { up_to: applied }));
-                }
+                () = tokio::time::sleep(self.source.heartbeat_interval) => self.is_due = true,
             }
         }
     }
@@ -306,7 +324,7 @@ mod tests {
             stopping: watch::channel(false).1,
         };
         applied.advance(AppliedMark { index: Some(0), term: 1, lsn: Lsn(1), ..AppliedMark::default() });
-        let from_start = || subscribe(source.clone(), SubscribeRequest { from: Lsn(1), tablets: Vec::new() });
+        let from_start = || subscribe(source.clone(), SubscribeRequest { from: Lsn(1), tablets: Vec::new() }, false);
         let Ok(mut stream) = from_start() else { panic!("the log has it") };
         let first = stream.next().await.expect("an item").expect("a batch");
         assert!(matches!(first, StreamItem::Batch(batch) if batch.last_lsn == Lsn(1)));

@@ -60,6 +60,15 @@ pub trait WalService: Send + Sync {
         request: SubscribeRequest,
     ) -> Result<BoxStream<'static, Result<StreamItem, WalError>>, WalError>;
 
+    /// As [`WalService::subscribe`], for who follows definitions: batches without any may be left out, and their heartbeats
+    /// come late.
+    async fn subscribe_to_definitions(
+        &self,
+        from: Lsn,
+    ) -> Result<BoxStream<'static, Result<StreamItem, WalError>>, WalError> {
+        self.subscribe(SubscribeRequest { from, tablets: Vec::new() }).await
+    }
+
     /// A page server says: all of `tablet` up to `lsn` is in layers. The log below the smallest such LSN may be trimmed.
     async fn report_durable(&self, tablet: TabletId, lsn: Lsn) -> Result<(), WalError>;
 

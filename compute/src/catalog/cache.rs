@@ -5,11 +5,11 @@
 
 use crate::catalog::{Catalog, storage};
 use crate::txn::service_error::{wal_error, with_backoff};
-use crate::txn::snapshot::newest_lsn;
+use crate::txn::snapshot::{newest_lsn, read_lsn};
 use crate::txn::{ReadView, Remote, ViewScan};
 use common::id::Lsn;
 use common::service::page::ScanBatch;
-use common::service::wal::{Batch, StreamItem, SubscribeRequest, WalError};
+use common::service::wal::{Batch, StreamItem, WalError};
 use expr::SqlError;
 use futures::StreamExt;
 use std::sync::Arc;
@@ -29,6 +29,7 @@ struct Shown {
 }
 
 pub struct CatalogCache {
+    remote: Remote,
     shown: watch::Receiver<Shown>,
     follower: JoinHandle<()>,
 }
@@ -38,8 +39,8 @@ impl CatalogCache {
     pub async fn start(remote: Remote) -> Result<CatalogCache, SqlError> {
         let catalog = load(&remote).await?;
         let (sender, shown) = watch::channel(Shown { applied: catalog.lsn, catalog: Arc::new(catalog) });
-        let follower = tokio::spawn(Follower { remote, sender }.run());
-        Ok(CatalogCache { shown, follower })
+        let follower = tokio::spawn(Follower { remote: remote.clone(), sender }.run());
+        Ok(CatalogCache { remote, shown, follower })
     }
 
     /// What is known now.
@@ -49,8 +50,17 @@ impl CatalogCache {
 
     /// A catalog with everything committed up to `lsn`, and possibly more. Its own `lsn` is that of its last change.
     pub async fn snapshot_at_least(&self, lsn: Lsn) -> Result<Arc<Catalog>, SqlError> {
+        {
+            let shown = self.shown.borrow();
+            if shown.applied >= lsn {
+                return Ok(shown.catalog.clone());
+            }
+        }
+        // The follower hears late of what defines nothing; up to there the newest definitions are enough.
+        let now = read_lsn(&self.remote).await?;
+        let enough = if now.lsn >= lsn { lsn.min(now.definitions) } else { lsn };
         let mut shown = self.shown.clone();
-        let reached = tokio::time::timeout(FOLLOW_WAIT_MAX, shown.wait_for(|shown| shown.applied >= lsn)).await;
+        let reached = tokio::time::timeout(FOLLOW_WAIT_MAX, shown.wait_for(|shown| shown.applied >= enough)).await;
         match reached {
             Ok(Ok(shown)) => Ok(shown.catalog.clone()),
             Ok(Err(_)) => Err(SqlError::internal("The catalog is no longer kept up: this server is stopping")),
@@ -104,8 +114,7 @@ impl Follower {
     /// Until the stream ends.
     async fn follow(&self) -> Result<(), SqlError> {
         let from = self.sender.borrow().applied.next();
-        let request = SubscribeRequest { from, tablets: Vec::new() };
-        let mut stream = match with_backoff(|| self.remote.wal.subscribe(request.clone())).await {
+        let mut stream = match with_backoff(|| self.remote.wal.subscribe_to_definitions(from)).await {
             Ok(stream) => stream,
             Err(WalError::Trimmed { .. }) => return self.reload().await,
             Err(error) => return Err(wal_error(error)),

@@ -1,13 +1,13 @@
-//! Leading: the state of the driver while this node is the leader, from the first event to the last reply.
+//! Leading: the state while this node is the leader, from the first event to the last reply. It decides and awaits nothing.
 
 use super::handed::HandedOn;
 use super::lookup::{Answered, Lookup};
-use super::{Answer, CommitAnswer, Driver, LockAnswer, stopped};
+use super::{Answer, CommitAnswer, Driver, Event, LockAnswer, stopped};
 use crate::WallClock;
 use crate::config::WalConfig;
 use crate::lock_table::{LockEvent, LockOutcome, LockTable, RequestId};
 use crate::metrics::WalMetrics;
-use crate::raft::{Applied, Command, CommandKind, Proposal, ProposeError, RaftNode};
+use crate::raft::{Applied, Command, CommandKind, Consensus, ProposeError};
 use crate::segment::SegmentLog;
 use crate::sequencer::{
     ConflictWindow, Counters, Decision, History, Outcomes, Sequencer, SequencerLimits, note_writes,
@@ -19,12 +19,9 @@ use common::id::{CommitId, Lsn, NodeId, TabletId, Term, TxnId};
 use common::key::{Key, KeyRange};
 use common::prepared::{self, PreparedLocks};
 use common::service::wal::{
-    AllocateRequest, Batch, CommitError, CommitReply, CommitRequest, Deadlock, LockError, LockInfo, LockMode,
-    LockReply, LockRequest, LockTarget, LockWait, NewestVersion, WalError,
+    AllocateRequest, Batch, CommitError, CommitReply, CommitRequest, Deadlock, LockError, LockMode, LockReply,
+    LockRequest, LockTarget, LockWait, NewestVersion, WalError,
 };
-use futures::StreamExt;
-use futures::future::BoxFuture;
-use futures::stream::FuturesOrdered;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::sync::Arc;
@@ -39,13 +36,13 @@ const DEADLINES_SLACK: usize = 4096;
 /// A proposal and what came of it.
 pub struct Proposed {
     /// `None` for commands without transactions.
-    batch: Option<Batch>,
-    result: Result<(), ProposeError>,
+    pub batch: Option<Batch>,
+    pub result: Result<(), ProposeError>,
 }
 
 /// Who waits for an LSN to be durable.
 #[derive(Default)]
-struct Waiting {
+pub struct Waiting {
     /// A transaction with very many locks keeps them until then.
     keeps_locks: Option<TxnId>,
     commits: Vec<CommitAnswer>,
@@ -65,15 +62,17 @@ pub struct Leading {
     term: Term,
     sequencer: Sequencer,
     locks: LockTable,
-    /// In the order of their proposal, which is the order of the log.
-    pub proposals: FuturesOrdered<BoxFuture<'static, Proposed>>,
     batches_in_flight: usize,
     batches_in_flight_max: usize,
+    /// What there was to take when it was told last: LSNs, a trim, and batches in flight.
+    told: (Lsn, Option<Lsn>, usize),
     newest_proposed: Lsn,
     waiting: BTreeMap<Lsn, Waiting>,
     lock_answers: HashMap<RequestId, LockWaiter>,
     handed_on: HandedOn,
     lock_deadlines: BinaryHeap<Reverse<(Instant, RequestId)>>,
+    /// When the driver looks at them next; `None`: it has not looked yet.
+    armed: Option<Instant>,
     latest_deadlock: Option<Deadlock>,
     /// Transactions that are prepared, or on their way to it, with their records' keys. Only what finishes them frees their locks.
     prepared: HashMap<TxnId, Key>,
@@ -112,7 +111,7 @@ impl Driver {
                 map: self.config.base_map.clone(),
             };
             let command = Command::new(&base).map_err(|error| unavailable(error.to_string()))?;
-            self.raft.propose(command, term).await.await.map_err(|error| unavailable(error.to_string()))?;
+            self.raft.propose(command, term).await.map_err(|error| unavailable(error.to_string()))?;
         }
         let mark = self.source.applied.mark();
         let mut history = self.source.applied.history().clone();
@@ -137,14 +136,19 @@ impl Driver {
             sequencer: Sequencer::new(term, &history, window, limits),
             locks: inherited_locks(&history, self.config.locks_max),
             prepared: history.prepared.iter().map(|(key, prepared)| (prepared.txn, key.clone())).collect(),
-            proposals: FuturesOrdered::new(),
             batches_in_flight: 0,
             newest_proposed: history.last_lsn,
-            batches_in_flight_max: self.config.batches_in_flight_max,
+            // Alone, the next one is fetched when the one before is on disk, with all that has gathered by then.
+            batches_in_flight_max: match &*self.raft {
+                Consensus::Group(_) => self.config.batches_in_flight_max,
+                Consensus::Alone(_) => 1,
+            },
+            told: (Lsn::ZERO, None, 0),
             waiting: BTreeMap::new(),
             lock_answers: HashMap::new(),
             handed_on: HandedOn::default(),
             lock_deadlines: BinaryHeap::new(),
+            armed: None,
             latest_deadlock: None,
             clock: self.clock.clone(),
             durable: HashMap::new(),
@@ -227,8 +231,34 @@ impl Leading {
         self.batches_in_flight >= self.batches_in_flight_max && self.sequencer.batch_is_full()
     }
 
+    /// Decides about an event. A commit may need versions that page servers have to be asked for first.
+    pub fn handle(&mut self, event: Event) -> Option<Lookup> {
+        match event {
+            Event::Commit { request, looked_up, reply } => return self.commit(*request, looked_up, reply),
+            Event::Lock { id, request, reply } => self.lock(id, request, reply),
+            Event::CancelLock(id) => self.cancel_lock(id),
+            Event::Unlock { txn, reply } => {
+                self.unlock(txn);
+                let _ = reply.send(());
+            }
+            Event::UnlockKeys { txn, keys, reply } => {
+                self.unlock_keys(txn, &keys);
+                let _ = reply.send(());
+            }
+            Event::Locks { reply } => drop(reply.send(Ok(self.locks.report()))),
+            Event::LatestDeadlock { reply } => drop(reply.send(Ok(self.latest_deadlock.clone()))),
+            Event::Outcome { commit, reply } => self.outcome(commit, reply),
+            Event::Allocate { request, reply } => self.allocate(request, reply),
+            Event::ReportDurable { tablet, lsn, reply } => {
+                self.report_durable(tablet, lsn);
+                let _ = reply.send(Ok(()));
+            }
+        }
+        None
+    }
+
     /// Decides about a commit and answers at once where that is possible. `Some`: page servers have to be asked first.
-    pub fn commit(
+    fn commit(
         &mut self,
         mut request: CommitRequest,
         looked_up: Option<Answered>,
@@ -359,7 +389,7 @@ impl Leading {
             .map(|(key, _)| key.clone())
     }
 
-    pub fn outcome(&mut self, commit: CommitId, reply: Answer<Option<Lsn>>) {
+    fn outcome(&mut self, commit: CommitId, reply: Answer<Option<Lsn>>) {
         match self.sequencer.outcome(commit) {
             Decision::Committed(lsn) => drop(reply.send(Ok(Some(lsn)))),
             Decision::InFlight(lsn) => {
@@ -371,7 +401,7 @@ impl Leading {
         }
     }
 
-    pub fn allocate(&mut self, request: AllocateRequest, reply: Answer<u64>) {
+    fn allocate(&mut self, request: AllocateRequest, reply: Answer<u64>) {
         let (first, after) = self.sequencer.allocate(request.counter, request.count, request.at_least);
         match after.filter(|_| !planted(Bug::ReservationNotAwaited)) {
             Some(lsn) => self.waiting.entry(lsn).or_default().allocations.push((first, reply)),
@@ -379,7 +409,7 @@ impl Leading {
         }
     }
 
-    pub fn lock(&mut self, id: RequestId, request: LockRequest, reply: LockAnswer) {
+    fn lock(&mut self, id: RequestId, request: LockRequest, reply: LockAnswer) {
         let waiter = LockWaiter { reply, keys: request.keys.clone(), ranges: request.ranges.clone() };
         self.lock_answers.insert(id, waiter);
         let wait = request.wait;
@@ -399,13 +429,13 @@ impl Leading {
         }
     }
 
-    pub fn cancel_lock(&mut self, id: RequestId) {
+    fn cancel_lock(&mut self, id: RequestId) {
         self.lock_answers.remove(&id);
         let events = self.locks.timeout(id);
         self.answer_locks(events);
     }
 
-    pub fn unlock(&mut self, txn: TxnId) {
+    fn unlock(&mut self, txn: TxnId) {
         if self.prepared.contains_key(&txn) {
             return;
         }
@@ -413,7 +443,7 @@ impl Leading {
         self.answer_locks(events);
     }
 
-    pub fn unlock_keys(&mut self, txn: TxnId, keys: &[Key]) {
+    fn unlock_keys(&mut self, txn: TxnId, keys: &[Key]) {
         if self.prepared.contains_key(&txn) {
             return;
         }
@@ -421,15 +451,20 @@ impl Leading {
         self.answer_locks(events);
     }
 
-    pub fn locks(&self) -> Vec<LockInfo> {
-        self.locks.report()
+    /// When the driver has to look at deadlines next; it comes by at `comes_by` in any case.
+    pub fn arm(&mut self, comes_by: Instant) -> Option<Instant> {
+        let first = self.next_lock_deadline();
+        self.armed = Some(first.map_or(comes_by, |first| first.min(comes_by)));
+        first
     }
 
-    pub fn latest_deadlock(&self) -> Option<Deadlock> {
-        self.latest_deadlock.clone()
+    /// There is a deadline before the driver comes by.
+    pub fn has_earlier_deadline(&self) -> bool {
+        let first = self.lock_deadlines.peek().map(|Reverse((deadline, _))| *deadline);
+        first.is_some_and(|first| self.armed.is_none_or(|armed| first < armed))
     }
 
-    pub fn next_lock_deadline(&mut self) -> Option<Instant> {
+    fn next_lock_deadline(&mut self) -> Option<Instant> {
         while let Some(Reverse((deadline, id))) = self.lock_deadlines.peek() {
             if self.lock_answers.contains_key(id) {
                 return Some(*deadline);
@@ -504,7 +539,7 @@ impl Leading {
         reply
     }
 
-    pub fn report_durable(&mut self, tablet: TabletId, lsn: Lsn) {
+    fn report_durable(&mut self, tablet: TabletId, lsn: Lsn) {
         let durable = self.durable.entry(tablet).or_default();
         *durable = (*durable).max(lsn);
         let all = self.sequencer.map().tablets().map(|tablet| self.durable.get(&tablet).copied().unwrap_or_default());
@@ -515,100 +550,68 @@ impl Leading {
         }
     }
 
-    /// Sends forming batches on their way. False: this node cannot lead any more.
-    pub async fn propose_batches(&mut self, raft: &RaftNode, clock: &WallClock) -> bool {
+    /// Something may be proposed.
+    pub fn has_command(&self) -> bool {
+        let has_batch = self.batches_in_flight < self.batches_in_flight_max && self.sequencer.has_batch();
+        has_batch || self.trim_wanted.is_some()
+    }
+
+    /// What is to be proposed next, if anything may be. It has to be.
+    pub fn take_command(&mut self) -> Option<CommandKind> {
         if let Some(lsn) = self.trim_wanted.take() {
             self.trim = lsn;
-            if !self.propose(raft, CommandKind::Trim { lsn }).await {
-                return false;
-            }
+            return Some(CommandKind::Trim { lsn });
         }
-        while self.batches_in_flight < self.batches_in_flight_max
-            && let Some(batch) = self.sequencer.take_batch(clock())
-        {
-            self.metrics.batch_transactions.observe(batch.transactions.len() as f64);
-            if !self.propose(raft, CommandKind::Batch(batch)).await {
-                return false;
-            }
+        if self.batches_in_flight >= self.batches_in_flight_max {
+            return None;
         }
-        true
+        let batch = self.sequencer.take_batch((self.clock)())?;
+        self.metrics.batch_transactions.observe(batch.transactions.len() as f64);
+        self.batches_in_flight += 1;
+        self.newest_proposed = batch.last_lsn;
+        Some(CommandKind::Batch(batch))
     }
 
-    async fn propose(&mut self, raft: &RaftNode, kind: CommandKind) -> bool {
-        let command = match Command::new(&kind) {
-            Ok(command) => command,
-            Err(error) => {
-                // The batch has its LSNs already: going on would leave a gap.
-                tracing::error!(%error, "a batch cannot be encoded; giving up the lead");
-                return false;
-            }
-        };
-        let batch = match kind {
-            CommandKind::Batch(batch) => {
-                self.batches_in_flight += 1;
-                self.newest_proposed = batch.last_lsn;
-                Some(batch)
-            }
-            CommandKind::Base { .. } | CommandKind::Trim { .. } => None,
-        };
-        let (proposal, accepted) = match batch {
-            None => (raft.propose(command, self.term).await, true),
-            Some(_) => match raft.propose_batch(command, self.term).await {
-                Ok(proposal) => (proposal, true),
-                Err(error) => {
-                    let refused: Proposal = Box::pin(std::future::ready(Err(error)));
-                    (refused, false)
-                }
-            },
-        };
-        self.proposals.push_back(Box::pin(async move { Proposed { batch, result: proposal.await } }));
-        accepted
+    /// As [`Leading::has_command`], but true once for each thing that has come.
+    pub fn has_more_to_take(&mut self) -> bool {
+        let now = (self.sequencer.last_lsn(), self.trim_wanted, self.batches_in_flight);
+        self.has_command() && std::mem::replace(&mut self.told, now) != now
     }
 
-    /// A proposal is over: answers those who waited for it. False: this node cannot lead any more.
-    pub fn proposal_done(&mut self, proposed: Proposed) -> bool {
-        let Some(batch) = proposed.batch else {
-            return proposed.result.is_ok();
-        };
-        self.batches_in_flight -= 1;
-        if let Err(error) = proposed.result {
-            for transaction in &batch.transactions {
-                if let Some(waiting) = self.waiting.remove(&transaction.lsn) {
-                    fail(waiting, &error);
-                }
-            }
-            return false;
-        }
-        self.sequencer.applied(&batch);
-        self.handed_on.durable(batch.last_lsn);
-        self.metrics.commits.inc_by(batch.transactions.len() as u64);
+    /// Something was accepted that is not durable.
+    pub fn has_unfinished(&self) -> bool {
+        self.batches_in_flight > 0 || self.sequencer.has_batch()
+    }
+
+    /// It is not known whether a batch is in the log.
+    pub fn proposal_failed(&mut self, batch: &Batch, error: &ProposeError) {
         for transaction in &batch.transactions {
             if let Some(waiting) = self.waiting.remove(&transaction.lsn) {
-                let lsn = transaction.lsn;
-                if let Some(txn) = waiting.keeps_locks {
-                    self.unlock(txn);
-                }
-                for reply in waiting.commits {
-                    let _ = reply.send(Ok(CommitReply { lsn }));
-                }
-                for reply in waiting.outcomes {
-                    let _ = reply.send(Ok(Some(lsn)));
-                }
-                for (first, reply) in waiting.allocations {
-                    let _ = reply.send(Ok(first));
-                }
+                fail(waiting, error);
             }
         }
-        true
     }
 
-    /// Before a clean stop: what was accepted is written and answered.
-    pub async fn finish(&mut self, raft: &RaftNode, clock: &WallClock) {
+    /// A batch is durable and applied. Those who waited for it, to be answered.
+    pub fn durable(&mut self, batch: &Batch) -> Vec<(Lsn, Waiting)> {
+        self.batches_in_flight -= 1;
+        self.sequencer.applied(batch);
+        self.handed_on.durable(batch.last_lsn);
+        self.metrics.commits.inc_by(batch.transactions.len() as u64);
+        let mut answered = Vec::with_capacity(batch.transactions.len());
+        for transaction in &batch.transactions {
+            let Some(waiting) = self.waiting.remove(&transaction.lsn) else { continue };
+            if let Some(txn) = waiting.keeps_locks {
+                self.unlock(txn);
+            }
+            answered.push((transaction.lsn, waiting));
+        }
+        answered
+    }
+
+    /// Before a clean stop: the log is to say what was handed out, and no more.
+    pub fn give_back_reservations(&mut self) {
         self.sequencer.give_back_reservations();
-        while self.propose_batches(raft, clock).await
-            && let Some(done) = self.proposals.next().await
-            && self.proposal_done(done)
-        {}
     }
 
     /// This node does not lead any more: nobody waits in vain.
@@ -633,6 +636,19 @@ impl Leading {
         self.metrics.locks_held.set(i64::try_from(self.locks.held()).unwrap_or(i64::MAX));
         self.metrics.locks_waiting.set(i64::try_from(self.locks.waiting()).unwrap_or(i64::MAX));
         self.metrics.committed_lsn.set(i64::try_from(self.applied.mark().lsn.0).unwrap_or(i64::MAX));
+    }
+}
+
+/// What was waited for is durable.
+pub fn answer(lsn: Lsn, waiting: Waiting) {
+    for reply in waiting.commits {
+        let _ = reply.send(Ok(CommitReply { lsn }));
+    }
+    for reply in waiting.outcomes {
+        let _ = reply.send(Ok(Some(lsn)));
+    }
+    for (first, reply) in waiting.allocations {
+        let _ = reply.send(Ok(first));
     }
 }
 

@@ -1,13 +1,16 @@
 //! Asking page servers for versions that the conflict window no longer has.
 
-use super::{CommitAnswer, Driver, Event};
+use super::{CommitAnswer, Event, PageServiceSlot};
+use crate::metrics::WalMetrics;
 use crate::sequencer::VersionsAt;
 use common::id::Lsn;
 use common::key::Key;
 use common::service::PageService;
 use common::service::wal::{CommitError, CommitRequest, WalError};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 /// How long a commit may wait for page servers.
 const LOOKUP_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -30,8 +33,25 @@ pub struct Answered {
     pub attempts: u32,
 }
 
-impl Driver {
-    pub(super) fn start_lookup(&mut self, lookup: Lookup) {
+/// Lookups under way; ended with this.
+pub struct Lookups {
+    pages: PageServiceSlot,
+    /// Where commits come back.
+    events: mpsc::WeakSender<Event>,
+    metrics: Arc<WalMetrics>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl Lookups {
+    pub fn new(pages: PageServiceSlot, events: mpsc::WeakSender<Event>, metrics: Arc<WalMetrics>) -> Lookups {
+        Lookups { pages, events, metrics, tasks: Mutex::default() }
+    }
+
+    pub fn stop(&self) {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+    }
+
+    pub fn start(&self, lookup: Lookup) {
         self.metrics.lookups.inc();
         let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(pages) = pages else {
@@ -45,8 +65,10 @@ impl Driver {
             let _ = lookup.reply.send(Err(CommitError::Wal(WalError::Unavailable(reason.to_string()))));
             return;
         }
-        let events = self.events_back.clone();
-        self.lookups.spawn(async move {
+        let events = self.events.clone();
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(async move {
             let answer = tokio::time::timeout(LOOKUP_WAIT_MAX, ask(pages, &lookup.keys, lookup.applied)).await;
             let result = answer.unwrap_or_else(|_| Err(format!("no answer within {LOOKUP_WAIT_MAX:?}")));
             match result {

@@ -1,15 +1,19 @@
-//! Driver: the one task that owns the sequencer and the lock table. It awaits everything and decides nothing.
+//! Driver: the task that makes this node's sequencer and lock table lead, and ends it. It awaits everything and decides nothing.
 //!
 //! ```text
-//! events (bounded) ──▶ sequencer ──▶ forming batch ──▶ raft (several in flight) ──▶ replies, locks freed
-//!                  └─▶ lock table ──▶ replies          timers ──▶ lock table
+//! callers ──▶ desk: sequencer ──▶ forming batch ──▶ log ──▶ durable: replies, locks freed
+//!    │             lock table ──▶ replies
+//!    └─ queue (bounded) ──▶ driver ──▶ desk        timers, lookups, proposals to a group
 //! ```
+//!
+//! Callers deal with their events themselves, at the desk; those that cannot at once queue for the driver.
 //!
 //! Leading begins when the first entry of the own term is applied (then all earlier ones are) and the conflict window is
 //! rebuilt from the log; it ends when Raft says so or a proposal fails. Locks end with it, which is fine: the conflict
 //! check is the truth. Locks pass on when their commit has its LSN, before it is durable: the next holder is told the rows
 //! that are on their way to the disk and the LSN that it comes after, and may not show them before they are there.
 
+mod desk;
 mod handed;
 mod leading;
 mod lookup;
@@ -19,9 +23,9 @@ use crate::WallClock;
 use crate::config::WalConfig;
 use crate::lock_table::RequestId;
 use crate::metrics::WalMetrics;
-use crate::raft::{Leadership, RaftNode};
+use crate::raft::{Command, CommandKind, Consensus, Leadership, Proposal, RaftNode};
 use crate::stream::StreamSource;
-use common::id::{CommitId, Lsn, TabletId, TxnId};
+use common::id::{CommitId, Lsn, TabletId, Term, TxnId};
 use common::key::Key;
 use common::service::PageService;
 use common::service::wal::{
@@ -29,13 +33,16 @@ use common::service::wal::{
     WalError,
 };
 use futures::StreamExt;
-use leading::Leading;
+use futures::future::BoxFuture;
+use futures::stream::FuturesOrdered;
+use leading::{Leading, Proposed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
+pub use desk::Desk;
+pub use lookup::Lookups;
 pub use trim::run as run_trimmer;
 
 pub type CommitAnswer = oneshot::Sender<Result<CommitReply, CommitError>>;
@@ -71,21 +78,20 @@ const EVENTS_AT_ONCE: usize = 1024;
 
 pub struct Driver {
     pub config: Arc<WalConfig>,
-    pub raft: Arc<RaftNode>,
+    pub raft: Arc<Consensus>,
+    pub desk: Arc<Desk>,
     pub source: StreamSource,
     pub metrics: Arc<WalMetrics>,
     pub clock: WallClock,
-    pub pages: PageServiceSlot,
     pub events: mpsc::Receiver<Event>,
-    /// For tasks that come back with an answer.
-    pub events_back: mpsc::WeakSender<Event>,
     pub leadership: watch::Receiver<Leadership>,
     /// The term served, for `Service`.
     pub serving_term: watch::Sender<u64>,
     pub stopping: watch::Receiver<bool>,
-    /// Lookups under way.
-    pub lookups: JoinSet<()>,
 }
+
+/// In the order of their proposal to a group, which is the order of the log.
+type Proposals = FuturesOrdered<BoxFuture<'static, Proposed>>;
 
 impl Driver {
     /// Runs until the node stops.
@@ -127,13 +133,15 @@ impl Driver {
         // Whoever waits hears that this node has stopped, because its sender is dropped.
         self.events.close();
         while self.events.recv().await.is_some() {}
-        self.lookups.shutdown().await;
+        self.desk.lookups.stop();
     }
 
-    async fn lead(&mut self, mut leading: Leading) {
+    async fn lead(&mut self, leading: Leading) {
         let term = leading.term();
-        self.serving_term.send_replace(term.0);
         tracing::info!(term = term.0, lsn = leading.last_lsn().0, "leading");
+        self.desk.open(leading);
+        self.serving_term.send_replace(term.0);
+        let mut proposals = Proposals::new();
         let mut taken = Vec::with_capacity(EVENTS_AT_ONCE);
         let mut stuck = self.source.log.stuck();
         let mut looks = tokio::time::interval(DISK_LOOK_INTERVAL);
@@ -145,12 +153,14 @@ impl Driver {
                 self.raft.step_aside(0).await;
                 break;
             }
-            let deadline = leading.next_lock_deadline();
+            let comes_by = Instant::now() + DISK_LOOK_INTERVAL;
+            let armed = self.desk.with(|leading| (leading.arm(comes_by), leading.is_overloaded()));
+            let Some((deadline, is_overloaded)) = armed else { break };
             tokio::select! {
                 biased;
                 _ = looks.tick() => self.source.log.look_whether_stuck(self.config.disk_write_max),
-                Some(done) = leading.proposals.next(), if !leading.proposals.is_empty() => {
-                    if !leading.proposal_done(done) {
+                Some(done) = proposals.next(), if !proposals.is_empty() => {
+                    if !self.proposal_done(done) {
                         break;
                     }
                 }
@@ -160,56 +170,91 @@ impl Driver {
                         break;
                     }
                 }
-                count = self.events.recv_many(&mut taken, EVENTS_AT_ONCE), if !leading.is_overloaded() => {
+                () = self.desk.poked() => {}
+                count = self.events.recv_many(&mut taken, EVENTS_AT_ONCE), if !is_overloaded => {
                     if count == 0 {
                         break;
                     }
                     for event in taken.drain(..) {
-                        self.handle(&mut leading, event);
+                        if let Err(event) = self.desk.handle(event) {
+                            self.refuse(event);
+                        }
                     }
                 }
-                () = tokio::time::sleep_until(deadline.unwrap_or_else(tokio::time::Instant::now)), if deadline.is_some() => {
-                    leading.expire_locks(tokio::time::Instant::now());
+                () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
+                    self.desk.with(|leading| leading.expire_locks(Instant::now()));
                 }
                 changed = stuck.changed() => if changed.is_err() { break },
-                Some(_) = self.lookups.join_next(), if !self.lookups.is_empty() => {}
                 () = stopped(&mut self.stopping) => break,
             }
-            if !leading.propose_batches(&self.raft, &self.clock).await {
+            if !self.propose_batches(&mut proposals, term).await {
                 break;
             }
-            leading.update_gauges();
         }
         if *self.stopping.borrow() && !self.leadership.borrow().stopped {
-            leading.finish(&self.raft, &self.clock).await;
+            self.finish(&mut proposals, term).await;
         }
-        leading.give_up(self.leadership.borrow().leader.filter(|leader| *leader != self.config.node));
+        if let Some(leading) = self.desk.take() {
+            leading.give_up(self.leadership.borrow().leader.filter(|leader| *leader != self.config.node));
+        }
     }
 
-    fn handle(&mut self, leading: &mut Leading, event: Event) {
-        match event {
-            Event::Commit { request, looked_up, reply } => {
-                if let Some(lookup) = leading.commit(*request, looked_up, reply) {
-                    self.start_lookup(lookup);
+    /// Sends forming batches on their way. False: this node cannot lead any more.
+    async fn propose_batches(&self, proposals: &mut Proposals, term: Term) -> bool {
+        let group = match &*self.raft {
+            Consensus::Alone(_) => {
+                self.desk.look_what_leaves();
+                return true;
+            }
+            Consensus::Group(group) => group,
+        };
+        while let Some(kind) = self.desk.with(Leading::take_command).flatten() {
+            if !propose(group, proposals, kind, term).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// A proposal is over. False: this node cannot lead any more.
+    fn proposal_done(&self, proposed: Proposed) -> bool {
+        let Some(batch) = proposed.batch else {
+            return proposed.result.is_ok();
+        };
+        if let Err(error) = proposed.result {
+            self.desk.with(|leading| leading.proposal_failed(&batch, &error));
+            return false;
+        }
+        let answered = self.desk.with(|leading| {
+            let answered = leading.durable(&batch);
+            leading.update_gauges();
+            answered
+        });
+        for (lsn, waiting) in answered.into_iter().flatten() {
+            leading::answer(lsn, waiting);
+        }
+        true
+    }
+
+    /// Before a clean stop: what was accepted is written and answered.
+    async fn finish(&mut self, proposals: &mut Proposals, term: Term) {
+        self.desk.begin_closing();
+        self.desk.with(Leading::give_back_reservations);
+        while self.propose_batches(proposals, term).await
+            && self.desk.with(|leading| leading.has_unfinished()) == Some(true)
+        {
+            tokio::select! {
+                Some(done) = proposals.next(), if !proposals.is_empty() => {
+                    if !self.proposal_done(done) {
+                        return;
+                    }
                 }
-            }
-            Event::Lock { id, request, reply } => leading.lock(id, request, reply),
-            Event::CancelLock(id) => leading.cancel_lock(id),
-            Event::Unlock { txn, reply } => {
-                leading.unlock(txn);
-                let _ = reply.send(());
-            }
-            Event::UnlockKeys { txn, keys, reply } => {
-                leading.unlock_keys(txn, &keys);
-                let _ = reply.send(());
-            }
-            Event::Locks { reply } => drop(reply.send(Ok(leading.locks()))),
-            Event::LatestDeadlock { reply } => drop(reply.send(Ok(leading.latest_deadlock()))),
-            Event::Outcome { commit, reply } => leading.outcome(commit, reply),
-            Event::Allocate { request, reply } => leading.allocate(request, reply),
-            Event::ReportDurable { tablet, lsn, reply } => {
-                leading.report_durable(tablet, lsn);
-                let _ = reply.send(Ok(()));
+                () = self.desk.poked(), if proposals.is_empty() => {}
+                changed = self.leadership.changed() => {
+                    if changed.is_err() || self.leadership.borrow_and_update().stopped {
+                        return;
+                    }
+                }
             }
         }
     }
@@ -231,4 +276,32 @@ impl Driver {
             Event::ReportDurable { reply, .. } => drop(reply.send(Err(error))),
         }
     }
+}
+
+/// Hands a command to a group. False: this node cannot lead any more.
+async fn propose(group: &RaftNode, proposals: &mut Proposals, kind: CommandKind, term: Term) -> bool {
+    let command = match Command::new(&kind) {
+        Ok(command) => command,
+        Err(error) => {
+            // The batch has its LSNs already: going on would leave a gap.
+            tracing::error!(%error, "a batch cannot be encoded; giving up the lead");
+            return false;
+        }
+    };
+    let batch = match kind {
+        CommandKind::Batch(batch) => Some(batch),
+        CommandKind::Base { .. } | CommandKind::Trim { .. } => None,
+    };
+    let (proposal, accepted) = match batch {
+        None => (group.propose(command, term).await, true),
+        Some(_) => match group.propose_batch(command, term).await {
+            Ok(proposal) => (proposal, true),
+            Err(error) => {
+                let refused: Proposal = Box::pin(std::future::ready(Err(error)));
+                (refused, false)
+            }
+        },
+    };
+    proposals.push_back(Box::pin(async move { Proposed { batch, result: proposal.await } }));
+    accepted
 }

@@ -1,15 +1,15 @@
 //! Trimmer: drops the part of the log that layers have replaced, when the log itself says so.
 
-use crate::raft::RaftNode;
+use crate::raft::Consensus;
 use crate::stream::StreamSource;
 use std::sync::Arc;
 
 /// Runs on every member until the node stops.
-pub async fn run(raft: Arc<RaftNode>, source: StreamSource) {
-    let mut marks = source.applied.watch();
+pub async fn run(raft: Arc<Consensus>, source: StreamSource) {
+    let mut trims = source.applied.watch_trim();
     let mut stopping = source.stopping.clone();
     loop {
-        let trim = marks.borrow_and_update().trim;
+        let trim = *trims.borrow_and_update();
         if let Some(index) = source.log.purgeable_up_to_lsn(trim.0) {
             match raft.purge(index).await {
                 Ok(()) => tracing::debug!(index, lsn = trim.0, "trimmed the log"),
@@ -17,7 +17,7 @@ pub async fn run(raft: Arc<RaftNode>, source: StreamSource) {
             }
         }
         tokio::select! {
-            changed = marks.wait_for(|mark| mark.trim > trim) => if changed.is_err() { return },
+            changed = trims.changed() => if changed.is_err() { return },
             _ = stopping.wait_for(|stopping| *stopping) => return,
         }
     }

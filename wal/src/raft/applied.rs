@@ -55,6 +55,9 @@ pub struct Applied {
     ring: Mutex<Ring>,
     ring_bytes_max: usize,
     mark: watch::Sender<AppliedMark>,
+    /// Of the mark, for those who care for nothing else: it changes seldom.
+    trim: watch::Sender<Lsn>,
+    definitions: watch::Sender<Lsn>,
     /// See [`Applied::floor`].
     floor: Mutex<Option<(u64, Lsn)>>,
 }
@@ -70,6 +73,8 @@ impl Applied {
             ring: Mutex::default(),
             ring_bytes_max,
             mark: watch::Sender::new(AppliedMark::default()),
+            trim: watch::Sender::new(Lsn::ZERO),
+            definitions: watch::Sender::new(Lsn::ZERO),
             floor: Mutex::new(None),
         }
     }
@@ -108,7 +113,32 @@ impl Applied {
         *self.ring() = Ring::default();
     }
 
+    pub fn watch_trim(&self) -> watch::Receiver<Lsn> {
+        self.trim.subscribe()
+    }
+
+    pub fn watch_definitions(&self) -> watch::Receiver<Lsn> {
+        self.definitions.subscribe()
+    }
+
     pub(crate) fn advance(&self, mark: AppliedMark) {
-        self.mark.send_replace(mark);
+        self.advance_untold(mark);
+        self.tell();
+    }
+
+    /// As [`Applied::advance`], for one who has something to do before others wake up: [`Applied::tell`] has to follow.
+    pub(super) fn advance_untold(&self, mark: AppliedMark) {
+        self.mark.send_if_modified(|now| {
+            *now = mark;
+            false
+        });
+    }
+
+    pub(super) fn tell(&self) {
+        self.mark.send_modify(|_| {});
+        let AppliedMark { trim, definitions, .. } = self.mark();
+        for (watched, now) in [(&self.trim, trim), (&self.definitions, definitions)] {
+            watched.send_if_modified(|known| std::mem::replace(known, now) != now);
+        }
     }
 }

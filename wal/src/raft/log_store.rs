@@ -38,13 +38,18 @@ impl LogStore {
     }
 
     async fn write_meta(&self, meta: Meta) -> Result<(), io::Error> {
-        let (sender, receiver) = tokio::sync::oneshot::channel();
-        // The receiver is gone only if the caller is, and then nobody wants to know.
-        self.log.write_meta(meta, Box::new(move |result| drop(sender.send(result))));
-        match receiver.await {
-            Ok(result) => result.map_err(write_error),
-            Err(_) => Err(io::Error::other("the log was closed")),
-        }
+        write_meta(&self.log, meta).await
+    }
+}
+
+/// Durable when it returns.
+pub async fn write_meta(log: &SegmentLog, meta: Meta) -> Result<(), io::Error> {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    // The receiver is gone only if the caller is, and then nobody wants to know.
+    log.write_meta(meta, Box::new(move |result| drop(sender.send(result))));
+    match receiver.await {
+        Ok(result) => result.map_err(write_error),
+        Err(_) => Err(io::Error::other("the log was closed")),
     }
 }
 
@@ -60,7 +65,18 @@ pub fn mark(log_id: &LogId) -> EntryMark {
     EntryMark { term: log_id.committed_leader_id().term, index: log_id.index() }
 }
 
-fn encode(entry: Entry) -> Result<LogEntry, io::Error> {
+/// The entry of a command, as [`encode`] makes it.
+pub fn command_entry(at: EntryMark, command: &Command) -> LogEntry {
+    LogEntry {
+        index: at.index,
+        term: at.term,
+        last_lsn: command.last_lsn().0,
+        payload_kind: COMMAND,
+        payload: command.encoded().clone(),
+    }
+}
+
+pub fn encode(entry: Entry) -> Result<LogEntry, io::Error> {
     let EntryMark { term, index } = mark(&entry.log_id());
     let (payload_kind, payload, last_lsn) = match entry.payload {
         EntryPayload::Blank => (BLANK, Bytes::new(), 0),

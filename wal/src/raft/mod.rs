@@ -1,18 +1,23 @@
 //! Consensus: one log on several nodes, by openraft. Nothing outside this folder sees openraft or its generics.
 //!
 //! ```text
-//! service ── propose(Command, term) ──▶ RaftNode ──▶ openraft ──▶ log_store ──▶ segment
+//! driver ── propose(Command, term) ──▶ RaftNode ──▶ openraft ──▶ log_store ──▶ segment
 //!                                                       │ committed
 //!                                                       ▼
 //!                                       state_machine ──▶ Applied (history, ring, marks) ──▶ service, stream
 //! ```
 //!
+//! A log with one member (`Alone`) needs no openraft: what is on its disk is committed, and its writer applies it. Its entries
+//! are those that openraft would write.
+//!
 //! Invariants
 //! - A command is appended only in the term in which it was made, so a sequencer of an old term cannot write.
 //! - Snapshots hold the history, never data: what they replace is in layers.
 
+mod alone;
 mod applied;
 mod command;
+mod consensus;
 mod log_store;
 mod members;
 mod network;
@@ -20,8 +25,10 @@ mod node;
 mod snapshot;
 mod state_machine;
 
+pub use alone::Alone;
 pub use applied::{Applied, AppliedMark};
 pub use command::{Command, CommandKind};
+pub use consensus::Consensus;
 pub use network::{PeerError, PeerTransport};
 pub use node::{Leadership, Proposal, ProposeError, RaftNode, RaftStartError};
 

@@ -55,16 +55,22 @@ enum PeerRequest {
 /// What a member answers: the encoded response, or why there is none.
 type PeerAnswer<T> = Result<T, String>;
 
+fn encode<T: Serialize, E: ToString>(answer: Result<T, E>) -> Bytes {
+    let answer: PeerAnswer<T> = answer.map_err(|error| error.to_string());
+    // Nothing in an answer can fail to encode; an empty one is an error at the other side.
+    postcard::to_stdvec(&answer).map(Bytes::from).unwrap_or_default()
+}
+
+/// What one hears who takes this node for a member of a group, and it is alone.
+pub fn refuse(own: NodeId) -> Bytes {
+    encode(Err::<(), _>(format!("node {own} is the only member of its log")))
+}
+
 /// Handles a request of another member.
 ///
 /// Each names whom it is for: where a disk was replaced, another member listens at the same address, and must not answer
 /// for the one before it.
 pub async fn handle(raft: &Raft, own: NodeId, request: &[u8]) -> Bytes {
-    fn encode<T: Serialize, E: ToString>(answer: Result<T, E>) -> Bytes {
-        let answer: PeerAnswer<T> = answer.map_err(|error| error.to_string());
-        // Nothing in an answer can fail to encode; an empty one is an error at the other side.
-        postcard::to_stdvec(&answer).map(Bytes::from).unwrap_or_default()
-    }
     let request = postcard::from_bytes(request).map(
         |(target, request): (u64, PeerRequest)| {
             if target == own.0 { Ok(request) } else { Err(target) }

@@ -18,7 +18,7 @@ use openraft::errors::{ClientWriteError, LinearizableReadError, RaftError};
 use openraft::impls::ProgressResponder;
 use openraft::vote::RaftLeaderId;
 use openraft::{BasicNode, Config, ReadPolicy, ServerState, SnapshotPolicy};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +52,8 @@ pub enum RaftStartError {
     Raft(String),
     #[error("this node did not become leader within {0:?}")]
     NoLeader(Duration),
+    #[error("the log in this directory belongs to the nodes {0:?} together; start it as one of them")]
+    OtherMembers(BTreeSet<u64>),
 }
 
 /// Consensus that is held up by its disk answers nothing: what it hears of others it writes down before it does anything else. So

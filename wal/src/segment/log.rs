@@ -2,6 +2,7 @@
 
 use super::disk::Disk;
 use super::index::Index;
+use super::linger::Linger;
 use super::reader;
 use super::record::{EntryMark, LogEntry, Meta};
 use super::recovery::{self, RecoveryError};
@@ -13,7 +14,7 @@ use common::env::threads;
 use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
@@ -39,6 +40,9 @@ pub struct WriteFailure {
 /// Called on the writer thread, once, when the request is on disk or never will be.
 pub type WriteDone = Box<dyn FnOnce(Result<(), WriteFailure>) + Send>;
 
+/// Gives what has gathered for the log, one entry at a time, on the writer's thread, when a group is about to be written.
+pub type Source = Box<dyn Fn() -> Option<(LogEntry, WriteDone)> + Send + Sync>;
+
 pub(super) struct WriteRequest {
     pub entries: Vec<Arc<LogEntry>>,
     pub meta: Option<Meta>,
@@ -52,15 +56,35 @@ impl WriteRequest {
     }
 }
 
+/// What is written together.
+#[derive(Default)]
+pub(super) struct Group {
+    pub requests: Vec<WriteRequest>,
+    /// The source has something for it.
+    pub takes_in: bool,
+}
+
+impl Group {
+    pub fn bytes(&self) -> usize {
+        self.requests.iter().map(WriteRequest::bytes).sum()
+    }
+}
+
 #[derive(Default)]
 struct Queue {
     requests: VecDeque<WriteRequest>,
+    /// How often the source has called since the last group.
+    calls: u32,
     /// Of the entries in them.
     bytes: usize,
     /// Written with the next group, or alone after [`IDLE_BEFORE_LAZY_WRITE`].
     lazy_committed: Option<EntryMark>,
     /// For a writer that is a task: it has waited.
     lazy_is_due: bool,
+    /// The writer waits for something to be signalled; while it writes it looks here by itself.
+    writer_waits: bool,
+    /// It does so without end: for a while after each group it also looks whether a committed position has come.
+    writer_sleeps: bool,
     closed: bool,
     /// As if the process had died: nothing that waits is written.
     killed: bool,
@@ -83,6 +107,7 @@ pub(super) struct Shared {
     /// The same for a writer that is a task.
     pub queued_simulated: Notify,
     failure: Mutex<Option<WriteFailure>>,
+    source: OnceLock<Source>,
     pub stuck: Stuck,
     metrics: Arc<WalMetrics>,
 }
@@ -93,7 +118,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// What a writer that is a task finds.
 pub(super) enum GroupNow {
-    Ready(Vec<WriteRequest>),
+    Ready(Group),
     /// Only a committed position waits.
     Lazy,
     Nothing,
@@ -128,13 +153,21 @@ impl Shared {
             if queue.closed || queue.killed {
                 return false;
             }
+            queue.writer_waits = true;
             queue = self.queued.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+            queue.writer_waits = false;
         }
         !(queue.closed || queue.killed)
     }
 
-    fn signal(&self) {
-        self.queued.notify_all();
+    /// What has entered the queue is to be seen.
+    fn signal(&self, mut queue: MutexGuard<'_, Queue>) {
+        let waits = std::mem::take(&mut queue.writer_waits);
+        // Whoever wakes up needs it.
+        drop(queue);
+        if waits {
+            self.queued.notify_all();
+        }
         if threads::are_simulated() {
             self.queued_simulated.notify_one();
         }
@@ -151,7 +184,7 @@ impl Shared {
             queue.requests.clear();
             return GroupNow::Ended;
         }
-        match (queue.requests.is_empty(), queue.lazy_committed.is_some(), queue.closed) {
+        match (queue.is_empty(), queue.lazy_committed.is_some(), queue.closed) {
             (false, ..) | (true, true, true) => GroupNow::Ready(take_group(&mut queue)),
             (true, false, true) => GroupNow::Ended,
             (true, true, false) if queue.lazy_is_due => GroupNow::Ready(take_group(&mut queue)),
@@ -166,53 +199,91 @@ impl Shared {
     }
 
     /// Everything that waits, up to a limit; blocks until there is something. `None`: the writer has to end.
-    pub fn next_group(&self) -> Option<Vec<WriteRequest>> {
+    pub fn next_group(&self, linger: &mut Linger) -> Option<Group> {
         let mut queue = lock(&self.queue);
         loop {
             if queue.killed {
                 queue.requests.clear();
                 return None;
             }
-            if !queue.requests.is_empty() {
+            if !queue.is_empty() {
                 break;
             }
-            let lazy = queue.lazy_committed.is_some();
             if queue.closed {
-                return lazy.then(|| take_group(&mut queue));
+                return queue.lazy_committed.is_some().then(|| take_group(&mut queue));
             }
-            if lazy {
-                let waited = self.queued.wait_timeout(queue, IDLE_BEFORE_LAZY_WRITE);
-                let (guard, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-                queue = guard;
-                if timeout.timed_out() && queue.requests.is_empty() && !queue.killed {
+            queue.writer_waits = true;
+            if queue.writer_sleeps {
+                queue = self.queued.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                (queue.writer_waits, queue.writer_sleeps) = (false, false);
+                continue;
+            }
+            let waited = self.queued.wait_timeout(queue, IDLE_BEFORE_LAZY_WRITE);
+            let (guard, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            queue = guard;
+            queue.writer_waits = false;
+            if timeout.timed_out() && queue.is_empty() && !queue.killed {
+                if queue.lazy_committed.is_some() {
                     break;
                 }
-            } else {
-                queue = self.queued.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                queue.writer_sleeps = true;
             }
+        }
+        if queue.calls > 0
+            && !queue.closed
+            && let Some(wait) = linger.wait()
+        {
+            let before = queue.calls;
+            // Nobody signals what is taken in anyway. A wait that ends early has brought less.
+            queue = self.queued.wait_timeout(queue, wait).unwrap_or_else(PoisonError::into_inner).0;
+            linger.waited(queue.calls - before);
         }
         if !self.options.group_commit_wait.is_zero() && !queue.closed {
             let deadline = Instant::now() + self.options.group_commit_wait;
-            while let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            while let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+                && !queue.closed
+            {
+                // Nobody has to signal what is taken in anyway; a close waits so long.
                 queue = self.queued.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
             }
         }
         Some(take_group(&mut queue))
     }
+
+    /// Takes what the source has into a group, up to a limit.
+    pub fn take_in(&self, group: &mut Group) {
+        let Some(source) = self.source.get() else { return };
+        let mut bytes = group.bytes();
+        while bytes < GROUP_BYTES_MAX {
+            let Some((entry, done)) = source() else { return };
+            let request = WriteRequest { entries: vec![Arc::new(entry)], meta: None, done: Some(done) };
+            self.index().push_unwritten(request.entries[0].clone());
+            bytes += request.bytes();
+            group.requests.push(request);
+        }
+        lock(&self.queue).calls += 1;
+    }
 }
 
-fn take_group(queue: &mut Queue) -> Vec<WriteRequest> {
-    let mut group = Vec::new();
+impl Queue {
+    /// Nothing that has to be written now.
+    fn is_empty(&self) -> bool {
+        self.requests.is_empty() && self.calls == 0
+    }
+}
+
+fn take_group(queue: &mut Queue) -> Group {
+    let mut group = Group { requests: Vec::new(), takes_in: std::mem::take(&mut queue.calls) > 0 };
     queue.lazy_is_due = false;
     if let Some(mark) = queue.lazy_committed.take() {
-        group.push(WriteRequest { entries: Vec::new(), meta: Some(Meta::Committed(mark)), done: None });
+        group.requests.push(WriteRequest { entries: Vec::new(), meta: Some(Meta::Committed(mark)), done: None });
     }
     let mut bytes = 0;
     while bytes < GROUP_BYTES_MAX
         && let Some(request) = queue.requests.pop_front()
     {
         bytes += request.bytes();
-        group.push(request);
+        group.requests.push(request);
     }
     queue.bytes -= bytes;
     group
@@ -244,6 +315,7 @@ impl SegmentLog {
             queued: Condvar::new(),
             queued_simulated: Notify::new(),
             failure: Mutex::new(None),
+            source: OnceLock::new(),
             stuck: Stuck::new(),
             metrics,
         });
@@ -272,6 +344,18 @@ impl SegmentLog {
         self.submit(WriteRequest { entries, meta: None, done: Some(done) });
     }
 
+    /// From now on the writer takes what `source` has when it is called for. One source for a log.
+    pub fn set_source(&self, source: Source) {
+        assert!(self.shared.source.set(source).is_ok(), "a log has one source");
+    }
+
+    /// The source has something.
+    pub fn call(&self) {
+        let mut queue = lock(&self.shared.queue);
+        queue.calls += 1;
+        self.shared.signal(queue);
+    }
+
     /// Makes a fact durable, after everything appended before.
     pub fn write_meta(&self, meta: Meta, done: WriteDone) {
         if let Meta::Truncate { keep } = &meta {
@@ -280,11 +364,14 @@ impl SegmentLog {
         self.submit(WriteRequest { entries: Vec::new(), meta: Some(meta), done: Some(done) });
     }
 
-    /// Remembers how far the log is committed. Written with the next group; losing it costs nothing but time.
+    /// Remembers how far the log is committed. Written with the next group; losing it costs nothing but time. Comes behind
+    /// each group, so it wakes nobody: the writer looks for it some time after.
     pub fn note_committed(&self, mark: EntryMark) {
         let mut queue = lock(&self.shared.queue);
         queue.lazy_committed = Some(mark);
-        self.shared.signal();
+        if queue.writer_sleeps || threads::are_simulated() {
+            self.shared.signal(queue);
+        }
     }
 
     fn submit(&self, request: WriteRequest) {
@@ -298,7 +385,7 @@ impl SegmentLog {
         }
         queue.bytes += request.bytes();
         queue.requests.push_back(request);
-        self.shared.signal();
+        self.shared.signal(queue);
     }
 
     /// Entries of `range` that exist, in order, stopping after about `bytes_max` (but never before the first).
@@ -414,18 +501,21 @@ impl SegmentLog {
 
     /// Writes what waits and ends the writer thread. Blocks.
     pub fn close(&self) {
-        lock(&self.shared.queue).closed = true;
+        let mut queue = lock(&self.shared.queue);
+        queue.closed = true;
+        self.shared.signal(queue);
         self.join();
     }
 
     /// Ends the writer thread as a crash would: what waits is lost, unanswered. Blocks for the write under way.
     pub fn kill(&self) {
-        lock(&self.shared.queue).killed = true;
+        let mut queue = lock(&self.shared.queue);
+        queue.killed = true;
+        self.shared.signal(queue);
         self.join();
     }
 
     fn join(&self) {
-        self.shared.signal();
         let thread = lock(&self.writer).take();
         if let Some(thread) = thread
             && thread.join().is_err()

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! raft/log_store → SegmentLog (handle, index, cache) → writer thread → segment files
-//!                          ↑ reads: cache, else pread by position
+//! raft/alone ──── source ──┘   ↑         (takes what has gathered when it begins a group)
+//!                              reads: cache, else pread by position
 //! ```
 //!
 //! Knows nothing of Raft but what a record must carry: entries with index and term, and the few facts that Raft
@@ -16,6 +17,7 @@
 
 mod disk;
 mod index;
+mod linger;
 mod log;
 pub mod memory_disk;
 mod reader;
@@ -28,6 +30,6 @@ mod tests;
 mod writer;
 
 pub use disk::{Disk, DiskFile, RealDisk};
-pub use log::{SegmentLog, SegmentOptions, WriteDone, WriteFailure};
+pub use log::{SegmentLog, SegmentOptions, Source, WriteDone, WriteFailure};
 pub use record::{EntryMark, LogEntry, Meta};
 pub use recovery::RecoveryError;

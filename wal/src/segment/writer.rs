@@ -5,7 +5,8 @@
 
 use super::disk::{Disk, DiskFile};
 use super::index::SegmentInfo;
-use super::log::{GroupNow, IDLE_BEFORE_LAZY_WRITE, Shared, WriteRequest};
+use super::linger::Linger;
+use super::log::{Group, GroupNow, IDLE_BEFORE_LAZY_WRITE, Shared, WriteRequest};
 use super::record::{self, LogEntry, Meta, Place, RecordKind, SEGMENT_HEADER_BYTES};
 use super::recovery::{WritePosition, segment_name};
 use super::spare::Spare;
@@ -29,6 +30,7 @@ pub struct Writer {
     written_up_to: u64,
     /// Where the records of the buffer are, to be published once they are on disk.
     unpublished: Vec<Unpublished>,
+    linger: Linger,
 }
 
 enum Unpublished {
@@ -49,12 +51,13 @@ impl Writer {
             spare,
             written_up_to,
             unpublished: Vec::new(),
+            linger: Linger::new(),
         }
     }
 
     /// Runs until the log is closed or killed.
     pub fn run(mut self) {
-        while let Some(group) = self.shared.next_group() {
+        while let Some(group) = self.shared.next_group(&mut self.linger) {
             self.serve(group);
         }
         self.spare.finish();
@@ -81,15 +84,18 @@ impl Writer {
     }
 
     /// Writes a group and answers those who wait for it.
-    fn serve(&mut self, group: Vec<WriteRequest>) {
-        self.shared.stuck.begin(group.iter().map(WriteRequest::bytes).sum());
+    fn serve(&mut self, mut group: Group) {
         let failed = self.shared.failure();
+        if group.takes_in && failed.is_none() {
+            self.shared.take_in(&mut group);
+        }
+        self.shared.stuck.begin(group.bytes());
         let result = match failed {
             Some(failure) => Err(failure),
-            None => self.write_group(&group).map_err(|error| self.shared.fail(&error)),
+            None => self.write_group(&group.requests).map_err(|error| self.shared.fail(&error)),
         };
         self.shared.stuck.end();
-        for request in group {
+        for request in group.requests {
             if let Some(done) = request.done {
                 done(result.clone());
             }
@@ -175,7 +181,9 @@ impl Writer {
         if !planted(Bug::MissingFsync) {
             current.file.sync_data()?;
         }
-        self.shared.observe_sync(started.elapsed(), self.buffer.len());
+        let elapsed = started.elapsed();
+        self.linger.synced(elapsed);
+        self.shared.observe_sync(elapsed, self.buffer.len());
         current.offset += self.buffer.len() as u64;
         self.buffer.clear();
         let mut index = self.shared.index();

@@ -258,6 +258,11 @@ impl Sequencer {
         Some(Batch { first_lsn, last_lsn, time_us: self.time_us, transactions })
     }
 
+    /// There is a forming batch.
+    pub fn has_batch(&self) -> bool {
+        !self.forming.is_empty()
+    }
+
     /// The forming batch has reached its size.
     pub fn batch_is_full(&self) -> bool {
         self.forming_bytes >= self.limits.batch_bytes_max

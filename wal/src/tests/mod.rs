@@ -1,5 +1,6 @@
 //! The service as its callers see it, on a real directory.
 
+mod alone;
 mod cluster;
 mod crash;
 mod prepared;
