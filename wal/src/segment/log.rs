@@ -2,7 +2,6 @@
 
 use super::disk::Disk;
 use super::index::Index;
-use super::linger::Linger;
 use super::reader;
 use super::record::{EntryMark, LogEntry, Meta};
 use super::recovery::{self, RecoveryError};
@@ -73,8 +72,8 @@ impl Group {
 #[derive(Default)]
 struct Queue {
     requests: VecDeque<WriteRequest>,
-    /// How often the source has called since the last group.
-    calls: u32,
+    /// The source has called since the last group.
+    is_called: bool,
     /// Of the entries in them.
     bytes: usize,
     /// Written with the next group, or alone after [`IDLE_BEFORE_LAZY_WRITE`].
@@ -199,7 +198,7 @@ impl Shared {
     }
 
     /// Everything that waits, up to a limit; blocks until there is something. `None`: the writer has to end.
-    pub fn next_group(&self, linger: &mut Linger) -> Option<Group> {
+    pub fn next_group(&self) -> Option<Group> {
         let mut queue = lock(&self.queue);
         loop {
             if queue.killed {
@@ -229,15 +228,6 @@ impl Shared {
                 queue.writer_sleeps = true;
             }
         }
-        if queue.calls > 0
-            && !queue.closed
-            && let Some(wait) = linger.wait()
-        {
-            let before = queue.calls;
-            // Nobody signals what is taken in anyway. A wait that ends early has brought less.
-            queue = self.queued.wait_timeout(queue, wait).unwrap_or_else(PoisonError::into_inner).0;
-            linger.waited(queue.calls - before);
-        }
         if !self.options.group_commit_wait.is_zero() && !queue.closed {
             let deadline = Instant::now() + self.options.group_commit_wait;
             while let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
@@ -261,19 +251,19 @@ impl Shared {
             bytes += request.bytes();
             group.requests.push(request);
         }
-        lock(&self.queue).calls += 1;
+        lock(&self.queue).is_called = true;
     }
 }
 
 impl Queue {
     /// Nothing that has to be written now.
     fn is_empty(&self) -> bool {
-        self.requests.is_empty() && self.calls == 0
+        self.requests.is_empty() && !self.is_called
     }
 }
 
 fn take_group(queue: &mut Queue) -> Group {
-    let mut group = Group { requests: Vec::new(), takes_in: std::mem::take(&mut queue.calls) > 0 };
+    let mut group = Group { requests: Vec::new(), takes_in: std::mem::take(&mut queue.is_called) };
     queue.lazy_is_due = false;
     if let Some(mark) = queue.lazy_committed.take() {
         group.requests.push(WriteRequest { entries: Vec::new(), meta: Some(Meta::Committed(mark)), done: None });
@@ -352,7 +342,7 @@ impl SegmentLog {
     /// The source has something.
     pub fn call(&self) {
         let mut queue = lock(&self.shared.queue);
-        queue.calls += 1;
+        queue.is_called = true;
         self.shared.signal(queue);
     }
 

@@ -17,7 +17,6 @@
 
 mod disk;
 mod index;
-mod linger;
 mod log;
 pub mod memory_disk;
 mod reader;

@@ -5,7 +5,6 @@
 
 use super::disk::{Disk, DiskFile};
 use super::index::SegmentInfo;
-use super::linger::Linger;
 use super::log::{Group, GroupNow, IDLE_BEFORE_LAZY_WRITE, Shared, WriteRequest};
 use super::record::{self, LogEntry, Meta, Place, RecordKind, SEGMENT_HEADER_BYTES};
 use super::recovery::{WritePosition, segment_name};
@@ -30,7 +29,6 @@ pub struct Writer {
     written_up_to: u64,
     /// Where the records of the buffer are, to be published once they are on disk.
     unpublished: Vec<Unpublished>,
-    linger: Linger,
 }
 
 enum Unpublished {
@@ -51,13 +49,12 @@ impl Writer {
             spare,
             written_up_to,
             unpublished: Vec::new(),
-            linger: Linger::new(),
         }
     }
 
     /// Runs until the log is closed or killed.
     pub fn run(mut self) {
-        while let Some(group) = self.shared.next_group(&mut self.linger) {
+        while let Some(group) = self.shared.next_group() {
             self.serve(group);
         }
         self.spare.finish();
@@ -181,9 +178,7 @@ impl Writer {
         if !planted(Bug::MissingFsync) {
             current.file.sync_data()?;
         }
-        let elapsed = started.elapsed();
-        self.linger.synced(elapsed);
-        self.shared.observe_sync(elapsed, self.buffer.len());
+        self.shared.observe_sync(started.elapsed(), self.buffer.len());
         current.offset += self.buffer.len() as u64;
         self.buffer.clear();
         let mut index = self.shared.index();
