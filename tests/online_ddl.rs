@@ -105,16 +105,33 @@ async fn an_index_is_made_while_others_write_and_is_gone_if_its_builder_dies() {
     let (_, text): (String, String) = connection.query_first("SHOW CREATE TABLE d.t").await.unwrap().unwrap();
     assert!(!text.contains("`twice` ("), "{text}");
 
-    // Its builder dies.
-    let builder = tokio::spawn(async move { connection.query_drop("CREATE INDEX w ON d.t (u, k)").await });
-    let mut other = server.connect().await;
+    // Its builder dies, in a table so large that somebody sees it at work.
     let progress = "SELECT COUNT(*) FROM information_schema.processlist WHERE state LIKE 'altering table: %rows'";
-    while number(&mut other, progress).await == 0 {
-        assert!(!builder.is_finished(), "an index was made, and nobody saw how far it was");
-    }
+    let mut other = server.connect().await;
+    let mut apart = 10_000_000u64;
+    let builder = loop {
+        for _ in 0..2 {
+            let more = format!("INSERT INTO d.t (id, k, u) SELECT id + {apart}, k, u + {apart} FROM d.t");
+            connection.query_drop(more).await.unwrap();
+            apart *= 2;
+        }
+        let builder = tokio::spawn(async move {
+            let made = connection.query_drop("CREATE INDEX w ON d.t (u, k)").await;
+            (connection, made)
+        });
+        while !builder.is_finished() && number(&mut other, progress).await == 0 {}
+        if !builder.is_finished() {
+            break builder;
+        }
+        let (finished, made) = builder.await.unwrap();
+        made.unwrap();
+        connection = finished;
+        connection.query_drop("DROP INDEX w ON d.t").await.unwrap();
+    };
     drop(other);
     server.kill();
-    assert!(builder.await.unwrap().is_err());
+    let (_, made) = builder.await.unwrap();
+    assert!(made.is_err(), "its builder died");
     let server = launch.start();
     let mut connection = server.connect().await;
     connection.query_drop("INSERT INTO d.t (id, k, u) VALUES (-1, 1, -1)").await.unwrap();
