@@ -163,10 +163,11 @@ impl<'a> Ends<'a> for Others<'a> {
     fn see(&mut self, value: PhysicalRef<'a>) {
         self.without_order |= matches!(value, PhysicalRef::Float64(number) if number.is_nan());
         let (min, max) = self.ends.get_or_insert((value, value));
-        match value.to_owned() {
-            value_owned if value_owned.compare(&min.to_owned()) == Some(Ordering::Less) => *min = value,
-            value_owned if value_owned.compare(&max.to_owned()) == Some(Ordering::Greater) => *max = value,
-            _ => {}
+        let owned = value.to_owned();
+        if owned.compare(&min.to_owned()) == Some(Ordering::Less) {
+            *min = value;
+        } else if owned.compare(&max.to_owned()) == Some(Ordering::Greater) {
+            *max = value;
         }
     }
 
