@@ -13,6 +13,7 @@ mod plan;
 mod runtime;
 mod scalar;
 mod scan;
+mod turns;
 mod types;
 
 use crate::execute::choose::{Executor, run as run_any};
@@ -33,7 +34,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::AbortOnDropHandle;
 use types::ValueReader;
 
@@ -46,27 +46,26 @@ pub fn run(query: Arc<Query>, mut context: QueryContext) -> BoxStream<'static, R
         Ok(handle) => handle,
         Err(error) => return futures::stream::iter([Err(error)]).boxed(),
     };
+    let cancel = context.cancel.clone();
     let task = handle.spawn(async move {
-        let cancel = context.cancel.clone();
-        let ended = tokio::select! {
-            biased;
-            error = cancel.cancelled() => Err(error),
-            result = produce(&query, &context, &sender) => result,
-        };
-        match ended {
+        match produce(&query, &context, &sender).await {
             Ok(given) => found_rows.store(given, Ordering::Relaxed),
             // Nobody listens if the stream is gone.
             Err(error) => drop(sender.send(Err(error)).await),
         }
     });
-    let task = AbortOnDropHandle::new(task);
-    ReceiverStream::new(receiver)
-        .map(move |batch| {
-            // The task lives as long as its stream.
-            let _ = &task;
-            batch
-        })
-        .boxed()
+    // Whoever ends the query is answered at once. What it computes ends when it gives its thread back.
+    let running = Some((receiver, AbortOnDropHandle::new(task)));
+    futures::stream::unfold((running, cancel), async |(running, cancel)| {
+        let (mut receiver, task) = running?;
+        let batch = tokio::select! {
+            biased;
+            error = cancel.cancelled() => return Some((Err(error), (None, cancel))),
+            batch = receiver.recv() => batch?,
+        };
+        Some((batch, (Some((receiver, task)), cancel)))
+    })
+    .boxed()
 }
 
 /// Gives how many rows there were.

@@ -19,8 +19,9 @@ pub(super) struct Running {
 impl Session {
     /// A statement came from the client.
     pub(super) fn began(&mut self, text: &str) {
-        self.engine.began(&self.handle, text);
+        // In this order: who sees the statement in the list of processes may kill it.
         self.handle.cancel.reset();
+        self.engine.began(&self.handle, text);
         let read_before = self.rows_read.load(Ordering::Relaxed);
         self.running = Some(Running { began: Instant::now(), verb: None, read_before, sent: 0 });
     }

@@ -2,6 +2,7 @@
 
 use super::error::unwrapped;
 use super::plan::translate;
+use super::turns::Turns;
 use super::{prepare, runtime};
 use crate::execute::row::QueryContext;
 use crate::sql::plan::Query;
@@ -36,8 +37,14 @@ pub async fn measure(query: Arc<Query>, context: QueryContext) -> Result<String,
 }
 
 /// Operators that only hand rows on.
-const PASSING: [&str; 5] =
-    ["RepartitionExec", "CoalesceBatchesExec", "CoalescePartitionsExec", "CooperativeExec", "ProjectionExec"];
+const PASSING: [&str; 6] = [
+    "RepartitionExec",
+    "CoalesceBatchesExec",
+    "CoalescePartitionsExec",
+    "CooperativeExec",
+    "ProjectionExec",
+    Turns::NAME,
+];
 
 fn write(plan: &Arc<dyn ExecutionPlan>, depth: usize, out: &mut String) {
     let passes = PASSING.contains(&plan.name());

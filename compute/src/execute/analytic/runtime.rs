@@ -1,6 +1,7 @@
 //! Threads, memory and spilling of analytic queries: apart from those of transactions, and bounded.
 
 use crate::execute::analytic::error::unwrapped;
+use crate::execute::analytic::turns;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
@@ -36,5 +37,9 @@ pub fn session_state(memory_limit_bytes: usize) -> Result<SessionState, SqlError
         .build_arc()
         .map_err(unwrapped)?;
     let config = SessionConfig::new().with_target_partitions(threads().max(2)).with_information_schema(false);
-    Ok(SessionStateBuilder::new().with_config(config).with_runtime_env(environment).build())
+    Ok(SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(environment)
+        .with_physical_optimizer_rules(turns::rules())
+        .build())
 }
