@@ -2,7 +2,8 @@
 //!
 //! A page server writes sorted rows as layers that no manifest names and hands out a [`BulkLayer`] for each. The commit
 //! carries it as a mutation of a reserved key, and at the LSN of that commit every row of the layer becomes a version. The
-//! rows themselves never pass through the log. A layer that nobody commits is an orphan, and is deleted late.
+//! rows themselves never pass through the log. A row may also be a deletion. A layer that nobody commits is an orphan, and is
+//! deleted late.
 //!
 //! Invariants
 //! - The layers of one commit have disjoint key ranges, and none of its other writes has one of their keys.
@@ -16,7 +17,9 @@ use serde::{Deserialize, Serialize};
 
 /// Every key of a bulk record begins like this: table 0, which is the log's own, and an index that it never has.
 const PREFIX: [u8; 8] = [0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff];
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
+/// Without `tombstones`: there were none.
+const FORMAT_WITHOUT_TOMBSTONES: u8 = 1;
 
 /// Names a layer that a page server has written, with what is needed to open it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -31,6 +34,8 @@ pub struct BulkLayer {
     pub first: Key,
     pub last: Key,
     pub rows: u64,
+    /// Rows that are deletions.
+    pub tombstones: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -59,9 +64,17 @@ impl BulkLayer {
     pub fn of(mutation: &Mutation) -> Option<Result<BulkLayer, BulkError>> {
         mutation.key.starts_with(&PREFIX).then(|| {
             let row = mutation.row.as_deref().unwrap_or_default();
-            let body = row.strip_prefix(&[FORMAT]).ok_or(BulkError::Malformed)?;
-            let layer: BulkLayer = postcard::from_bytes(body).map_err(|_| BulkError::Malformed)?;
-            let sound = layer.first <= layer.last && layer.index_offset < layer.bytes && layer.rows > 0;
+            let layer = match row.split_first() {
+                Some((&FORMAT, body)) => postcard::from_bytes(body).ok(),
+                // The same but for the last number.
+                Some((&FORMAT_WITHOUT_TOMBSTONES, body)) => postcard::from_bytes(&[body, &[0]].concat()).ok(),
+                _ => None,
+            };
+            let layer: BulkLayer = layer.ok_or(BulkError::Malformed)?;
+            let sound = layer.first <= layer.last
+                && layer.index_offset < layer.bytes
+                && layer.rows > 0
+                && layer.tombstones <= layer.rows;
             if !sound || layer.record().key != mutation.key {
                 return Err(BulkError::Contradiction);
             }
@@ -109,6 +122,7 @@ mod tests {
             first: first.into(),
             last: last.into(),
             rows: 5,
+            tombstones: 2,
         }
     }
 
@@ -125,6 +139,10 @@ mod tests {
             let cut = Mutation { key: mutation.key.clone(), row: Some(row.slice(..length)) };
             assert!(BulkLayer::of(&cut).unwrap().is_err(), "{length} bytes");
         }
+        // As logs of before have it.
+        let older = [&[FORMAT_WITHOUT_TOMBSTONES], &row[1..row.len() - 1]].concat();
+        let older = Mutation { key: mutation.key.clone(), row: Some(older.into()) };
+        assert_eq!(BulkLayer::of(&older), Some(Ok(BulkLayer { tombstones: 0, ..layer })));
         let other = Mutation { key: [&mutation.key[..], b"x"].concat().into(), ..mutation };
         assert_eq!(BulkLayer::of(&other), Some(Err(BulkError::Contradiction)));
     }

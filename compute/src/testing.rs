@@ -42,7 +42,7 @@ struct State {
     commits: HashMap<CommitId, Lsn>,
     batches: Vec<Arc<Batch>>,
     /// Rows of bulk layers, by sequence number.
-    bulk: Vec<BTreeMap<Key, Bytes>>,
+    bulk: Vec<BTreeMap<Key, Option<Bytes>>>,
 }
 
 impl FakeCluster {
@@ -67,6 +67,11 @@ impl FakeCluster {
         let remote = self.remote();
         let catalog = Arc::new(CatalogCache::start(remote.clone()).await.expect("the fake does not fail"));
         Services { remote, catalog, expressions: Arc::default() }
+    }
+
+    /// What the newest commit wrote.
+    pub fn last_batch(&self) -> Arc<Batch> {
+        self.state.lock().batches.last().expect("something was committed").clone()
     }
 
     pub fn newest(&self) -> Lsn {
@@ -141,7 +146,7 @@ impl WalService for FakeCluster {
                         let layer = layer.expect("a record that this cluster has made");
                         let rows = std::mem::take(&mut state.bulk[layer.sequence as usize]);
                         assert_eq!(rows.len() as u64, layer.rows, "a layer is committed once");
-                        rows.into_iter().map(|(key, row)| (key, Some(row))).collect()
+                        rows.into_iter().collect()
                     }
                 };
                 for (key, row) in rows {

@@ -12,6 +12,7 @@ pub mod commit;
 pub mod locking;
 pub mod merge;
 pub mod open_snapshots;
+pub mod past_log;
 pub mod prepared;
 pub mod read_view;
 pub mod retry;

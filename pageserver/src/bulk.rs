@@ -22,7 +22,7 @@ use common::bulk::BulkLayer;
 use common::env::threads;
 use common::id::Lsn;
 use common::key::{Key, KeyRange};
-use common::service::page::{BULK_BYTES_MAX, BULK_KEPT, BulkFinished, PageError};
+use common::service::page::{BULK_BYTES_MAX, BULK_KEPT, BulkFinished, BulkRow, PageError};
 use futures::{StreamExt, TryStreamExt};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -86,6 +86,7 @@ fn reference(meta: &LayerMeta) -> BulkLayer {
         first: meta.first.clone(),
         last: meta.last.clone(),
         rows: meta.versions,
+        tombstones: meta.tombstones,
     }
 }
 
@@ -103,14 +104,14 @@ fn meta_of(layer: &BulkLayer, lsn: Lsn) -> LayerMeta {
         lsn_min: lsn,
         lsn_max: lsn,
         versions: layer.rows,
-        tombstones: 0,
+        tombstones: layer.tombstones,
         stamped: true,
     }
 }
 
 /// Writes rows as layers, one for each tablet that has keys of them.
-pub async fn write(tablets: &Tablets, config: &Config, rows: Vec<(Key, Bytes)>) -> Result<Vec<BulkLayer>, PageError> {
-    let bytes: usize = rows.iter().map(|(key, row)| key.len() + row.len()).sum();
+pub async fn write(tablets: &Tablets, config: &Config, rows: Vec<BulkRow>) -> Result<Vec<BulkLayer>, PageError> {
+    let bytes: usize = rows.iter().map(|(key, row)| key.len() + row.as_ref().map_or(0, Bytes::len)).sum();
     if bytes > BULK_BYTES_MAX {
         return Err(PageError::BadRequest(format!("{bytes} bytes of bulk rows are more than {BULK_BYTES_MAX}")));
     }
@@ -124,7 +125,7 @@ pub async fn write(tablets: &Tablets, config: &Config, rows: Vec<(Key, Bytes)>) 
         let (place, range) = set.place_and_range(first);
         let mut writer = LayerWriter::new(writer_options(config, COMPRESSION));
         while let Some((key, row)) = rest.next_if(|(key, _)| range.contains(key)) {
-            writer.push(Version { key, lsn: Lsn::ZERO, row: Some(row) });
+            writer.push(Version { key, lsn: Lsn::ZERO, row });
         }
         references.push(reference(&put(tablets, &set, place, writer).await?.meta));
     }

@@ -22,7 +22,6 @@ use crate::read::pool::ScanPool;
 use crate::tablet::{Tablets, open};
 use crate::{PageServer, StartError};
 use async_trait::async_trait;
-use bytes::Bytes;
 use common::bulk::BulkLayer;
 use common::cluster_map::{FIRST_TABLET, OWNER_KEY, Owner};
 use common::env::Random;
@@ -30,7 +29,8 @@ use common::env::objects::Objects;
 use common::id::{CommitId, Lsn, TxnId};
 use common::key::{Key, KeyRange};
 use common::service::page::{
-    BulkFinished, GetRequest, IndexFigures, PageError, PageStatus, RangeEstimate, RowVersion, ScanBatch, ScanRequest,
+    BulkFinished, BulkRow, GetRequest, IndexFigures, PageError, PageStatus, RangeEstimate, RowVersion, ScanBatch,
+    ScanRequest,
 };
 use common::service::wal::{CommitError, CommitRequest, Mutation, Write};
 use common::service::{PageService, WalService};
@@ -335,7 +335,7 @@ impl PageService for Current {
         self.service().flush().await
     }
 
-    async fn bulk_write(&self, rows: Vec<(Key, Bytes)>) -> Result<Vec<BulkLayer>, PageError> {
+    async fn bulk_write(&self, rows: Vec<BulkRow>) -> Result<Vec<BulkLayer>, PageError> {
         self.service().bulk_write(rows).await
     }
 

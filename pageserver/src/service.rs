@@ -8,15 +8,14 @@ use crate::read::pool::ScanPool;
 use crate::tablet::set::KeySnapshots;
 use crate::tablet::{Snapshot, Tablets};
 use async_trait::async_trait;
-use bytes::Bytes;
 use common::bulk::BulkLayer;
 use common::env::planted::{Bug, planted};
 use common::id::Lsn;
 use common::key::{Key, KeyRange};
 use common::service::PageService;
 use common::service::page::{
-    BulkFinished, GetRequest, IndexFigures, PageError, PageStatus, RangeEstimate, RowVersion, ScanBatch, ScanOutput,
-    ScanRequest,
+    BulkFinished, BulkRow, GetRequest, IndexFigures, PageError, PageStatus, RangeEstimate, RowVersion, ScanBatch,
+    ScanOutput, ScanRequest,
 };
 use futures::stream::BoxStream;
 use std::collections::HashMap;
@@ -171,7 +170,7 @@ impl PageService for Service {
         })
     }
 
-    async fn bulk_write(&self, rows: Vec<(Key, Bytes)>) -> Result<Vec<BulkLayer>, PageError> {
+    async fn bulk_write(&self, rows: Vec<BulkRow>) -> Result<Vec<BulkLayer>, PageError> {
         self.check_owner()?;
         bulk::write(&self.tablets, &self.config, rows).await
     }

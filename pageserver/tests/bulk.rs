@@ -2,7 +2,6 @@
 
 mod support;
 
-use bytes::Bytes;
 use common::cluster_map::MapChange;
 use common::id::{Lsn, TabletId};
 use common::key::{Key, KeyRange};
@@ -23,8 +22,8 @@ async fn start(log: &Arc<MemoryLog>, store: &Arc<InMemory>) -> PageServer {
     pageserver::start(small_config(), Arc::new(LogHandle(log.clone())), store.clone()).await.unwrap()
 }
 
-fn rows(numbers: impl Iterator<Item = u32>) -> Vec<(Key, Bytes)> {
-    let mut rows: Vec<(Key, Bytes)> = numbers.map(|number| (key(number), row(number))).collect();
+fn rows(numbers: impl Iterator<Item = u32>) -> Vec<BulkRow> {
+    let mut rows: Vec<BulkRow> = numbers.map(|number| (key(number), Some(row(number)))).collect();
     rows.sort();
     rows
 }
@@ -73,7 +72,7 @@ async fn what_is_out_of_order_or_unknown_is_refused() {
     let mut twice = rows(1..3);
     twice.push(twice[1].clone());
     refused(service.bulk_write(twice).await.map(drop));
-    refused(service.bulk_write(vec![(key(1), vec![0; BULK_BYTES_MAX].into())]).await.map(drop));
+    refused(service.bulk_write(vec![(key(1), Some(vec![0; BULK_BYTES_MAX].into()))]).await.map(drop));
     let layers = service.bulk_write(rows(1..30)).await.unwrap();
     let mut other = layers.clone();
     other[0].rows += 1;
@@ -133,7 +132,7 @@ async fn layers_of_a_load_that_was_killed_are_leaks_until_the_next_owner_deletes
     };
     let server = start(&log, &store).await;
     let kept = rows(0..50);
-    log.commit(kept.iter().map(|(key, row)| (key.clone(), Some(row.clone()))).collect(), Vec::new());
+    log.commit(kept.clone(), Vec::new());
     let lsn = log.newest();
     keys_at(&server.service(), lsn).await;
     server.flush().await.unwrap();

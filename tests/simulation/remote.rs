@@ -4,7 +4,6 @@
 use crate::network::{self, Lost, travel};
 use crate::sim::{Member, Pages, Process, Sim, lock};
 use async_trait::async_trait;
-use bytes::Bytes;
 use common::bulk::BulkLayer;
 use common::id::{CommitId, Lsn, NodeId, TabletId, Term, TxnId};
 use common::key::{Key, KeyRange};
@@ -330,7 +329,7 @@ impl PageService for Remote {
         self.at_pages(|pages| async move { pages.status().await }).await
     }
 
-    async fn bulk_write(&self, rows: Vec<(Key, Bytes)>) -> Result<Vec<BulkLayer>, PageError> {
+    async fn bulk_write(&self, rows: Vec<BulkRow>) -> Result<Vec<BulkLayer>, PageError> {
         self.at_pages(|pages| {
             let rows = rows.clone();
             async move { pages.bulk_write(rows).await }

@@ -6,11 +6,13 @@ use bytes::Bytes;
 use common::id::{CommitId, CounterId, Lsn, Term, TxnId};
 use common::key::{Key, KeyRange};
 use common::prepared::{self, PreparedCommit, PreparedLocks};
-use common::service::page::{Direction, GetRequest, PageError, ScanBatch, ScanOutput, ScanRequest, ScannedRow};
+use common::service::page::{
+    BulkFinished, BulkRow, Direction, GetRequest, PageError, ScanBatch, ScanOutput, ScanRequest, ScannedRow,
+};
 use common::service::wal::*;
 use common::service::{PageService, WalService};
 use futures::StreamExt;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +41,8 @@ pub struct Txn {
     tenure: Option<Tenure>,
     /// It relies on them beyond the versions of keys: on ranges, or on what others cannot do meanwhile.
     relies_on_locks: bool,
+    /// Keys whose locks stand for their versions.
+    covered: BTreeSet<Key>,
     /// Of all locks, as long as there was one leader.
     term: Option<Term>,
     terms_differ: bool,
@@ -64,6 +68,7 @@ impl Txn {
             undurable: None,
             tenure: None,
             relies_on_locks: false,
+            covered: BTreeSet::new(),
             term: None,
             terms_differ: false,
             writes: BTreeMap::new(),
@@ -205,6 +210,43 @@ impl Txn {
         self.send(request, only_locked).await
     }
 
+    /// As `txn::past_log` of compute: the writes, all of them under locks, become layers, and the commit names these.
+    pub async fn commit_past_log(mut self) -> Result<Lsn, Failure> {
+        match self.write_layers().await {
+            Ok(()) => self.commit().await,
+            Err(failure) => {
+                self.unlock().await;
+                Err(failure)
+            }
+        }
+    }
+
+    async fn write_layers(&mut self) -> Result<(), Failure> {
+        self.tell(|| "writes layers".to_string());
+        let failure = |error| match error {
+            // Another page server has taken over.
+            PageError::BadRequest(_) => Failure::Conflict,
+            other => no_answer(other),
+        };
+        let writes = std::mem::take(&mut self.writes);
+        let rows: Vec<BulkRow> = writes.iter().map(|(key, (row, _))| (key.clone(), row.clone())).collect();
+        let layers = self.remote.bulk_write(rows).await.map_err(failure)?;
+        let BulkFinished::Ready(layers) = self.remote.bulk_finish(layers).await.map_err(failure)? else {
+            self.sim.violation("a transaction has a key twice".to_string());
+            return Err(Failure::Conflict);
+        };
+        for layer in layers {
+            let of_layer = writes.range(layer.first.clone()..=layer.last.clone());
+            let of_layer = of_layer.map(|(key, (row, at))| ((key.clone(), row.clone()), at.unwrap_or(Lsn::MAX)));
+            let record = layer.record();
+            self.sim.ledger.bulk(record.key.clone(), of_layer.collect());
+            self.put_blind(record.key, record.row.expect("a record names a layer"));
+        }
+        self.relies_on_locks = true;
+        self.covered = writes.into_keys().collect();
+        Ok(())
+    }
+
     /// As `txn::prepared::prepare` of compute: what the commit would say becomes a record, and the locks stay.
     pub async fn prepare(mut self, name: &[u8]) -> Result<Lsn, Failure> {
         let commit = self.request();
@@ -239,7 +281,7 @@ impl Txn {
         let mut writes = writes;
         writes.sort_by_key(|write| prepared::name_of(&write.mutation.key).is_none());
         for (key, lsn) in &self.locked {
-            if !writes.iter().any(|write| write.mutation.key == *key) {
+            if !self.covered.contains(key) && !writes.iter().any(|write| write.mutation.key == *key) {
                 checks.entry(key.clone()).or_insert(*lsn);
             }
         }

@@ -10,8 +10,8 @@ use crate::bulk::BulkLayer;
 use crate::id::{CommitId, Lsn, TabletId, TxnId};
 use crate::key::{Key, KeyRange};
 use crate::service::page::{
-    BulkFinished, GetRequest, IndexFigures, PageError, PageService, PageStatus, RangeEstimate, RowVersion, ScanBatch,
-    ScanRequest,
+    BulkFinished, BulkRow, GetRequest, IndexFigures, PageError, PageService, PageStatus, RangeEstimate, RowVersion,
+    ScanBatch, ScanRequest,
 };
 use crate::service::wal::{
     AllocateRequest, CommitError, CommitReply, CommitRequest, Deadlock, LockError, LockInfo, LockReply, LockRequest,
@@ -230,7 +230,7 @@ impl PageService for PageClient {
         self.call(Request::PageStatus, self.deadlines.call).await
     }
 
-    async fn bulk_write(&self, rows: Vec<(Key, Bytes)>) -> Result<Vec<BulkLayer>, PageError> {
+    async fn bulk_write(&self, rows: Vec<BulkRow>) -> Result<Vec<BulkLayer>, PageError> {
         self.call(Request::BulkWrite(rows), self.deadlines.flush).await
     }
 

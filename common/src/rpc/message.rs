@@ -3,7 +3,7 @@
 use crate::bulk::BulkLayer;
 use crate::id::{CommitId, Lsn, TabletId, TxnId};
 use crate::key::{Key, KeyRange};
-use crate::service::page::{GetRequest, ScanRequest};
+use crate::service::page::{BulkRow, GetRequest, ScanRequest};
 use crate::service::wal::{
     AllocateRequest, CommitRequest, LockRequest, MemberChange, PressureReport, SnapshotReport, SubscribeRequest,
     Tenure, Undurable,
@@ -51,7 +51,7 @@ pub(super) enum Request {
     Figures(KeyRange),
     Holds(Tenure),
     LatestDeadlock,
-    BulkWrite(Vec<(Key, Bytes)>),
+    BulkWrite(Vec<BulkRow>),
     BulkFinish(Vec<BulkLayer>),
 }
 

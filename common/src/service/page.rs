@@ -40,14 +40,17 @@ pub trait PageService: Send + Sync {
 
     async fn status(&self) -> Result<PageStatus, PageError>;
 
-    /// Writes rows, in ascending order of their keys and each key once, as layers in the object store that nobody sees
-    /// until a commit names them. At most [`BULK_BYTES_MAX`] of keys and rows in one call.
-    async fn bulk_write(&self, rows: Vec<(Key, Bytes)>) -> Result<Vec<BulkLayer>, PageError>;
+    /// Writes rows and deletions, in ascending order of their keys and each key once, as layers in the object store that
+    /// nobody sees until a commit names them. At most [`BULK_BYTES_MAX`] of keys and rows in one call.
+    async fn bulk_write(&self, rows: Vec<BulkRow>) -> Result<Vec<BulkLayer>, PageError>;
 
     /// Makes layers of [`PageService::bulk_write`] ready for one commit: where their ranges overlap, they are merged into
     /// layers that do not. From this answer on, the page server keeps them for [`BULK_KEPT`]: time to commit them.
     async fn bulk_finish(&self, layers: Vec<BulkLayer>) -> Result<BulkFinished, PageError>;
 }
+
+/// A key, and the row that it gets; `None` for a deletion.
+pub type BulkRow = (Key, Option<Bytes>);
 
 /// What one [`PageService::bulk_write`] may carry.
 pub const BULK_BYTES_MAX: usize = 64 << 20;

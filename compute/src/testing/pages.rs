@@ -21,12 +21,13 @@ fn version(state: &State, key: &Key, lsn: Lsn) -> Option<RowVersion> {
 }
 
 impl State {
-    fn put_bulk(&mut self, rows: BTreeMap<Key, Bytes>) -> Option<BulkLayer> {
+    fn put_bulk(&mut self, rows: BTreeMap<Key, Option<Bytes>>) -> Option<BulkLayer> {
         let (first, last) = (rows.keys().next()?.clone(), rows.keys().next_back()?.clone());
         let (count, sequence) = (rows.len() as u64, self.bulk.len() as u64);
+        let tombstones = rows.values().filter(|row| row.is_none()).count() as u64;
         self.bulk.push(rows);
         let (home, generation, bytes, index_offset) = (TabletId(1), 1, 2, 1);
-        Some(BulkLayer { home, generation, sequence, bytes, index_offset, first, last, rows: count })
+        Some(BulkLayer { home, generation, sequence, bytes, index_offset, first, last, rows: count, tombstones })
     }
 }
 
@@ -108,7 +109,7 @@ impl PageService for FakeCluster {
         })
     }
 
-    async fn bulk_write(&self, rows: Vec<(Key, Bytes)>) -> Result<Vec<BulkLayer>, PageError> {
+    async fn bulk_write(&self, rows: Vec<BulkRow>) -> Result<Vec<BulkLayer>, PageError> {
         assert!(rows.windows(2).all(|pair| pair[0].0 < pair[1].0), "bulk rows ascend");
         Ok(self.state.lock().put_bulk(rows.into_iter().collect()).into_iter().collect())
     }

@@ -11,17 +11,16 @@
 
 use crate::txn::service_error::{page_error, with_backoff};
 use crate::txn::{Remote, Transaction};
-use bytes::Bytes;
 use common::bulk::BulkLayer;
 use common::key::{Key, KeyRange};
-use common::service::page::{BULK_BYTES_MAX, BulkFinished};
+use common::service::page::{BULK_BYTES_MAX, BulkFinished, BulkRow};
 use expr::SqlError;
 
 /// Default of [`Remote::bulk_bytes`]: large enough that a layer is worth an object, small beside a server's memory.
 pub const BULK_BYTES: usize = 64 << 20;
 
 /// Keys and rows of one call.
-const CHUNK_BYTES: usize = BULK_BYTES_MAX / 2;
+pub(super) const CHUNK_BYTES: usize = BULK_BYTES_MAX / 2;
 
 /// A key that was written twice.
 #[derive(Debug)]
@@ -64,7 +63,7 @@ async fn send(transaction: &mut Transaction, range: &KeyRange, remote: &Remote) 
             rows.next_if(|(key, row)| bytes == 0 || bytes + key.len() + row.len() < CHUNK_BYTES)
         {
             bytes += key.len() + row.len();
-            chunk.push((key, row));
+            chunk.push((key, Some(row)));
         }
         let written = write(chunk, remote).await?;
         transaction.add_bulk(written);
@@ -72,6 +71,6 @@ async fn send(transaction: &mut Transaction, range: &KeyRange, remote: &Remote) 
     Ok(())
 }
 
-async fn write(chunk: Vec<(Key, Bytes)>, remote: &Remote) -> Result<Vec<BulkLayer>, SqlError> {
+pub(super) async fn write(chunk: Vec<BulkRow>, remote: &Remote) -> Result<Vec<BulkLayer>, SqlError> {
     with_backoff(|| remote.pages.bulk_write(chunk.clone())).await.map_err(page_error)
 }

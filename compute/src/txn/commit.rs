@@ -2,6 +2,7 @@
 
 use crate::sql::plan::Isolation;
 use crate::txn::locking;
+use crate::txn::past_log;
 use crate::txn::service_error::{deadlock, wal_error, with_backoff};
 use crate::txn::{Remote, Transaction};
 use common::id::{CommitId, Lsn, TableId, TxnId};
@@ -43,7 +44,7 @@ impl CommitFailure {
 
 /// Commits. Afterwards the transaction is over, whatever the answer; its locks are gone.
 /// Answers with the LSN of the commit; a transaction without writes has none of its own and answers with `None`.
-pub async fn commit(transaction: Transaction, remote: &Remote) -> Result<Option<Lsn>, CommitFailure> {
+pub async fn commit(mut transaction: Transaction, remote: &Remote) -> Result<Option<Lsn>, CommitFailure> {
     if !transaction.has_writes() {
         // What it read may not be shown before it is durable; locks of SERIALIZABLE must have held until now.
         let shown = locking::wait_durable(&transaction.locks(), remote).await;
@@ -59,6 +60,12 @@ pub async fn commit(transaction: Transaction, remote: &Remote) -> Result<Option<
             roll_back(transaction, remote).await;
             return Ok(None);
         }
+    }
+    if past_log::is_large(&transaction, remote)
+        && let Err(error) = past_log::store(&mut transaction, remote).await
+    {
+        roll_back(transaction, remote).await;
+        return Err(CommitFailure::Failed(error));
     }
     let nothing_to_write = !transaction.has_writes();
     let txn = transaction.id();

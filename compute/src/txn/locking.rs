@@ -91,6 +91,13 @@ impl LockSet {
         self.held.retain(|key, _| !range.contains(key));
     }
 
+    /// Relies on the locks of some keys instead of on the versions seen under them.
+    pub fn cover_keys(&mut self, covered: impl Fn(&Key) -> bool) {
+        let before = self.held.len();
+        self.held.retain(|key, _| !covered(key));
+        self.relies_on_locks |= self.held.len() < before;
+    }
+
     /// What has to become durable before anything that was read is shown.
     pub fn undurable(&self) -> Option<Undurable> {
         self.undurable

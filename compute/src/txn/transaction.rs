@@ -17,6 +17,7 @@ use common::bulk::BulkLayer;
 use common::id::{CommitId, CounterId, Lsn, TxnId};
 use common::key::{Key, KeyRange};
 use common::service::PageService;
+use common::service::page::BulkRow;
 use common::service::wal::{CommitRequest, CounterBump, Mutation, Observed, Write};
 use expr::{ErrorCode, SqlError};
 use parking_lot::Mutex;
@@ -225,6 +226,26 @@ impl Transaction {
         assert!(marked <= oldest, "rows leave the buffer in the statement that wrote them");
         self.undo.retain(|undo| !range.contains(&undo.key));
         taken.into_iter().filter_map(|(key, row)| Some((key, row?))).collect()
+    }
+
+    /// Takes every write from `start` on out of the buffer, in key order: the commit is next, and names layers instead. What
+    /// was locked is relied on as a lock from now on; other versions that were relied on become checks.
+    pub fn take_writes(&mut self, start: &Key) -> Vec<BulkRow> {
+        let taken = Arc::make_mut(&mut self.buffer).split_off(start);
+        let mut locks = self.locks.lock();
+        for key in taken.keys() {
+            let relied = [self.observed.remove(key), self.checks.remove(key)].into_iter().flatten().min();
+            let under_lock = locks.observed(key);
+            // What was seen before the key was locked may have changed before it was.
+            if let Some(lsn) = relied.filter(|lsn| under_lock.is_none_or(|locked| *lsn < locked)) {
+                note_observed(&mut self.checks, key, lsn);
+            }
+        }
+        locks.cover_keys(|key| taken.contains_key(key));
+        self.bytes -= taken.iter().map(|(key, row)| cost(key, row)).sum::<usize>();
+        self.undo.clear();
+        self.savepoints.clear();
+        taken.into_iter().collect()
     }
 
     /// Layers that the commit will name.

@@ -304,7 +304,9 @@ impl World {
     }
 
     async fn bulk(&mut self, rows: &[(u32, u32)], others: &[(u32, Option<u32>)], parts: usize, fate: BulkFate) {
-        let rows: BTreeMap<Key, Bytes> = rows.iter().map(|(number, seed)| (key(*number), row(*seed))).collect();
+        // Some are deletions, also of what was never there.
+        let rows: BTreeMap<Key, Option<Bytes>> =
+            rows.iter().map(|(number, seed)| (key(*number), (seed % 4 > 0).then(|| row(*seed)))).collect();
         let service = self.server().service();
         let mut layers = Vec::new();
         for part in 0..parts {
@@ -315,6 +317,8 @@ impl World {
         let BulkFinished::Ready(layers) = service.bulk_finish(layers).await.unwrap() else { panic!("no key is twice") };
         assert!(layers.windows(2).all(|pair| pair[0].last < pair[1].first), "{layers:?}");
         assert_eq!(layers.iter().map(|layer| layer.rows).sum::<u64>(), rows.len() as u64);
+        let deletions = rows.values().filter(|row| row.is_none()).count();
+        assert_eq!(layers.iter().map(|layer| layer.tombstones).sum::<u64>(), deletions as u64);
         drop(service);
         match fate {
             BulkFate::Commit => {}
@@ -331,7 +335,7 @@ impl World {
         let mut changes: Vec<_> = others.into_iter().filter(|(key, _)| !rows.contains_key(key)).collect();
         let records = layers.iter().map(|layer| layer.record()).map(|record| (record.key, record.row));
         let lsn = self.log.commit(changes.iter().cloned().chain(records).collect(), Vec::new());
-        changes.extend(rows.into_iter().map(|(key, row)| (key, Some(row))));
+        changes.extend(rows);
         self.model.commit(lsn, &changes);
         self.highest = self.highest.max(lsn.0);
     }

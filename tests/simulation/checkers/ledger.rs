@@ -15,6 +15,7 @@ use common::bulk::is_record;
 use common::id::{CommitId, Lsn, Term, TxnId};
 use common::key::{Key, KeyRange};
 use common::prepared;
+use common::service::page::BulkRow;
 use common::service::wal::{Batch, CommitRequest, Mutation, Transaction};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
@@ -36,8 +37,9 @@ struct State {
     requests: HashMap<CommitId, CommitRequest>,
     lsn_of: HashMap<CommitId, Lsn>,
     refused: BTreeSet<CommitId>,
-    /// The rows of layers that lie in the store before their commit, by the keys of their records.
-    bulk: HashMap<Key, Vec<(Key, Bytes)>>,
+    /// The rows of layers that lie in the store before their commit, by the keys of their records, each with the LSN at
+    /// which its key was observed.
+    bulk: HashMap<Key, Vec<(BulkRow, Lsn)>>,
     /// Keys that commits had locked, with the term of the leader that granted them.
     locked: HashMap<CommitId, (Term, BTreeSet<Key>)>,
     acknowledged: BTreeMap<Lsn, CommitId>,
@@ -122,8 +124,15 @@ impl State {
             }
             let rows =
                 self.bulk.get(&mutation.key).ok_or_else(|| format!("LSN {lsn} names a layer that nobody wrote"))?;
-            for (key, row) in rows {
-                self.versions.entry(key.clone()).or_default().push((lsn, Some(row.clone())));
+            for ((key, _), observed) in rows {
+                if let Some((newest, _)) = self.newest(key, Lsn::MAX).filter(|(newest, _)| newest > observed) {
+                    return Err(format!(
+                        "LSN {lsn} observed key {key:02x?} of its layer at {observed}, yet it had version {newest}"
+                    ));
+                }
+            }
+            for ((key, row), _) in rows {
+                self.versions.entry(key.clone()).or_default().push((lsn, row.clone()));
             }
         }
         if let Some(told) = self.acknowledged.get(&lsn).filter(|told| **told != commit) {
@@ -180,7 +189,7 @@ impl Ledger {
     }
 
     /// A commit is about to name a layer with these rows.
-    pub fn bulk(&self, record: Key, rows: Vec<(Key, Bytes)>) {
+    pub fn bulk(&self, record: Key, rows: Vec<(BulkRow, Lsn)>) {
         lock(&self.state).bulk.insert(record, rows);
     }
 

@@ -4,10 +4,9 @@
 use super::{Client, LOADS, all, key, row};
 use crate::sim::Sim;
 use crate::txn::{Failure, Txn};
-use bytes::Bytes;
-use common::key::Key;
+use common::id::Lsn;
 use common::service::PageService;
-use common::service::page::{BulkFinished, PageError};
+use common::service::page::{BulkFinished, BulkRow, PageError};
 use std::sync::Arc;
 
 const ROWS: u64 = 12;
@@ -34,8 +33,8 @@ pub async fn run(client: Client) {
 async fn fill(client: &Client, txn: &mut Txn, load: u64) -> Result<(), Failure> {
     txn.begin_optimistic().await?;
     let number = |row: u64| (client.number << 32) + load * ROWS + row;
-    let rows: Vec<(Key, Bytes)> =
-        (0..ROWS).map(|at| (key(LOADS, number(at)), row(at as i64, client.sim.random.below(200) as usize))).collect();
+    let row = |at: u64| row(at as i64, client.sim.random.below(200) as usize);
+    let rows: Vec<BulkRow> = (0..ROWS).map(|at| (key(LOADS, number(at)), Some(row(at)))).collect();
     let mut layers = Vec::new();
     for odd in 0..2 {
         let half = rows.iter().skip(odd).step_by(2).cloned().collect();
@@ -48,7 +47,7 @@ async fn fill(client: &Client, txn: &mut Txn, load: u64) -> Result<(), Failure> 
     tokio::time::sleep(client.sim.ms(0, 60)).await;
     for layer in layers {
         let of_layer = rows.iter().filter(|(key, _)| *key >= layer.first && *key <= layer.last);
-        client.sim.ledger.bulk(layer.record().key, of_layer.cloned().collect());
+        client.sim.ledger.bulk(layer.record().key, of_layer.map(|row| (row.clone(), Lsn::MAX)).collect());
         let record = layer.record();
         txn.put_blind(record.key, record.row.expect("a record names a layer"));
     }

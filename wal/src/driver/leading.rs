@@ -525,9 +525,15 @@ impl Leading {
         let mut after = Lsn::ZERO;
         for (position, (key, mode)) in waiter.keys.iter().enumerate() {
             after = after.max(self.handed_on.before_key(key, *mode));
-            if let Some((lsn, row)) = rows.newest(key).filter(|(lsn, _)| *lsn > durable) {
+            let layer = rows.newest_layer(key);
+            if let Some((lsn, row)) = rows.newest(key).filter(|(lsn, _)| *lsn > durable && Some(*lsn) > layer) {
                 reply.newest.push(NewestVersion { key: position as u32, lsn: *lsn, row: row.clone() });
                 after = after.max(*lsn);
+            }
+            if let Some(layer) = layer {
+                // Its row is not at hand: it is to be read, there or later.
+                reply.lsn = reply.lsn.max(layer);
+                after = after.max(layer);
             }
         }
         for (range, mode) in &waiter.ranges {

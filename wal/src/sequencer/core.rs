@@ -155,6 +155,7 @@ impl Sequencer {
             mutations.push((self.map.tablet_of(&write.mutation.key), write.mutation.clone()));
         }
         for layer in bulk {
+            self.rows.insert_layer(layer.range(), lsn);
             let tablets = tablets_of(&self.map, &layer);
             mutations.extend(tablets.map(|tablet| (tablet, layer.record())));
         }
@@ -275,6 +276,7 @@ impl Sequencer {
             for (_, mutation) in &transaction.mutations {
                 self.rows.applied(&mutation.key, transaction.lsn);
             }
+            self.rows.layers_applied(transaction.lsn);
             for bump in &transaction.counters {
                 self.counters.durable(bump, transaction.lsn);
             }

@@ -297,6 +297,7 @@ fn bulk(id: u128, sequence: u64, first: u8, last: u8) -> CommitRequest {
         first: key(first),
         last: key(last),
         rows: 3,
+        tombstones: 0,
     };
     let mut request = request(id, &[], &[]);
     request.writes.push(Write { mutation: layer.record(), observed: Lsn::MAX });
@@ -308,6 +309,10 @@ fn what_observed_a_key_of_a_bulk_range_before_it_asks_for_its_version() {
     let mut sequencer = sequencer(&History::new(1000), 100);
     assert_eq!(sequencer.commit(&request(1, &[(20, Lsn::MAX), (90, Lsn::MAX)], &[]), None), Decision::Accepted(Lsn(1)));
     assert_eq!(sequencer.commit(&bulk(2, 1, 10, 30), None), Decision::Accepted(Lsn(2)));
+    // Who gets the lock of such a key has to read at that LSN, until it is applied.
+    let rows = sequencer.rows_in_flight();
+    assert_eq!([5, 20, 31].map(|number| rows.newest_layer(&key(number))), [None, Some(Lsn(2)), None]);
+    assert_eq!(rows.newest_in(&KeyRange { start: key(5), end: key(15) }), Some(Lsn(2)));
     // Beyond the range, all is known.
     assert_eq!(sequencer.commit(&request(3, &[(90, Lsn(1))], &[]), None), Decision::Accepted(Lsn(3)));
     let within = request(4, &[(20, Lsn(1))], &[(11, Lsn(0))]);

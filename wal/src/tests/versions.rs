@@ -1,13 +1,12 @@
 //! A page server that knows versions of keys and nothing else: what the sequencer asks one for.
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use common::bulk::BulkLayer;
 use common::id::Lsn;
 use common::key::{Key, KeyRange};
 use common::service::PageService;
 use common::service::page::{
-    BulkFinished, GetRequest, PageError, PageStatus, RangeEstimate, RowVersion, ScanBatch, ScanRequest,
+    BulkFinished, BulkRow, GetRequest, PageError, PageStatus, RangeEstimate, RowVersion, ScanBatch, ScanRequest,
 };
 use futures::stream::BoxStream;
 use std::collections::HashMap;
@@ -52,7 +51,7 @@ impl PageService for Versions {
         not_here()
     }
 
-    async fn bulk_write(&self, _: Vec<(Key, Bytes)>) -> Result<Vec<BulkLayer>, PageError> {
+    async fn bulk_write(&self, _: Vec<BulkRow>) -> Result<Vec<BulkLayer>, PageError> {
         not_here()
     }
 

@@ -8,12 +8,12 @@ use crate::id::Lsn;
 use crate::key::{Key, KeyRange};
 use crate::rpc::{PageClient, RpcClient};
 use crate::service::page::{
-    BulkFinished, Direction, GetRequest, IndexFigures, PageError, PageStatus, RangeEstimate, RowVersion, ScanBatch,
-    ScanOutput, ScanRequest,
+    BulkFinished, BulkRow, Direction, GetRequest, IndexFigures, PageError, PageStatus, RangeEstimate, RowVersion,
+    ScanBatch, ScanOutput, ScanRequest,
 };
 use crate::service::{PageService, WalService};
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use std::cmp::Reverse;
@@ -178,7 +178,7 @@ impl PageService for PageRouter {
 
     /// Only the owner writes layers, and it knows no others than its own: one that has taken over since refuses to finish
     /// what its predecessor wrote.
-    async fn bulk_write(&self, rows: Vec<(Key, Bytes)>) -> Result<Vec<BulkLayer>, PageError> {
+    async fn bulk_write(&self, rows: Vec<BulkRow>) -> Result<Vec<BulkLayer>, PageError> {
         let rows = &rows;
         self.servers.ask(FLUSH_PATIENCE, |server| async move { server.bulk_write(rows.clone()).await }).await
     }
@@ -295,6 +295,7 @@ fn after(mut request: ScanRequest, batch: &ScanBatch) -> Option<ScanRequest> {
 mod tests {
     use super::*;
     use crate::service::page::ScannedRow;
+    use bytes::Bytes;
 
     fn request(direction: Direction, limit: Option<u64>) -> ScanRequest {
         let range = |start: &'static [u8], end: &'static [u8]| KeyRange {

@@ -10,7 +10,6 @@ use arrow::array::{ArrayRef, Int64Array};
 use arrow::datatypes::{Field, Schema};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
@@ -355,12 +354,13 @@ impl PageService for FakePages {
         })
     }
 
-    async fn bulk_write(&self, rows: Vec<(Key, Bytes)>) -> Result<Vec<BulkLayer>, PageError> {
+    async fn bulk_write(&self, rows: Vec<BulkRow>) -> Result<Vec<BulkLayer>, PageError> {
         let (Some((first, _)), Some((last, _))) = (rows.first(), rows.last()) else { return Ok(Vec::new()) };
-        let bytes = rows.iter().map(|(key, row)| (key.len() + row.len()) as u64).sum();
+        let bytes = rows.iter().map(|(key, row)| (key.len() + row.as_ref().map_or(0, |row| row.len())) as u64).sum();
         let (home, generation, sequence) = (TabletId(1), 2, 3);
         let (first, last, rows) = (first.clone(), last.clone(), rows.len() as u64);
-        Ok(vec![BulkLayer { home, generation, sequence, bytes, index_offset: 4, first, last, rows }])
+        let tombstones = 0;
+        Ok(vec![BulkLayer { home, generation, sequence, bytes, index_offset: 4, first, last, rows, tombstones }])
     }
 
     async fn bulk_finish(&self, layers: Vec<BulkLayer>) -> Result<BulkFinished, PageError> {

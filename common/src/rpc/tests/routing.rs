@@ -11,7 +11,6 @@ use crate::service::page::*;
 use crate::service::wal::*;
 use crate::service::{PageService, WalService};
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use parking_lot::Mutex;
@@ -261,7 +260,7 @@ impl PageService for Breaking {
         self.0.status().await
     }
 
-    async fn bulk_write(&self, rows: Vec<(Key, Bytes)>) -> Result<Vec<BulkLayer>, PageError> {
+    async fn bulk_write(&self, rows: Vec<BulkRow>) -> Result<Vec<BulkLayer>, PageError> {
         self.0.bulk_write(rows).await
     }
 

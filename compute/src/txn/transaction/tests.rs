@@ -122,6 +122,7 @@ fn rows_that_leave_the_buffer_are_not_undone_and_their_layers_are() {
         first: "m".into(),
         last: "n".into(),
         rows: 2,
+        tombstones: 0,
     };
     let mut txn = transaction();
     put(&mut txn, "a", Some("1"));
