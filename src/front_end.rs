@@ -1,9 +1,10 @@
 //! Flags of the MySQL front end, the same wherever a compute runs.
 
+use crate::page_server;
 use ipnet::IpNet;
 use std::path::PathBuf;
 
-#[derive(Debug, Clone, Default, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "MySQL front end")]
 #[group(id = "front_end")]
 pub struct Settings {
@@ -19,4 +20,10 @@ pub struct Settings {
     /// Write a line of JSON for each connection and each statement to this file: who, from where, what, and what came of it
     #[arg(long, value_name = "FILE")]
     pub audit_log: Option<PathBuf>,
+    /// Memory for what open transactions have written, all together; beyond it their rows go to files in the data directory
+    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = page_server::parse_size)]
+    pub transaction_memory: u64,
+    /// What a transaction, or a load into an empty table, writes goes to the store ahead of its commit when it is more
+    #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = page_server::parse_size)]
+    pub bulk_size: u64,
 }

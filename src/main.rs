@@ -279,9 +279,6 @@ struct StartArguments {
     /// Address of /healthz, /readyz and /metrics (port 0: any free one)
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     http: SocketAddr,
-    /// Rows of a load into an empty table that go to the store ahead of their commit when they are more
-    #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = page_server::parse_size)]
-    bulk_size: u64,
     #[command(flatten)]
     front_end: front_end::Settings,
     #[command(flatten)]
@@ -329,7 +326,6 @@ impl From<StartArguments> for start::Settings {
             http: arguments.http,
             page_server: arguments.page_server,
             front_end: arguments.front_end,
-            bulk_bytes: arguments.bulk_size,
             root_password: root_password(),
         }
     }

@@ -26,7 +26,6 @@ pub struct Settings {
     pub http: SocketAddr,
     pub page_server: page_server::Settings,
     pub front_end: front_end::Settings,
-    pub bulk_bytes: u64,
     pub root_password: String,
 }
 
@@ -88,7 +87,8 @@ impl Roles {
             secure_file_priv: settings.front_end.secure_file_priv.clone(),
             proxies: settings.front_end.proxy_from.clone(),
             audit_log: settings.front_end.audit_log.clone(),
-            bulk_bytes: usize::try_from(settings.bulk_bytes).unwrap_or(usize::MAX),
+            bulk_bytes: usize::try_from(settings.front_end.bulk_size).unwrap_or(usize::MAX),
+            transaction_memory_bytes: usize::try_from(settings.front_end.transaction_memory).unwrap_or(usize::MAX),
         };
         let compute =
             compute::start(config, wal.service(), page_server.service()).await.map_err(|error| match &error {

@@ -17,7 +17,7 @@ fn row_count() -> u64 {
 }
 
 fn launch(data: &Path) -> Launch {
-    Launch::new(data).argument("--bulk-size").argument("128K")
+    Launch::new(data).argument("--bulk-size").argument("128K").argument("--transaction-memory").argument("1M")
 }
 
 async fn connect(server: &Server) -> Conn {
@@ -31,12 +31,13 @@ async fn fill(server: &Server, rows: u64) {
     let mut conn = server.connect().await;
     conn.query_drop("CREATE DATABASE l").await.unwrap();
     conn.query_drop("USE l").await.unwrap();
-    let create = "CREATE TABLE account (id INT PRIMARY KEY, balance INT NOT NULL, note VARCHAR(200), code INT NOT NULL,
+    let create =
+        "CREATE TABLE account (id INT PRIMARY KEY, balance INT NOT NULL, note VARCHAR(1000), code INT NOT NULL,
                   KEY (balance), UNIQUE KEY (code))";
     conn.query_drop(create).await.unwrap();
     let ids: Vec<u64> = (1..=rows).collect();
     for ids in ids.chunks(500) {
-        let rows: Vec<String> = ids.iter().map(|id| format!("({id}, 100, REPEAT('n', 60), -{id})")).collect();
+        let rows: Vec<String> = ids.iter().map(|id| format!("({id}, 100, REPEAT('n', 400), -{id})")).collect();
         conn.query_drop(format!("INSERT INTO account VALUES {}", rows.join(","))).await.unwrap();
     }
 }
@@ -61,7 +62,7 @@ async fn a_large_transaction_is_one_for_all_others() {
     let mut other = connect(&server).await;
     large.query_drop("BEGIN").await.unwrap();
     large
-        .query_drop("UPDATE account SET balance = balance + 1, note = REPEAT('m', 90) WHERE id % 2 = 0")
+        .query_drop("UPDATE account SET balance = balance + 1, note = REPEAT('m', 700) WHERE id % 2 = 0")
         .await
         .unwrap();
     large.query_drop("DELETE FROM account WHERE id % 20 = 0").await.unwrap();
@@ -119,6 +120,9 @@ async fn a_large_transaction_is_one_for_all_others() {
     large.query_drop("SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE").await.unwrap();
     large.query_drop("UPDATE account SET balance = balance + 1").await.unwrap();
     assert_eq!(number(&mut other, check).await, sum + count as i64 + 1);
+    let (_, metrics) = server.get("/metrics").await;
+    let spilled = metrics.lines().find_map(|line| line.strip_prefix("drumlin_transaction_spilled_bytes_total "));
+    assert!(spilled.is_some_and(|bytes| bytes.parse::<u64>().unwrap() > 1_000_000), "{spilled:?}");
     drop((large, other));
     server.kill();
     let server = launch(data.path()).start();

@@ -21,7 +21,7 @@ use crate::execute::expressions::ExpressionCache;
 use crate::journal::{Journal, JournalConfig};
 use crate::mysql::server::{Front, Server};
 use crate::session::Engine;
-use crate::txn::Remote;
+use crate::txn::{Remote, WriteMemory};
 use common::env::random::Random;
 use common::env::{Clock, SystemClock};
 use common::service::{PageService, WalService};
@@ -55,8 +55,11 @@ pub struct ComputeConfig {
     pub secure_file_priv: Option<PathBuf>,
     /// Networks of balancers whose PROXY protocol headers are believed.
     pub proxies: Vec<IpNet>,
-    /// Rows of new tables and indexes, and of loads into empty tables, beyond this go to the store ahead of their commit.
+    /// Rows of new tables and indexes, of loads into empty tables, and of large transactions, beyond this go to the store ahead
+    /// of their commit.
     pub bulk_bytes: usize,
+    /// What transactions hold in memory for their commits, all together; beyond it their rows go to files in `data_dir`.
+    pub transaction_memory_bytes: usize,
     /// One JSON object in a line for each connection and statement; none: nothing is audited.
     pub audit_log: Option<PathBuf>,
 }
@@ -64,8 +67,8 @@ pub struct ComputeConfig {
 /// In the data directory, for statements that take long_query_time or longer while slow_query_log is ON.
 const SLOW_LOG_FILE: &str = "slow.log";
 
-/// For [`ComputeConfig::bulk_bytes`].
-pub const BULK_BYTES_DEFAULT: usize = txn::bulk::BULK_BYTES;
+/// In the data directory: files of large transactions, which have no names there.
+const SPILL_DIRECTORY: &str = "spill";
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -104,6 +107,10 @@ pub async fn start(
         new_id: Arc::new(move || random.u128()),
         snapshots: Arc::default(),
         bulk_bytes: config.bulk_bytes,
+        write_memory: Arc::new(WriteMemory::new(
+            config.transaction_memory_bytes,
+            config.data_dir.join(SPILL_DIRECTORY),
+        )),
     };
     let catalog = CatalogCache::start(remote.clone()).await.map_err(StartError::Catalog)?;
     let services = Services { remote, catalog: Arc::new(catalog), expressions: Arc::new(ExpressionCache::default()) };
@@ -115,6 +122,9 @@ pub async fn start(
     let engine = Arc::new(Engine::new(services, clock, version, memory, journal));
     engine.set_file_directory(config.secure_file_priv.as_deref());
     engine.set_slow_log(&config.data_dir.join(SLOW_LOG_FILE));
+    for metric in engine.services.remote.write_memory.metrics() {
+        engine.journal.registry().register(metric).expect("a metric registered once");
+    }
     let mut tasks = JoinSet::new();
     tasks.spawn(refresh_statistics(engine.clone()));
     tasks.spawn(session::scheduler::Scheduler::new(engine.clone()).run());

@@ -10,7 +10,7 @@ pub mod server;
 
 use crate::catalog::CatalogCache;
 use crate::execute::Services;
-use crate::txn::Remote;
+use crate::txn::{Remote, WriteMemory};
 use async_trait::async_trait;
 use bytes::Bytes;
 use common::bulk::BulkLayer;
@@ -59,7 +59,15 @@ impl FakeCluster {
         let next = AtomicU64::new(1);
         let new_id = Arc::new(move || u128::from(next.fetch_add(1, Ordering::Relaxed)));
         // Little, so that whatever may go past the buffer does in tests.
-        Remote { wal: self.clone(), pages: self.clone(), new_id, snapshots: Arc::default(), bulk_bytes: 600 }
+        let write_memory = Arc::new(WriteMemory::new(1 << 20, std::env::temp_dir()));
+        Remote {
+            wal: self.clone(),
+            pages: self.clone(),
+            new_id,
+            snapshots: Arc::default(),
+            bulk_bytes: 600,
+            write_memory,
+        }
     }
 
     /// With a catalog that follows.

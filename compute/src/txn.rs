@@ -2,7 +2,8 @@
 //!
 //! [`Transaction`] decides and does no I/O. Drivers around it await: [`snapshot`] finds the LSNs a statement reads at,
 //! [`locking`] takes locks, [`commit`] commits and finds out about lost answers, [`retry`] runs a statement again.
-//! [`open_snapshots`] has what they read kept.
+//! [`open_snapshots`] has what they read kept. [`spill`] keeps rows of large ones in files, and [`past_log`] commits those
+//! through the object store.
 //!
 //! Always true: what a statement wrote is in the write buffer, or, of a table or index that nobody else sees yet, in layers
 //! that only this transaction knows ([`bulk`]); nothing is in the log before COMMIT.
@@ -18,12 +19,14 @@ pub mod read_view;
 pub mod retry;
 pub mod service_error;
 pub mod snapshot;
+pub mod spill;
 pub mod transaction;
 
 pub use commit::{CommitFailure, commit, roll_back};
 pub use locking::{Grant, Interrupt, Locker, OwnTables};
 pub use open_snapshots::OpenSnapshots;
 pub use read_view::{Known, ReadView, ViewScan, WriteBuffer};
+pub use spill::WriteMemory;
 pub use transaction::Transaction;
 
 use common::service::{PageService, WalService};
@@ -40,4 +43,6 @@ pub struct Remote {
     pub snapshots: Arc<OpenSnapshots>,
     /// Buffered rows of a new table or index that go to the store ahead of the commit; see [`bulk`].
     pub bulk_bytes: usize,
+    /// What transactions hold for their commits; see [`spill`].
+    pub write_memory: Arc<WriteMemory>,
 }

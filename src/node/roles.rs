@@ -223,7 +223,8 @@ async fn start_compute(around: &Surroundings) -> Result<RunningRole, Failure> {
         secure_file_priv: settings.front_end.secure_file_priv.clone(),
         proxies: settings.front_end.proxy_from.clone(),
         audit_log: settings.front_end.audit_log.clone(),
-        bulk_bytes: compute::BULK_BYTES_DEFAULT,
+        bulk_bytes: usize::try_from(settings.front_end.bulk_size).unwrap_or(usize::MAX),
+        transaction_memory_bytes: usize::try_from(settings.front_end.transaction_memory).unwrap_or(usize::MAX),
     };
     let pages: Arc<dyn PageService> = Arc::new(PageRouter::following(&around.client, around.wal.clone()));
     let wal: Arc<dyn WalService> = around.wal.clone();

@@ -24,7 +24,10 @@ impl Session {
         let read_only =
             read_only.or(next_read_only).unwrap_or_else(|| self.variables.effective().transaction_read_only);
         let id = txn_of(&self.engine.services.remote, self.handle.id);
-        Transaction::new(id, isolation, read_only, explicit).counting(self.rows_read.clone())
+        let bytes_max = self.engine.globals().integer("max_binlog_cache_size");
+        Transaction::new(id, isolation, read_only, explicit)
+            .with_limit(usize::try_from(bytes_max).unwrap_or(usize::MAX))
+            .counting(self.rows_read.clone())
     }
 
     /// BEGIN, which ends what was open before.

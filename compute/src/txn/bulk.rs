@@ -10,14 +10,12 @@
 //! deletes it in time.
 
 use crate::txn::service_error::{page_error, with_backoff};
+use crate::txn::spill::{HeldRow, load_all};
 use crate::txn::{Remote, Transaction};
 use common::bulk::BulkLayer;
 use common::key::{Key, KeyRange};
 use common::service::page::{BULK_BYTES_MAX, BulkFinished, BulkRow};
 use expr::SqlError;
-
-/// Default of [`Remote::bulk_bytes`]: large enough that a layer is worth an object, small beside a server's memory.
-pub const BULK_BYTES: usize = 64 << 20;
 
 /// Keys and rows of one call.
 pub(super) const CHUNK_BYTES: usize = BULK_BYTES_MAX / 2;
@@ -60,9 +58,9 @@ async fn send(transaction: &mut Transaction, range: &KeyRange, remote: &Remote) 
     while rows.peek().is_some() {
         let (mut chunk, mut bytes) = (Vec::new(), 0);
         while let Some((key, row)) =
-            rows.next_if(|(key, row)| bytes == 0 || bytes + key.len() + row.len() < CHUNK_BYTES)
+            rows.next_if(|(key, row)| bytes == 0 || bytes + key.len() + row.byte_len() < CHUNK_BYTES)
         {
-            bytes += key.len() + row.len();
+            bytes += key.len() + row.byte_len();
             chunk.push((key, Some(row)));
         }
         let written = write(chunk, remote).await?;
@@ -71,6 +69,9 @@ async fn send(transaction: &mut Transaction, range: &KeyRange, remote: &Remote) 
     Ok(())
 }
 
-pub(super) async fn write(chunk: Vec<BulkRow>, remote: &Remote) -> Result<Vec<BulkLayer>, SqlError> {
+/// Writes rows, all of which fit into one call.
+pub(super) async fn write(chunk: Vec<(Key, Option<HeldRow>)>, remote: &Remote) -> Result<Vec<BulkLayer>, SqlError> {
+    let (keys, rows): (Vec<_>, Vec<_>) = chunk.into_iter().unzip();
+    let chunk: Vec<BulkRow> = keys.into_iter().zip(load_all(rows).await?).collect();
     with_backoff(|| remote.pages.bulk_write(chunk.clone())).await.map_err(page_error)
 }

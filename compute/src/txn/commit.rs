@@ -70,8 +70,10 @@ pub async fn commit(mut transaction: Transaction, remote: &Remote) -> Result<Opt
     let nothing_to_write = !transaction.has_writes();
     let txn = transaction.id();
     let commit_id = CommitId((remote.new_id)());
-    let request = transaction.into_commit(commit_id);
-    let answer = send(request, remote).await;
+    let answer = match transaction.into_commit(commit_id) {
+        Ok(request) => send(request, remote).await,
+        Err(error) => Err(Refusal::Failed(error)),
+    };
     if answer.is_err() {
         unlock(txn, remote).await;
     }

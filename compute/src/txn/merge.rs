@@ -5,6 +5,7 @@
 
 use crate::execute::codec::columns_of_rows;
 use crate::txn::ViewScan;
+use crate::txn::spill::{HeldRow, load_all};
 use bytes::Bytes;
 use common::id::Lsn;
 use common::key::Key;
@@ -14,11 +15,15 @@ use futures::stream::{BoxStream, StreamExt};
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 
+/// Own rows that are read from the transaction's file at a time.
+const OWN_LOADED: usize = 512;
+
 struct Merge {
     stored: BoxStream<'static, Result<ScanBatch, SqlError>>,
     stored_ended: bool,
     stored_rows: VecDeque<ScannedRow>,
-    own: VecDeque<(Key, Option<Bytes>)>,
+    /// The first ones are in memory, if rows are wanted.
+    own: VecDeque<(Key, Option<HeldRow>)>,
     lsn: Lsn,
     direction: Direction,
     output: ScanOutput,
@@ -29,7 +34,7 @@ struct Merge {
 /// `stored` must give [`ScanBatch::Rows`]; `own` is in the order of the scan.
 pub fn merge(
     stored: BoxStream<'static, Result<ScanBatch, SqlError>>,
-    own: Vec<(Key, Option<Bytes>)>,
+    own: Vec<(Key, Option<HeldRow>)>,
     lsn: Lsn,
     scan: ViewScan,
 ) -> BoxStream<'static, Result<ScanBatch, SqlError>> {
@@ -88,11 +93,27 @@ impl Merge {
             if order == Ordering::Equal {
                 self.stored_rows.pop_front();
             }
+            let keys_only = matches!(self.output, ScanOutput::Keys);
+            if !keys_only {
+                self.load_own().await?;
+            }
             if let Some((key, Some(row))) = self.own.pop_front() {
-                let row = if matches!(self.output, ScanOutput::Keys) { Bytes::new() } else { row };
+                let row = if keys_only { Bytes::new() } else { row.load()? };
                 return Ok(Some(ScannedRow { key, lsn: self.lsn, row }));
             }
         }
+    }
+
+    /// Afterwards the next own row is in memory.
+    async fn load_own(&mut self) -> Result<(), SqlError> {
+        if !matches!(self.own.front(), Some((_, Some(HeldRow::File { .. })))) {
+            return Ok(());
+        }
+        let rows = self.own.iter().take(OWN_LOADED).map(|(_, row)| row.clone()).collect();
+        for ((_, place), row) in self.own.iter_mut().zip(load_all(rows).await?) {
+            *place = row.map(HeldRow::Memory);
+        }
+        Ok(())
     }
 
     /// Afterwards there is a stored row at hand or none is left.

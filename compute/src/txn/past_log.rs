@@ -11,11 +11,12 @@
 use crate::txn::bulk::{self, CHUNK_BYTES};
 use crate::txn::commit::FIRST_USER_TABLE;
 use crate::txn::service_error::{page_error, with_backoff};
+use crate::txn::spill::HeldRow;
 use crate::txn::{Remote, Transaction};
 use common::bulk::BulkLayer;
 use common::id::TableId;
-use common::key::{KeyRange, table_and_index};
-use common::service::page::{BulkFinished, BulkRow, PageError};
+use common::key::{Key, KeyRange, table_and_index};
+use common::service::page::{BulkFinished, PageError};
 use expr::SqlError;
 use futures::{StreamExt, TryStreamExt};
 
@@ -23,6 +24,8 @@ use futures::{StreamExt, TryStreamExt};
 const ROUNDS_MAX: u32 = 3;
 /// Pieces under way.
 const WRITES_MAX: usize = 2;
+
+type Row = (Key, Option<HeldRow>);
 
 /// Whether a transaction is to be committed this way.
 pub fn is_large(transaction: &Transaction, remote: &Remote) -> bool {
@@ -58,13 +61,13 @@ pub async fn store(transaction: &mut Transaction, remote: &Remote) -> Result<(),
 }
 
 /// Rows of one table each, so that nobody else's keys come to lie between them, and not too many at a time.
-fn pieces(rows: &[BulkRow]) -> impl Iterator<Item = &[BulkRow]> {
+fn pieces(rows: &[Row]) -> impl Iterator<Item = &[Row]> {
     let mut rest = rows;
     std::iter::from_fn(move || {
         let table = table_of(rest.first()?);
         let mut bytes = 0;
-        let fits = |row: &&BulkRow| {
-            let size = row.0.len() + row.1.as_ref().map_or(0, |row| row.len());
+        let fits = |row: &&Row| {
+            let size = row.0.len() + row.1.as_ref().map_or(0, HeldRow::byte_len);
             let fits = table_of(row) == table && (bytes == 0 || bytes + size < CHUNK_BYTES);
             bytes += size;
             fits
@@ -75,7 +78,7 @@ fn pieces(rows: &[BulkRow]) -> impl Iterator<Item = &[BulkRow]> {
     })
 }
 
-fn table_of(row: &BulkRow) -> Option<TableId> {
+fn table_of(row: &Row) -> Option<TableId> {
     table_and_index(&row.0).map(|(table, _)| table)
 }
 
@@ -85,9 +88,7 @@ mod tests {
     use crate::sql::plan::Isolation;
     use crate::testing::FakeCluster;
     use crate::txn::{Locker, OwnTables, commit};
-    use bytes::Bytes;
     use common::id::{Lsn, TxnId};
-    use common::key::Key;
     use common::service::page::GetRequest;
     use common::service::wal::{LockMode, LockWait};
     use std::sync::Arc;
@@ -100,11 +101,11 @@ mod tests {
 
     #[test]
     fn pieces_are_of_one_table_and_bounded() {
-        let row = |table, number, bytes| (key(table, number), Some(Bytes::from(vec![7; bytes])));
+        let row = |table, number, bytes| (key(table, number), Some(HeldRow::Memory(vec![7; bytes].into())));
         let half = CHUNK_BYTES / 2;
         let rows = [row(1000, 1, 10), row(1000, 2, 10), row(1001, 1, half), row(1001, 2, half), row(1001, 3, 3 * half)];
         let shape: Vec<Vec<usize>> =
-            pieces(&rows).map(|piece| piece.iter().map(|row| row.1.as_ref().unwrap().len()).collect()).collect();
+            pieces(&rows).map(|piece| piece.iter().map(|row| row.1.as_ref().unwrap().byte_len()).collect()).collect();
         assert_eq!(shape, [vec![10, 10], vec![half], vec![half], vec![3 * half]]);
     }
 

@@ -46,7 +46,13 @@ pub async fn prepare(transaction: Transaction, xid: &Xid, remote: &Remote) -> Re
     let key = key_of(xid);
     let observed = transaction.locks().lock().observed(&key).unwrap_or(Lsn::ZERO);
     let CommitRequest { writes, mut checks, counters, depends_on, tenure, also_holds, .. } =
-        transaction.into_commit(commit_id);
+        match transaction.into_commit(commit_id) {
+            Ok(request) => request,
+            Err(error) => {
+                commit::unlock(txn, remote).await;
+                return Err(CommitFailure::Failed(error));
+            }
+        };
     checks.retain(|check| check.key != key);
     let head = PreparedLocks { txn, locks: Vec::new() };
     // Whether they hold is said now; locks keep it so.

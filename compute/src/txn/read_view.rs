@@ -5,6 +5,7 @@
 use crate::txn::locking::Grant;
 use crate::txn::merge;
 use crate::txn::service_error::{page_error, with_backoff};
+use crate::txn::spill::{HeldRow, load_all};
 use bytes::Bytes;
 use common::id::Lsn;
 use common::key::{Key, KeyRange};
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A transaction's own writes: newest row by key, `None` for a deleted one.
-pub type WriteBuffer = BTreeMap<Key, Option<Bytes>>;
+pub type WriteBuffer = BTreeMap<Key, Option<HeldRow>>;
 
 /// Newest versions that a lock brought along because they are not durable yet, by key: the LSN, and the row or `None`
 /// for a deletion.
@@ -108,11 +109,15 @@ impl ReadView {
             return self.get_committed(keys).await;
         }
         let mut rows: Vec<Option<RowVersion>> = Vec::with_capacity(keys.len());
-        let mut missing = Vec::new();
-        let mut missing_at = Vec::new();
+        let (mut own, mut own_at) = (Vec::new(), Vec::new());
+        let (mut missing, mut missing_at) = (Vec::new(), Vec::new());
         for (position, key) in keys.into_iter().enumerate() {
             match self.buffer.get(&key) {
-                Some(row) => rows.push(row.clone().map(|row| RowVersion { lsn: self.lsn, row })),
+                Some(row) => {
+                    rows.push(None);
+                    own.push(row.clone());
+                    own_at.push(position);
+                }
                 None => match self.known.get(&key) {
                     Some((lsn, row)) => rows.push(row.clone().map(|row| RowVersion { lsn: *lsn, row })),
                     None => {
@@ -122,6 +127,9 @@ impl ReadView {
                     }
                 },
             }
+        }
+        for (position, row) in own_at.into_iter().zip(load_all(own).await?) {
+            rows[position] = row.map(|row| RowVersion { lsn: self.lsn, row });
         }
         if !missing.is_empty() {
             for (position, row) in missing_at.into_iter().zip(self.get_committed(missing).await?) {
@@ -196,7 +204,7 @@ impl ReadView {
     }
 
     /// Own writes in these ranges, in the order of the scan.
-    fn own_writes(&self, ranges: &[KeyRange], direction: Direction) -> Vec<(Key, Option<Bytes>)> {
+    fn own_writes(&self, ranges: &[KeyRange], direction: Direction) -> Vec<(Key, Option<HeldRow>)> {
         let mut own = Vec::new();
         if self.buffer.is_empty() {
             return own;

@@ -12,21 +12,18 @@ use crate::sql::plan::Isolation;
 use crate::txn::locking::LockSet;
 use crate::txn::open_snapshots::{OpenSnapshot, OpenSnapshots};
 use crate::txn::read_view::{ReadView, WriteBuffer};
+use crate::txn::spill::{HeldRow, Share, SpillFile, WriteMemory};
 use bytes::Bytes;
 use common::bulk::BulkLayer;
 use common::id::{CommitId, CounterId, Lsn, TxnId};
 use common::key::{Key, KeyRange};
 use common::service::PageService;
-use common::service::page::BulkRow;
 use common::service::wal::{CommitRequest, CounterBump, Mutation, Observed, Write};
 use expr::{ErrorCode, SqlError};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-
-/// Default of [`Transaction::with_limit`]: a transaction's writes are held in memory until COMMIT.
-pub const WRITE_BYTES_MAX: usize = 1 << 30;
 
 /// What one buffered write costs beside its key and row, about: two `Bytes` and their share of a tree node.
 const WRITE_OVERHEAD_BYTES: usize = 128;
@@ -44,6 +41,7 @@ pub struct Transaction {
     rows_read: Arc<AtomicU64>,
     bytes: usize,
     bytes_max: usize,
+    memory: Held,
     /// Versions that writes build on, by key. Keys in no entry are written blind.
     observed: HashMap<Key, Lsn>,
     /// Keys relied on without a write.
@@ -60,7 +58,26 @@ pub struct Transaction {
 #[derive(Debug)]
 struct Undo {
     key: Key,
-    before: Option<Option<Bytes>>,
+    before: Option<Option<HeldRow>>,
+}
+
+/// Where the rows are.
+#[derive(Debug, Default)]
+struct Held {
+    /// Of the buffer and of what undoes its writes.
+    row_bytes: usize,
+    /// Keys written since rows went to the file the last time.
+    fresh: Vec<Key>,
+    /// What undoes writes before this one is in the file.
+    undo_moved: usize,
+    file: Option<(Arc<SpillFile>, u64)>,
+    share: Option<Share>,
+}
+
+/// Where a row is held.
+pub enum Place {
+    Buffer(Key),
+    Undo(usize),
 }
 
 /// A place to come back to within a transaction.
@@ -81,7 +98,8 @@ impl Transaction {
             buffer: Arc::default(),
             rows_read: Arc::default(),
             bytes: 0,
-            bytes_max: WRITE_BYTES_MAX,
+            bytes_max: usize::MAX,
+            memory: Held::default(),
             observed: HashMap::new(),
             checks: HashMap::new(),
             counters: HashMap::new(),
@@ -92,7 +110,7 @@ impl Transaction {
         }
     }
 
-    /// Another bound on the bytes held for COMMIT.
+    /// A bound on the bytes held for COMMIT, in memory and in its file.
     pub fn with_limit(self, bytes_max: usize) -> Transaction {
         Transaction { bytes_max, ..self }
     }
@@ -159,17 +177,17 @@ impl Transaction {
     /// Puts a row (or deletes with `None`). `observed` is the LSN at which the key was read; `None` for a blind write.
     /// Error 1197 if the transaction would become larger than the limit.
     pub fn write(&mut self, key: Key, row: Option<Bytes>, observed: Option<Lsn>) -> Result<(), SqlError> {
+        let row = row.map(HeldRow::Memory);
         let size = cost(&key, &row);
         if self.bytes.saturating_add(size) > self.bytes_max {
             return Err(SqlError::new(
                 ErrorCode(1197),
-                format!(
-                    "Multi-statement transaction required more than {} bytes of storage for its writes; \
-                     commit in smaller parts",
-                    self.bytes_max
-                ),
+                "Multi-statement transaction required more than 'max_binlog_cache_size' bytes of storage; increase \
+                 this mysqld variable and try again",
             ));
         }
+        self.memory.row_bytes += row.as_ref().map_or(0, HeldRow::memory_bytes);
+        self.memory.fresh.push(key.clone());
         if let Some(lsn) = observed {
             note_observed(&mut self.observed, &key, lsn);
         }
@@ -203,34 +221,90 @@ impl Transaction {
     }
 
     /// What this transaction has written under a key; the inner `None` for a deletion.
-    pub fn written(&self, key: &Key) -> Option<&Option<Bytes>> {
+    pub fn written(&self, key: &Key) -> Option<&Option<HeldRow>> {
         self.buffer.get(key)
     }
 
-    /// What the buffer takes in memory, about.
+    /// What was written, wherever it is, about.
     pub fn buffered_bytes(&self) -> usize {
         self.bytes
     }
 
+    /// What of it is in memory, about.
+    pub fn memory_bytes(&self) -> usize {
+        self.memory.row_bytes + WRITE_OVERHEAD_BYTES * self.undo.len().max(self.buffer.len())
+    }
+
+    pub fn row_bytes_in_memory(&self) -> usize {
+        self.memory.row_bytes
+    }
+
+    pub(super) fn share(&mut self, memory: &Arc<WriteMemory>) -> &mut Share {
+        self.memory.share.get_or_insert_with(|| Share::of(memory))
+    }
+
+    /// The file that has some of the rows, and where it ends.
+    pub(super) fn spill_file(&self) -> Option<(Arc<SpillFile>, u64)> {
+        self.memory.file.clone()
+    }
+
+    /// Rows that no file has.
+    pub(super) fn rows_in_memory(&self) -> Vec<(Place, Bytes)> {
+        let fresh = self.memory.fresh.iter().filter_map(|key| match self.buffer.get(key) {
+            Some(Some(HeldRow::Memory(row))) => Some((Place::Buffer(key.clone()), row.clone())),
+            _ => None,
+        });
+        let undo = self.undo.iter().enumerate().skip(self.memory.undo_moved);
+        let undo = undo.filter_map(|(at, undo)| match &undo.before {
+            Some(Some(HeldRow::Memory(row))) => Some((Place::Undo(at), row.clone())),
+            _ => None,
+        });
+        fresh.chain(undo).collect()
+    }
+
+    /// All of [`Transaction::rows_in_memory`] are in the file now, which ends there.
+    pub(super) fn rows_moved(&mut self, moved: impl Iterator<Item = (Place, HeldRow)>, file: (Arc<SpillFile>, u64)) {
+        let buffer = Arc::make_mut(&mut self.buffer);
+        for (place, row) in moved {
+            match place {
+                Place::Buffer(key) => drop(buffer.insert(key, Some(row))),
+                Place::Undo(at) => self.undo[at].before = Some(Some(row)),
+            }
+        }
+        self.memory.fresh.clear();
+        self.memory.undo_moved = self.undo.len();
+        self.memory.row_bytes = 0;
+        self.memory.file = Some(file);
+    }
+
     /// Takes the rows of a range out of the buffer, in key order, and what would undo them. The statement at work wrote
     /// all of them, and nothing is stored under their keys: a deletion among them leaves nothing to delete.
-    pub fn take_rows(&mut self, range: &KeyRange) -> Vec<(Key, Bytes)> {
+    pub fn take_rows(&mut self, range: &KeyRange) -> Vec<(Key, HeldRow)> {
         let buffer = Arc::make_mut(&mut self.buffer);
         let mut taken = buffer.split_off(&range.start);
         if !range.end.is_empty() {
             buffer.append(&mut taken.split_off(&range.end));
         }
-        self.bytes -= taken.iter().map(|(key, row)| cost(key, row)).sum::<usize>();
+        self.forget(&taken);
         let oldest = self.undo.iter().position(|undo| range.contains(&undo.key)).unwrap_or(self.undo.len());
         let marked = self.savepoints.iter().map(|(_, mark)| mark.undo).max().unwrap_or(0);
         assert!(marked <= oldest, "rows leave the buffer in the statement that wrote them");
         self.undo.retain(|undo| !range.contains(&undo.key));
+        self.memory.undo_moved = self.memory.undo_moved.min(oldest);
         taken.into_iter().filter_map(|(key, row)| Some((key, row?))).collect()
+    }
+
+    /// These have left the buffer.
+    fn forget(&mut self, taken: &WriteBuffer) {
+        self.bytes -= taken.iter().map(|(key, row)| cost(key, row)).sum::<usize>();
+        let rows = taken.values().flatten().map(HeldRow::memory_bytes).sum::<usize>();
+        self.memory.row_bytes = self.memory.row_bytes.saturating_sub(rows);
+        self.memory.fresh.retain(|key| !taken.contains_key(key));
     }
 
     /// Takes every write from `start` on out of the buffer, in key order: the commit is next, and names layers instead. What
     /// was locked is relied on as a lock from now on; other versions that were relied on become checks.
-    pub fn take_writes(&mut self, start: &Key) -> Vec<BulkRow> {
+    pub fn take_writes(&mut self, start: &Key) -> Vec<(Key, Option<HeldRow>)> {
         let taken = Arc::make_mut(&mut self.buffer).split_off(start);
         let mut locks = self.locks.lock();
         for key in taken.keys() {
@@ -242,7 +316,9 @@ impl Transaction {
             }
         }
         locks.cover_keys(|key| taken.contains_key(key));
-        self.bytes -= taken.iter().map(|(key, row)| cost(key, row)).sum::<usize>();
+        drop(locks);
+        self.forget(&taken);
+        self.memory.undo_moved = 0;
         self.undo.clear();
         self.savepoints.clear();
         taken.into_iter().collect()
@@ -275,8 +351,10 @@ impl Transaction {
         }
         let buffer = Arc::make_mut(&mut self.buffer);
         for Undo { key, before } in self.undo.drain(mark.undo..).rev() {
-            let size = buffer.get(&key).map_or(0, |row| cost(&key, row));
-            self.bytes -= size;
+            let written = buffer.get(&key);
+            self.bytes -= written.map_or(0, |row| cost(&key, row));
+            let bytes = written.and_then(|row| row.as_ref()).map_or(0, HeldRow::memory_bytes);
+            self.memory.row_bytes = self.memory.row_bytes.saturating_sub(bytes);
             match before {
                 Some(row) => {
                     self.bytes += cost(&key, &row);
@@ -287,6 +365,7 @@ impl Transaction {
                 }
             }
         }
+        self.memory.undo_moved = self.memory.undo_moved.min(mark.undo);
         // A savepoint set after the mark cannot be returned to.
         self.savepoints.retain(|(_, savepoint)| savepoint.undo <= mark.undo);
     }
@@ -321,7 +400,7 @@ impl Transaction {
     }
 
     /// Everything the commit has to say. The buffer goes into it; the transaction is over.
-    pub fn into_commit(self, commit_id: CommitId) -> CommitRequest {
+    pub fn into_commit(self, commit_id: CommitId) -> Result<CommitRequest, SqlError> {
         let Transaction { id, buffer, observed, mut checks, counters, locks, bulk, .. } = self;
         let locks = locks.lock();
         let buffer = Arc::try_unwrap(buffer).unwrap_or_else(|shared| (*shared).clone());
@@ -334,12 +413,13 @@ impl Transaction {
             .map(|(key, row)| {
                 let lsn = [observed.get(&key).copied(), locks.observed(&key), checks.remove(&key)];
                 let observed = lsn.into_iter().flatten().min().unwrap_or(Lsn::MAX);
-                Write { mutation: Mutation { key, row }, observed }
+                let row = row.map(|row| row.load()).transpose()?;
+                Ok(Write { mutation: Mutation { key, row }, observed })
             })
-            .chain(bulk.iter().map(|layer| Write { mutation: layer.record(), observed: Lsn::MAX }))
-            .collect();
+            .chain(bulk.iter().map(|layer| Ok(Write { mutation: layer.record(), observed: Lsn::MAX })))
+            .collect::<Result<_, SqlError>>()?;
         let checks = checks.into_iter().map(|(key, lsn)| Observed { key, lsn }).collect();
-        CommitRequest {
+        Ok(CommitRequest {
             checks,
             depends_on: locks.undurable(),
             counters: counters.into_values().collect(),
@@ -347,7 +427,7 @@ impl Transaction {
             relies_on_locks: locks.relies_on_locks(),
             also_holds: locks.also_holds(),
             ..CommitRequest::of(commit_id, id, writes)
-        }
+        })
     }
 }
 
@@ -355,8 +435,8 @@ fn same_name(left: &str, right: &str) -> bool {
     left.to_lowercase() == right.to_lowercase()
 }
 
-fn cost(key: &Key, row: &Option<Bytes>) -> usize {
-    key.len() + row.as_ref().map_or(0, |row| row.len()) + WRITE_OVERHEAD_BYTES
+fn cost(key: &Key, row: &Option<HeldRow>) -> usize {
+    key.len() + row.as_ref().map_or(0, HeldRow::byte_len) + WRITE_OVERHEAD_BYTES
 }
 
 /// The oldest observation counts: what came after it built on it.

@@ -6,6 +6,7 @@ use crate::execute::write::assign;
 use crate::execute::write::duplicate::duplicate_entry;
 use crate::execute::write::foreign_key::{self, Parents};
 use crate::execute::write::keeper::{self, Image, Keeper, TableRow};
+use crate::txn::spill;
 use bytes::Bytes;
 use common::id::Lsn;
 use common::key::Key;
@@ -101,6 +102,7 @@ pub fn update_rows<'a, 'c: 'a>(
             }
             keeper::replace(old, new, context.transaction)?;
         }
+        spill::relieve(context.transaction, &context.services.remote).await?;
         foreign_key::after_update(keeper, &changes, depth, context).await
     }
     .boxed()
@@ -172,6 +174,7 @@ pub fn delete_rows<'a, 'c: 'a>(
         for image in images {
             keeper::remove(image, context.transaction)?;
         }
+        spill::relieve(context.transaction, &context.services.remote).await?;
         foreign_key::after_delete(keeper, &rows, depth, context).await
     }
     .boxed()

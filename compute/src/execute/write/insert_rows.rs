@@ -182,7 +182,7 @@ impl<'q> InsertRows<'q> {
         let values: Vec<Option<&[expr::Value]>> = rows.iter().map(|(row, _)| Some(&row.values[..])).collect();
         let orphans = self.parents.verify(&self.keeper.table, &values, context).await?;
         for (((row, numbered), image), orphan) in rows.into_iter().zip(images).zip(orphans) {
-            let conflicts = self.conflicts(&image, &stored, context);
+            let conflicts = self.conflicts(&image, &stored, context)?;
             if !conflicts.is_empty() {
                 self.duplicates += 1;
                 if !self.resolve(&row, conflicts, &mut stored, lsn, context).await? {
@@ -276,13 +276,23 @@ impl<'q> InsertRows<'q> {
     }
 
     /// The unique keys of a row that another row has already, with the position of their index.
-    fn conflicts(&self, image: &Image, stored: &Stored, context: &StatementContext<'_>) -> Vec<(usize, Key, Bytes)> {
+    fn conflicts(
+        &self,
+        image: &Image,
+        stored: &Stored,
+        context: &StatementContext<'_>,
+    ) -> Result<Vec<(usize, Key, Bytes)>, SqlError> {
         let there = |key: &Key| match context.transaction.written(key) {
-            Some(row) => row.clone(),
-            None => stored.get(key).cloned().flatten(),
+            Some(row) => row.as_ref().map(|row| row.load()).transpose(),
+            None => Ok(stored.get(key).cloned().flatten()),
         };
-        let unique = image.unique_keys(&self.keeper.table);
-        unique.filter_map(|(index, key)| Some((index, key.clone(), there(key)?))).collect()
+        let mut taken = Vec::new();
+        for (index, key) in image.unique_keys(&self.keeper.table) {
+            if let Some(row) = there(key)? {
+                taken.push((index, key.clone(), row));
+            }
+        }
+        Ok(taken)
     }
 
     /// Does what the statement says about duplicates; true if the new row is to be written after it.
@@ -334,7 +344,7 @@ impl<'q> InsertRows<'q> {
                     continue;
                 }
                 let row = match context.transaction.written(&key) {
-                    Some(row) => row.clone(),
+                    Some(row) => row.as_ref().map(|row| row.load()).transpose()?,
                     None => {
                         let (mut read, _) =
                             change::lock_and_read(vec![key.clone()], LockMode::Exclusive, context).await?;

@@ -9,8 +9,8 @@ use crate::catalog::TableDef;
 use crate::execute::StatementContext;
 use crate::execute::codec;
 use crate::execute::write::duplicate::duplicate_key;
-use crate::txn::ViewScan;
 use crate::txn::bulk::{self, Duplicate};
+use crate::txn::{ViewScan, spill};
 use common::id::Lsn;
 use common::key::KeyRange;
 use common::service::page::ScanOutput;
@@ -45,6 +45,7 @@ impl Past {
 
     /// After some rows were written.
     pub async fn relieve(&mut self, table: &TableDef, context: &mut StatementContext<'_>) -> Result<(), SqlError> {
+        spill::relieve(context.transaction, &context.services.remote).await?;
         if context.transaction.buffered_bytes() < context.services.remote.bulk_bytes {
             return Ok(());
         }

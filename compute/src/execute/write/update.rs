@@ -200,7 +200,7 @@ async fn rebased(
         let key =
             crate::execute::codec::clustered_key(&keeper.table, &change.old.values, change.old.row_id, keeper.zone())?;
         let old = match context.transaction.written(&key) {
-            Some(Some(row)) => keeper.decode(row)?,
+            Some(Some(row)) => keeper.decode(&row.load()?)?,
             _ => change.old,
         };
         let mut new = old.clone();

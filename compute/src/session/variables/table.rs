@@ -138,6 +138,7 @@ static VARIABLES: &[Variable] = &[
     row("lower_case_table_names", ReadOnly, int(0, 2), "0"),
     row("mandatory_roles", Global, Text, ""),
     row("max_allowed_packet", Both, int(1024, 1 << 30), "67108864"),
+    row("max_binlog_cache_size", Global, int(4096, u64::MAX), "18446744073709547520"),
     row("max_connections", Global, int(1, 100_000), "10000"),
     row("max_error_count", Both, int(0, 65535), "1024"),
     row("max_execution_time", Both, int(0, U32_MAX), "0"),

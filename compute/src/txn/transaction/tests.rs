@@ -11,7 +11,7 @@ fn put(transaction: &mut Transaction, key: &'static str, row: Option<&'static st
 
 fn shown(transaction: &Transaction) -> String {
     let rows = transaction.buffer.iter().map(|(key, row)| {
-        let row = row.as_ref().map_or("-".into(), |row| String::from_utf8_lossy(row).into_owned());
+        let row = row.as_ref().map_or("-".into(), |row| String::from_utf8_lossy(&row.load().unwrap()).into_owned());
         format!("{}={row}", String::from_utf8_lossy(key))
     });
     rows.collect::<Vec<_>>().join(" ")
@@ -37,7 +37,7 @@ fn views_taken_before_a_write_do_not_see_it() {
     put(&mut txn, "a", Some("1"));
     let before = txn.buffer.clone();
     put(&mut txn, "a", Some("2"));
-    assert_eq!(before[&Bytes::from("a")], Some(Bytes::from("1")));
+    assert_eq!(before[&Bytes::from("a")].as_ref().unwrap().load().unwrap(), Bytes::from("1"));
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn commit_names_writes_locks_and_checks_by_the_oldest_observation() {
     txn.check("table".into(), Lsn(4));
     txn.bump_counter(CounterBump { counter: CounterId(1), next: 5, reset: false });
     txn.bump_counter(CounterBump { counter: CounterId(1), next: 3, reset: false });
-    let request = txn.into_commit(CommitId(9));
+    let request = txn.into_commit(CommitId(9)).unwrap();
     let writes: Vec<_> = request.writes.iter().map(|write| (&write.mutation.key[..], write.observed)).collect();
     assert_eq!(writes, [(&b"a"[..], Lsn(3)), (&b"blind"[..], Lsn::MAX)]);
     let mut checks: Vec<_> = request.checks.iter().map(|check| (&check.key[..], check.lsn)).collect();
@@ -137,7 +137,7 @@ fn rows_that_leave_the_buffer_are_not_undone_and_their_layers_are() {
     let mut other = transaction();
     other.add_bulk(vec![layer(3)]);
     assert!(other.has_writes());
-    let request = other.into_commit(CommitId(1));
+    let request = other.into_commit(CommitId(1)).unwrap();
     let written: Vec<_> = request.writes.iter().map(|write| BulkLayer::of(&write.mutation)).collect();
     assert_eq!(written, [Some(Ok(layer(3)))]);
     txn.undo_to(mark);
