@@ -112,7 +112,7 @@ impl Txn {
         let reply = match self.remote.lock(request).await {
             Ok(reply) => reply,
             Err(LockError::Deadlock) => return Err(Failure::Deadlock),
-            Err(LockError::Timeout | LockError::NotAvailable) => return Err(Failure::LockTimeout),
+            Err(LockError::Timeout | LockError::NotAvailable | LockError::Full) => return Err(Failure::LockTimeout),
             Err(LockError::Wal(error)) => return Err(Failure::NoAnswer(error.to_string())),
         };
         self.tell(|| format!("has its locks at LSN {}, term {}, after {:?}", reply.lsn, reply.term, reply.undurable));

@@ -455,6 +455,9 @@ pub enum LockError {
     /// NOWAIT met a held lock. MySQL 3572.
     #[error("lock not available")]
     NotAvailable,
+    /// The lock table has no room, or the transaction holds as many locks as one may. MySQL 1206.
+    #[error("the lock table is full")]
+    Full,
     #[error(transparent)]
     Wal(#[from] WalError),
 }

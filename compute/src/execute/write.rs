@@ -88,9 +88,9 @@ fn with_locked_sources(statement: &Statement) -> Option<Statement> {
     Some(statement)
 }
 
-/// True for errors after which the whole transaction is over: the lock table has forgotten it.
+/// True for errors after which the whole transaction is rolled back, as InnoDB does it.
 pub fn ends_transaction(error: &SqlError) -> bool {
-    error.code == ErrorCode::LOCK_DEADLOCK
+    [ErrorCode::LOCK_DEADLOCK, ErrorCode::LOCK_TABLE_FULL].contains(&error.code)
 }
 
 /// Under IGNORE, an error about one row becomes a warning; `false` means that the row is to be skipped.

@@ -90,6 +90,9 @@ pub fn lock_error(error: LockError) -> SqlError {
             ErrorCode::LOCK_NOWAIT,
             "Statement aborted because lock(s) could not be acquired immediately and NOWAIT is set.",
         ),
+        LockError::Full => {
+            SqlError::new(ErrorCode::LOCK_TABLE_FULL, "The total number of locks exceeds the lock table size")
+        }
         LockError::Wal(error) => wal_error(error),
     }
 }

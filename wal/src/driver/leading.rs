@@ -504,6 +504,7 @@ impl Leading {
                     self.metrics.deadlocks.inc();
                     Err(LockError::Deadlock)
                 }
+                LockOutcome::Full => Err(LockError::Full),
                 LockOutcome::Refused(reason) => Err(LockError::Wal(WalError::Unavailable(reason.to_string()))),
             };
             if let Some(waiter) = waiter {

@@ -20,7 +20,9 @@ pub enum LockOutcome {
     NotAvailable,
     Timeout,
     Deadlock,
-    /// The table is at its limit; the transaction ended while it waited; or the request makes no sense.
+    /// The table is at its limit, or the transaction is at its own: half of the table, so that others have room.
+    Full,
+    /// The transaction ended while it waited, or the request makes no sense.
     Refused(&'static str),
 }
 
@@ -134,8 +136,9 @@ impl LockTable {
         wait: LockWait,
     ) -> Vec<LockEvent> {
         let refused = |reason| vec![LockEvent { request: id, outcome: LockOutcome::Refused(reason) }];
-        if self.held + keys.len() + ranges.len() > self.locks_max {
-            return refused("the lock table is full; commit in smaller transactions");
+        let wanted = keys.len() + ranges.len();
+        if self.held + wanted > self.locks_max || self.held_count(txn) + wanted > self.locks_max.div_ceil(2) {
+            return vec![LockEvent { request: id, outcome: LockOutcome::Full }];
         }
         if ranges.iter().any(|(range, _)| !ranges::is_within_group(range)) {
             return refused("a range to be locked is not within one index");

@@ -99,6 +99,7 @@ fn run(script: &str) -> String {
                 LockOutcome::NotAvailable => format!("{name} not available"),
                 LockOutcome::Timeout => format!("{name} timeout"),
                 LockOutcome::Deadlock => format!("{name} deadlock"),
+                LockOutcome::Full => format!("{name} full"),
                 LockOutcome::Refused(why) => format!("{name} refused: {why}"),
             };
             output.push_str(text.trim_end());
@@ -153,6 +154,27 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn numbered(number: u8) -> Bytes {
     Bytes::copy_from_slice(&[0, 0, 0, 7, 0, 0, 0, 0, number])
+}
+
+#[test]
+fn a_transaction_gets_half_of_the_table_and_all_together_the_whole() {
+    let mut table = LockTable::new(10);
+    let mut lock = |txn: u128, names: &[&str]| {
+        let keys = names.iter().map(|name| (key(name), LockMode::Exclusive)).collect();
+        let events = table.acquire(RequestId(txn as u64), TxnId(txn), keys, Vec::new(), LockWait::NoWait);
+        match &events[..] {
+            [LockEvent { outcome: LockOutcome::Granted(_), .. }] => true,
+            [LockEvent { outcome: LockOutcome::Full, .. }] => false,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(lock(1, &["a", "b", "c", "d", "e"]));
+    assert!(!lock(1, &["f"]), "it has its half");
+    assert!(lock(2, &["f", "g", "h"]));
+    assert!(lock(3, &["i", "j"]));
+    assert!(!lock(3, &["k"]), "there is no room");
+    table.release(TxnId(1));
+    assert_eq!(table.held_count(TxnId(3)), 2);
 }
 
 proptest! {
