@@ -33,6 +33,10 @@ use expr::{ErrorCode, SqlError};
 /// Rows that are checked and locked together.
 pub const CHUNK_ROWS: usize = 1000;
 
+/// Rows found by an UPDATE or DELETE of one table that are not kept until all are found. What is found afterwards does not depend
+/// on what is written: it is read at one LSN, over the writes that the transaction had made before.
+pub const FOUND_ROWS_MAX: usize = 20 * CHUNK_ROWS;
+
 /// Runs a statement that changes rows. An error leaves the transaction as it was before the statement, but for locks.
 pub async fn execute(statement: &Statement, context: &mut StatementContext<'_>) -> Result<Done, SqlError> {
     let mark = context.transaction.mark();

@@ -1,7 +1,7 @@
 //! UPDATE of one table or several.
 //!
-//! The row path finds the rows, locks them and reads them again; here they are changed, all of them after all were found,
-//! so that a row that moves is not found twice.
+//! The row path finds the rows, locks them and reads them again, at one LSN, so that a row that moves is not found twice. Here
+//! they are changed, after all were found, or in between where they are many.
 
 use super::targets;
 use crate::catalog::routine::TriggerEvent;
@@ -10,7 +10,7 @@ use crate::execute::row::{Evaluator, Execution, Scope, open};
 use crate::execute::write::change::{Change, update_rows};
 use crate::execute::write::keeper::{Keeper, TableRow};
 use crate::execute::write::trigger::Triggers;
-use crate::execute::write::{CHUNK_ROWS, assign, auto_increment, skip_if_ignored};
+use crate::execute::write::{CHUNK_ROWS, FOUND_ROWS_MAX, assign, auto_increment, skip_if_ignored};
 use crate::session::result::Done;
 use crate::sql::plan::{ScanLock, Update, UpdateTarget, walk};
 use common::key::Key;
@@ -41,10 +41,16 @@ pub async fn update(statement: &Update, context: &mut StatementContext<'_>) -> R
         let mut operator = open(&input, &scope, None)?;
         let mut finder = Finder::new(statement, &keepers, &scope);
         finder.fires.clone_from(&fires);
+        let in_between = keepers.len() == 1 && !fires[0] && targets::is_single(&statement.input);
         while let Some(batch) = context.with_functions(operator.next()).await? {
             execution.check()?;
             for row in batch {
                 finder.take(row, &mut counts, context).await?;
+            }
+            if in_between && finder.changes[0].len() >= FOUND_ROWS_MAX {
+                let changes = std::mem::take(&mut finder.changes[0]);
+                note_numbers(&keepers[0], &statement.targets[0], &changes, context).await?;
+                apply(&keepers[0], changes, &mut counts, context).await?;
             }
         }
         finder.changes
