@@ -77,6 +77,10 @@ impl FakeCluster {
         Services { remote, catalog, expressions: Arc::default() }
     }
 
+    pub fn locks(&self) -> &LockTable {
+        &self.locks
+    }
+
     /// What the newest commit wrote.
     pub fn last_batch(&self) -> Arc<Batch> {
         self.state.lock().batches.last().expect("something was committed").clone()

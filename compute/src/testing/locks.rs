@@ -23,6 +23,8 @@ struct State {
     ranges: Vec<(TxnId, KeyRange, LockMode)>,
     /// Who waits for whom.
     waits: HashMap<TxnId, Vec<TxnId>>,
+    /// What one transaction may hold; zero: any number.
+    keys_max: usize,
 }
 
 impl State {
@@ -74,6 +76,15 @@ impl State {
 }
 
 impl LockTable {
+    /// More keys than this get a transaction an error.
+    pub fn set_limit(&self, keys_max: usize) {
+        self.state.lock().keys_max = keys_max;
+    }
+
+    pub fn held_keys(&self, txn: TxnId) -> usize {
+        self.state.lock().held.values().filter(|holders| holders.contains_key(&txn)).count()
+    }
+
     pub async fn lock(&self, request: &LockRequest) -> Result<Vec<bool>, LockError> {
         let LockRequest { txn, keys, ranges, wait } = request;
         match wait {
@@ -121,7 +132,11 @@ impl LockTable {
         keys: &[(Key, LockMode)],
         ranges: &[(KeyRange, LockMode)],
     ) -> Result<bool, LockError> {
+        let held = self.held_keys(txn);
         let mut state = self.state.lock();
+        if state.keys_max > 0 && held + keys.len() > state.keys_max {
+            return Err(LockError::Full);
+        }
         let mut blockers: Vec<TxnId> = keys.iter().flat_map(|(key, mode)| state.blockers(txn, key, *mode)).collect();
         blockers.extend(ranges.iter().flat_map(|(range, mode)| state.range_blockers(txn, range, *mode)));
         if blockers.is_empty() {

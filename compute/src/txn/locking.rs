@@ -10,7 +10,7 @@ use crate::txn::read_view::Known;
 use crate::txn::service_error::{deadlock, lock_error, wal_error, with_backoff};
 use common::id::{Lsn, TableId, TxnId};
 use common::key::{Key, KeyRange, table_and_index};
-use common::service::wal::{LockMode, LockRequest, LockWait, Tenure, Undurable};
+use common::service::wal::{LockError, LockMode, LockRequest, LockWait, Tenure, Undurable};
 use expr::{ErrorCode, SqlError};
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
@@ -25,6 +25,8 @@ pub const NAMED_LOCKS: TableId = TableId(0xffff_fff0);
 pub struct LockSet {
     held: HashMap<Key, Held>,
     ranges: Vec<(KeyRange, LockMode)>,
+    /// Ranges among them that stand for the locks of single keys that were there before.
+    escalated: Vec<KeyRange>,
     /// Definitions that the statement uses: locked together with the first thing that it locks.
     deferred: Vec<(Key, LockMode)>,
     /// The oldest of all locks: a later leader knows nothing of those before it.
@@ -44,6 +46,12 @@ struct Held {
     observed: Lsn,
 }
 
+/// An index with fewer locked keys is not worth a lock of all of it.
+const ESCALATED_KEYS_MIN: usize = 100;
+
+/// Keys given back in one call.
+const UNLOCK_KEYS_MAX: usize = 10_000;
+
 impl LockSet {
     /// The LSN at which a key was first seen, if it is locked.
     pub fn observed(&self, key: &Key) -> Option<Lsn> {
@@ -59,7 +67,23 @@ impl LockSet {
     }
 
     fn holds(&self, key: &Key, mode: LockMode) -> bool {
-        self.held.get(key).is_some_and(|held| held.mode == LockMode::Exclusive || mode == LockMode::Shared)
+        let held = self.held.get(key).is_some_and(|held| held.mode == LockMode::Exclusive || mode == LockMode::Shared);
+        held || self.is_escalated(key)
+    }
+
+    fn is_escalated(&self, key: &Key) -> bool {
+        self.escalated.iter().any(|range| range.contains(key))
+    }
+
+    /// The index with most keys locked exclusively.
+    fn busiest_index(&self) -> Option<KeyRange> {
+        let mut counts: HashMap<_, usize> = HashMap::new();
+        let exclusive = self.held.iter().filter(|(_, held)| held.mode == LockMode::Exclusive);
+        for index in exclusive.filter_map(|(key, _)| table_and_index(key)) {
+            *counts.entry(index).or_default() += 1;
+        }
+        let ((table, index), count) = counts.into_iter().max_by_key(|(_, count)| *count)?;
+        (count >= ESCALATED_KEYS_MIN).then(|| KeyRange::index(table, index))
     }
 
     fn holds_range(&self, range: &KeyRange, mode: LockMode) -> bool {
@@ -240,12 +264,32 @@ impl Locker {
         ranges: Vec<(KeyRange, LockMode)>,
         wait: Option<LockWait>,
     ) -> Result<Grant, SqlError> {
-        if self.own.is_empty() {
+        if self.locks.lock().held.len() < ESCALATED_KEYS_MIN {
+            return self.lock_others(keys, ranges, wait).await;
+        }
+        match self.lock_others(keys.clone(), ranges.clone(), wait).await {
+            Err(error) if error.code == ErrorCode::LOCK_TABLE_FULL && self.escalate().await? => {
+                self.lock_others(keys, ranges, wait).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Locks what is not locked as a whole already.
+    async fn lock_others(
+        &self,
+        keys: Vec<(Key, LockMode)>,
+        ranges: Vec<(KeyRange, LockMode)>,
+        wait: Option<LockWait>,
+    ) -> Result<Grant, SqlError> {
+        let escalated = self.locks.lock().escalated.clone();
+        if self.own.is_empty() && escalated.is_empty() {
             return self.request(keys, ranges, wait).await;
         }
         // What is locked as a whole needs no lock, but is relied on like the rest.
-        let flags: Vec<bool> = keys.iter().map(|(key, _)| self.own.covers(key)).collect();
-        let (own, others): (Vec<_>, Vec<_>) = keys.into_iter().partition(|(key, _)| self.own.covers(key));
+        let covers = |key: &Key| self.own.covers(key) || escalated.iter().any(|range| range.contains(key));
+        let flags: Vec<bool> = keys.iter().map(|(key, _)| covers(key)).collect();
+        let (own, others): (Vec<_>, Vec<_>) = keys.into_iter().partition(|(key, _)| covers(key));
         let ranges: Vec<_> = ranges.into_iter().filter(|(range, _)| !self.own.covers(&range.start)).collect();
         let grant = if others.is_empty() && ranges.is_empty() {
             let lsn = crate::txn::snapshot::newest_lsn_after(&self.locks, &self.remote).await?;
@@ -254,16 +298,49 @@ impl Locker {
             self.request(others, ranges, wait).await?
         };
         let mut locks = self.locks.lock();
+        // Where the lock of an index was handed on before it was durable, what is in the index is to be read behind that.
+        let lsn = locks.undurable().map_or(grant.lsn, |version| grant.lsn.max(version.lsn));
+        let grant = Grant { lsn: if escalated.is_empty() { grant.lsn } else { lsn }, ..grant };
         if let Some((owner, tenure)) = self.own.owner {
             locks.rely_on_session_locks(tenure);
             locks.also_holds = Some(owner);
         }
-        for (key, mode) in own {
+        for (key, mode) in own.into_iter().filter(|(key, _)| self.own.covers(key)) {
             locks.grant(key, mode, grant.lsn);
         }
         let mut asked = grant.granted.into_iter();
         let granted = flags.into_iter().map(|own| own || asked.next().unwrap_or(false)).collect();
         Ok(Grant { granted, ..grant })
+    }
+
+    /// The transaction has as many locks as it may have: those of single keys of one index become one of the index. False
+    /// where others have locks there.
+    async fn escalate(&self) -> Result<bool, SqlError> {
+        let Some(index) = self.locks.lock().busiest_index() else { return Ok(false) };
+        let ranges = vec![(index.clone(), LockMode::Exclusive)];
+        let request = LockRequest { txn: self.txn, keys: Vec::new(), ranges, wait: LockWait::NoWait };
+        let reply = match with_backoff(|| self.remote.wal.lock(request.clone())).await {
+            Ok(reply) => reply,
+            Err(LockError::NotAvailable | LockError::Full) => return Ok(false),
+            Err(error) => return Err(lock_error(error)),
+        };
+        tracing::info!("a transaction with very many locks locks an index as a whole");
+        let keys: Vec<Key> = {
+            let mut locks = self.locks.lock();
+            locks.note_tenure(reply.tenure());
+            if let Some(lsn) = reply.undurable {
+                locks.note_undurable(Undurable { term: reply.term, lsn });
+            }
+            locks.grant_range(index.clone(), LockMode::Exclusive);
+            let keys = locks.held.keys().filter(|key| index.contains(key)).cloned().collect();
+            locks.cover(&index);
+            locks.escalated.push(index);
+            keys
+        };
+        for keys in keys.chunks(UNLOCK_KEYS_MAX) {
+            with_backoff(|| self.remote.wal.unlock_keys(self.txn, keys.to_vec())).await.map_err(wal_error)?;
+        }
+        Ok(true)
     }
 
     async fn request(
@@ -325,7 +402,8 @@ impl Locker {
 
     /// True if the key was locked before.
     pub fn holds(&self, key: &Key) -> bool {
-        self.locks.lock().held.contains_key(key)
+        let locks = self.locks.lock();
+        locks.held.contains_key(key) || locks.is_escalated(key)
     }
 }
 
@@ -343,4 +421,65 @@ pub async fn wait_durable(locks: &Mutex<LockSet>, remote: &Remote) -> Result<(),
     }
     locks.lock().note_durable(version);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::plan::Isolation;
+    use crate::testing::FakeCluster;
+    use crate::txn::{Transaction, commit, roll_back};
+
+    fn key(index: u32, number: u32) -> Key {
+        let mut key = KeyRange::index(TableId(1000), common::id::IndexId(index)).start.to_vec();
+        key.extend(number.to_be_bytes());
+        key.into()
+    }
+
+    fn exclusive(index: u32, numbers: std::ops::Range<u32>) -> Vec<(Key, LockMode)> {
+        numbers.map(|number| (key(index, number), LockMode::Exclusive)).collect()
+    }
+
+    #[tokio::test]
+    async fn too_many_locks_of_keys_become_one_of_their_index_unless_somebody_else_is_there() {
+        let cluster = FakeCluster::new();
+        let remote = cluster.remote();
+        cluster.locks().set_limit(1_000);
+        let begin = |number: u128| {
+            let transaction = Transaction::new(TxnId(number), Isolation::RepeatableRead, false, true);
+            let locker = Locker {
+                remote: remote.clone(),
+                txn: transaction.id(),
+                wait: LockWait::NoWait,
+                locks: transaction.locks(),
+                own: Arc::new(OwnTables::default()),
+                interrupt: Arc::new(|| Box::pin(std::future::pending())),
+            };
+            (transaction, locker)
+        };
+        let (other, others) = begin(1);
+        others.lock(exclusive(1, 5_000..5_001), None).await.unwrap();
+        let (mut large, locker) = begin(2);
+        locker.lock(exclusive(1, 0..600), None).await.unwrap();
+        locker.lock(exclusive(2, 0..300), None).await.unwrap();
+        let full = locker.lock(exclusive(1, 600..900), None).await.err().unwrap();
+        assert_eq!(full.code, ErrorCode::LOCK_TABLE_FULL);
+        roll_back(other, &remote).await;
+        let grant = locker.lock(exclusive(1, 600..900), None).await.unwrap();
+        assert_eq!(grant.granted, vec![true; 300]);
+        assert_eq!(cluster.locks().held_keys(large.id()), 300, "those of the other index");
+        assert!(locker.holds_all(&exclusive(1, 0..2_000)) && !locker.holds(&key(2, 300)));
+        // Nobody else gets into the index; both go on in theirs.
+        let (other, others) = begin(3);
+        assert!(others.lock(exclusive(1, 9_000..9_001), None).await.is_err());
+        others.lock(exclusive(2, 9_000..9_001), None).await.unwrap();
+        let mixed = [exclusive(1, 2_000..2_100), exclusive(2, 300..400)].concat();
+        assert_eq!(locker.lock(mixed, None).await.unwrap().granted.len(), 200);
+        large.write(key(1, 7), Some("row".into()), None).unwrap();
+        roll_back(other, &remote).await;
+        assert!(large.locks().lock().relies_on_locks());
+        commit(large, &remote).await.unwrap();
+        let (_, others) = begin(4);
+        others.lock(exclusive(1, 0..10), None).await.unwrap();
+    }
 }
