@@ -61,7 +61,9 @@ pub async fn run(settings: Settings) -> Result<(), Failure> {
         DoctorError::Empty => {
             Failure::in_the_way(format!("{}: {error}; correct --store, bucket and prefix included", store.url))
         }
-        DoctorError::Store(_) | DoctorError::Archive(_) | DoctorError::Cache(_) => Failure::running(format!("{}: {error}", store.url)),
+        DoctorError::Store(_) | DoctorError::Archive(_) | DoctorError::Cache(_) => {
+            Failure::running(format!("{}: {error}", store.url))
+        }
     })?;
     match settings.json {
         true => {

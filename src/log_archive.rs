@@ -8,8 +8,8 @@
 
 use crate::failure::Failure;
 use crate::start;
-use common::env::objects::Objects;
 use common::env::Store;
+use common::env::objects::Objects;
 use common::id::{CommitId, Lsn};
 use common::log_archive::{ArchiveError, Contents, LogArchive, ObjectName, Plan};
 use pageserver::StoredState;
@@ -173,14 +173,16 @@ async fn outcomes(
     bases: &BTreeMap<u64, common::log_archive::Base>,
     cut: Lsn,
 ) -> Vec<(CommitId, Lsn)> {
-    let plan = Plan::new(contents, bases, contents.objects.iter().map(|listed| listed.name.first).min().map_or(cut, before));
+    let plan =
+        Plan::new(contents, bases, contents.objects.iter().map(|listed| listed.name.first).min().map_or(cut, before));
     let mut outcomes = Vec::new();
     let below = plan.steps.iter().filter(|step| step.from <= cut).collect::<Vec<_>>();
     for step in &below[below.len().saturating_sub(OUTCOME_OBJECTS_MAX)..] {
         // Without them nothing is wrong but the answer to a question that hardly anybody asks.
         let Ok(object) = archive.read(step.name).await else { continue };
         let transactions = object.batches.into_iter().flat_map(|batch| batch.transactions);
-        let counts = transactions.filter(|transaction| transaction.lsn >= step.from && transaction.lsn <= step.up_to.min(cut));
+        let counts =
+            transactions.filter(|transaction| transaction.lsn >= step.from && transaction.lsn <= step.up_to.min(cut));
         outcomes.extend(counts.map(|transaction| (transaction.commit_id, transaction.lsn)));
     }
     outcomes

@@ -146,12 +146,7 @@ fn remembered(data_dir: &Path) -> Vec<SocketAddr> {
 
 /// `drumlin node init`: makes the log of a new cluster, with this node as its only member. Behind a store that holds
 /// data, the log goes on where the store ends, its archive included.
-pub async fn init(
-    data_dir: &Path,
-    listen: SocketAddr,
-    store: &str,
-    recovery: RecoverySettings,
-) -> Result<(), Failure> {
+pub async fn init(data_dir: &Path, listen: SocketAddr, store: &str, recovery: RecoverySettings) -> Result<(), Failure> {
     let data_dir = DataDir::acquire(data_dir).map_err(|error| Failure::in_the_way(error.to_string()))?;
     if crate::start::has_log(data_dir.path()) {
         return Err(Failure::in_the_way(format!(

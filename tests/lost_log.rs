@@ -109,7 +109,11 @@ async fn check(connection: &mut Conn, acknowledged: &[u64]) {
     let copies: Vec<u64> = connection.query("SELECT id FROM d.copies ORDER BY id").await.expect("copies");
     assert_eq!(ids, copies, "each transaction is there whole or not at all");
     let missing: Vec<&u64> = acknowledged.iter().filter(|id| ids.binary_search(id).is_err()).collect();
-    assert!(missing.is_empty(), "of {} acknowledged and archived transfers are missing: {missing:?}", acknowledged.len());
+    assert!(
+        missing.is_empty(),
+        "of {} acknowledged and archived transfers are missing: {missing:?}",
+        acknowledged.len()
+    );
     connection.query_drop("INSERT INTO d.transfers (amount) VALUES (0)").await.expect("an insert");
     let new = connection.last_insert_id().expect("an id");
     let newest = ids.iter().chain(acknowledged).max().copied().unwrap_or(0);

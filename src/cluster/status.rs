@@ -100,7 +100,9 @@ pub async fn status_of_server(http: SocketAddr, json: bool) -> Result<(), Failur
 
 fn print_archive(archive: &ArchiveStatus) {
     let ArchiveStatus { lsn, lag_seconds, gaps, failures } = archive;
-    println!("log archived up to lsn {lsn}, {lag_seconds:.0} s behind; {failures} failures, {gaps} gaps since the start");
+    println!(
+        "log archived up to lsn {lsn}, {lag_seconds:.0} s behind; {failures} failures, {gaps} gaps since the start"
+    );
 }
 
 pub async fn status_of_cluster(dir: &Path, json: bool) -> Result<(), Failure> {

@@ -62,7 +62,10 @@ impl WalMetrics {
                 "wal_archived_lsn",
                 "Everything up to here is archived on the object store; told by the leader",
             )?,
-            archive_lag_lsns: IntGauge::new("wal_archive_lag_lsns", "Transactions that are committed and not archived")?,
+            archive_lag_lsns: IntGauge::new(
+                "wal_archive_lag_lsns",
+                "Transactions that are committed and not archived",
+            )?,
             archive_lag_seconds: Gauge::new(
                 "wal_archive_lag_seconds",
                 "How long the oldest transaction that is not archived has waited",

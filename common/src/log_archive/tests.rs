@@ -45,7 +45,8 @@ async fn what_was_written_is_read() {
     let read = archive.read(contents.objects[0].name).await.unwrap();
     assert_eq!(read.batches, [batch(4..=6), batch(7..=7)]);
     // The same name, and something else in it.
-    let other = Sealed { bytes: Base { generation: 1, previous: 0, continues_at: Lsn(1), founder: 1 }.encode(), ..object };
+    let other =
+        Sealed { bytes: Base { generation: 1, previous: 0, continues_at: Lsn(1), founder: 1 }.encode(), ..object };
     assert!(matches!(archive.write(&other).await, Err(ArchiveError::Refused(_))));
 }
 
@@ -103,4 +104,22 @@ async fn a_founded_log_goes_on_where_the_one_before_was_read_up_to() {
     archive.write(&sealed(2, 1, &[16..=18])).await.unwrap();
     let found = plan(&archive, 12).await;
     assert_eq!((ranges(&found), found.gap), (vec![(0, 13, 15), (2, 16, 18)], None));
+}
+
+/// To add one: run with `DRUMLIN_WRITE_GOLDEN=1`, and commit the file.
+fn golden(name: &str, today: &[u8]) -> Vec<u8> {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/formats").join(name);
+    if std::env::var_os("DRUMLIN_WRITE_GOLDEN").is_some() && !path.exists() {
+        std::fs::write(&path, today).unwrap();
+    }
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn files_of_every_format_stay_readable() {
+    let object = sealed(7, 3, &[4..=6, 7..=7]);
+    let read = Object::decode(&golden("log-archive-1.bin", &object.bytes)).unwrap();
+    assert_eq!((read.name, read.batches), (object.name, vec![batch(4..=6), batch(7..=7)]));
+    let base = Base { generation: 7, previous: 5, continues_at: Lsn(1_000_000), founder: 1 << 100 };
+    assert_eq!(Base::decode(&golden("log-archive-base-1.bin", &base.encode())), Ok(base));
 }

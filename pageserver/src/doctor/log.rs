@@ -49,7 +49,8 @@ pub async fn check(
     let plan = Plan::new(&sound, &bases, durable);
     report.recoverable_up_to = plan.end.0;
     if let Some(gap) = plan.gap {
-        let what = format!("LSNs {} to {} are missing, and those behind up to {} are there", gap.from, gap.up_to, gap.newest);
+        let what =
+            format!("LSNs {} to {} are missing, and those behind up to {} are there", gap.from, gap.up_to, gap.newest);
         report.damage.push(Damage::of_log("log/".to_owned(), what, GAP));
     }
     Ok(())
@@ -72,7 +73,6 @@ async fn objects(archive: &LogArchive, contents: &Contents) -> Result<Vec<Checke
             }
         })
         .collect();
-    let checked: Vec<Option<Checked>> =
-        futures::stream::iter(checks).buffered(OBJECTS_AT_ONCE).try_collect().await?;
+    let checked: Vec<Option<Checked>> = futures::stream::iter(checks).buffered(OBJECTS_AT_ONCE).try_collect().await?;
     Ok(checked.into_iter().flatten().collect())
 }

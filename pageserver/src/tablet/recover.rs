@@ -105,11 +105,7 @@ pub async fn recover(objects: &Objects) -> Result<StoredState, StartError> {
 }
 
 /// The records of prepared transactions: their locks are the log's, which is to hold them again.
-async fn prepared_at(
-    objects: &Objects,
-    map: &ClusterMap,
-    cut: Lsn,
-) -> Result<Vec<(Key, PreparedLocks)>, StartError> {
+async fn prepared_at(objects: &Objects, map: &ClusterMap, cut: Lsn) -> Result<Vec<(Key, PreparedLocks)>, StartError> {
     let metrics = Arc::new(Metrics::new());
     let config = CacheConfig { memory_bytes: 1 << 20, disk: None };
     let cache = Arc::new(BlockCache::open(&config, metrics.clone()).await.map_err(StartError::Cache)?);

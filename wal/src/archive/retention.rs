@@ -15,13 +15,7 @@ pub struct Unneeded {
 }
 
 /// `base`: of this generation. What was written before `horizon_us` is old.
-pub fn unneeded(
-    contents: &Contents,
-    generation: u64,
-    base: Option<&Base>,
-    durable: Lsn,
-    horizon_us: u64,
-) -> Unneeded {
+pub fn unneeded(contents: &Contents, generation: u64, base: Option<&Base>, durable: Lsn, horizon_us: u64) -> Unneeded {
     // All that earlier generations have and that counts is in layers.
     let earlier_is_over = base.is_some_and(|base| base.continues_at <= durable);
     // It says how far this generation is.
@@ -33,10 +27,15 @@ pub fn unneeded(
     };
     let objects: Vec<ObjectName> = old.map(|listed| listed.name).filter(goes).collect();
     let is_empty = |of: u64| {
-        contents.objects.iter().filter(|listed| listed.name.generation == of).all(|listed| objects.contains(&listed.name))
+        contents
+            .objects
+            .iter()
+            .filter(|listed| listed.name.generation == of)
+            .all(|listed| objects.contains(&listed.name))
     };
     let old_bases = contents.bases.iter().filter(|(_, modified_us)| **modified_us < horizon_us);
-    let bases = old_bases.map(|(of, _)| *of).filter(|of| *of < generation && earlier_is_over && is_empty(*of)).collect();
+    let bases =
+        old_bases.map(|(of, _)| *of).filter(|of| *of < generation && earlier_is_over && is_empty(*of)).collect();
     Unneeded { objects, bases }
 }
 

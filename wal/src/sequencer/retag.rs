@@ -48,8 +48,16 @@ mod tests {
         let earlier = split(&ClusterMap::default(), 1, b"g");
         let now = split(&split(&ClusterMap::default(), 1, b"c"), 2, b"p");
         let (first, last): (Bytes, Bytes) = ("b".into(), "x".into());
-        let layer =
-            BulkLayer { home: TabletId(1), generation: 1, sequence: 2, bytes: 9, index_offset: 1, first, last, rows: 2 };
+        let layer = BulkLayer {
+            home: TabletId(1),
+            generation: 1,
+            sequence: 2,
+            bytes: 9,
+            index_offset: 1,
+            first,
+            last,
+            rows: 2,
+        };
         let map_row = Mutation { key: MAP_KEY, row: Some(earlier.encode()) };
         let mutations = vec![
             (TabletId(1), row("a")),

@@ -2,8 +2,8 @@
 
 use super::support::*;
 use crate::{ArchiveConfig, Base, FoundError, WalConfig, WalEnvironment, WalNode, found, start};
-use common::env::objects::Objects;
 use common::env::object_store;
+use common::env::objects::Objects;
 use common::id::{CommitId, CounterId, Lsn, TabletId};
 use common::log_archive::{ArchiveError, Contents, LogArchive, Plan};
 use common::service::WalService;
@@ -19,8 +19,7 @@ async fn archive() -> LogArchive {
 }
 
 async fn start_archiving(directory: &Path, archive: &LogArchive, config: ArchiveConfig) -> WalNode {
-    let settings =
-        WalConfig { segment_bytes: 4 << 10, archive: config, ..WalConfig::single(directory.to_path_buf()) };
+    let settings = WalConfig { segment_bytes: 4 << 10, archive: config, ..WalConfig::single(directory.to_path_buf()) };
     let environment = WalEnvironment { archive: Some(archive.clone()), ..environment() };
     start(settings, environment).await.expect("the node starts")
 }
@@ -82,7 +81,8 @@ async fn a_log_that_is_lost_goes_on_where_its_archive_ends() {
     assert_eq!(found(config, base, batches(&archive, &plan)).await.expect("a log"), last);
     let node = start_archiving(second.path(), &archive, at_once()).await;
     let service = node.service();
-    let wanted: Vec<Batch> = log.iter().filter(|batch| batch.first_lsn > Lsn(20)).map(|batch| (**batch).clone()).collect();
+    let wanted: Vec<Batch> =
+        log.iter().filter(|batch| batch.first_lsn > Lsn(20)).map(|batch| (**batch).clone()).collect();
     let got: Vec<Batch> = collect(&service, Lsn(21), last).await.iter().map(|batch| (**batch).clone()).collect();
     assert_eq!(got, wanted, "as they were committed");
     let below = service.subscribe(SubscribeRequest { from: Lsn(20), tablets: vec![] }).await.err();
@@ -137,11 +137,8 @@ async fn the_log_keeps_what_is_not_archived_up_to_its_bound() {
 async fn what_is_in_layers_and_old_is_removed_and_the_rest_is_not() {
     let (directory, archive) = (tempfile::tempdir().unwrap(), archive().await);
     let brief = ArchiveConfig { retention: Duration::ZERO, ..at_once() };
-    let settings = WalConfig {
-        segment_bytes: 4 << 10,
-        archive: brief,
-        ..WalConfig::single(directory.path().to_path_buf())
-    };
+    let settings =
+        WalConfig { segment_bytes: 4 << 10, archive: brief, ..WalConfig::single(directory.path().to_path_buf()) };
     let clock = Arc::new(|| common::env::Clock::wall_us(&common::env::SystemClock) + 1_000_000);
     let environment = WalEnvironment { archive: Some(archive.clone()), ..WalEnvironment::new(clock) };
     let node = start(settings, environment).await.expect("the node starts");
