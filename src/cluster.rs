@@ -14,6 +14,7 @@ mod process;
 mod status;
 
 use crate::failure::Failure;
+use crate::log_archive::{self, RecoverySettings};
 use crate::node;
 use common::env::Random;
 use common::id::NodeId;
@@ -37,6 +38,14 @@ pub struct Size {
     pub wal: u16,
     pub pageservers: u16,
     pub compute: u16,
+}
+
+/// What a new cluster is to be.
+pub struct Design {
+    pub size: Size,
+    pub store: Option<String>,
+    pub base_port: u16,
+    pub log_archive: log_archive::Settings,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -76,19 +85,19 @@ impl Cluster {
 }
 
 /// Starts the cluster that `dir` holds, or makes one there.
-pub async fn up(dir: &Path, size: Size, store: Option<String>, base_port: u16) -> Result<(), Failure> {
+pub async fn up(dir: &Path, new: Design, recovery: RecoverySettings) -> Result<(), Failure> {
     let unwritable = |error: std::io::Error| Failure::in_the_way(format!("--dir {}: {error}", dir.display()));
     std::fs::create_dir_all(dir.join("logs")).map_err(unwritable)?;
     let dir = dir.canonicalize().map_err(unwritable)?;
     let mut cluster = match dir.join(FILE).exists() {
         true => Cluster::load(&dir)?,
         false => {
-            let cluster = design(&dir, &size, store, base_port)?;
+            let cluster = design(&dir, &new)?;
             cluster.save(&dir)?;
             cluster
         }
     };
-    found(&dir, &cluster).await?;
+    found(&dir, &cluster, recovery).await?;
     for node in &mut cluster.nodes {
         node.pid = match process::running(&dir, node) {
             Some(pid) => pid,
@@ -115,22 +124,23 @@ pub async fn up(dir: &Path, size: Size, store: Option<String>, base_port: u16) -
 }
 
 /// The first wal node's log is made before any process runs, unless some wal node has one.
-async fn found(dir: &Path, cluster: &Cluster) -> Result<(), Failure> {
+async fn found(dir: &Path, cluster: &Cluster, recovery: RecoverySettings) -> Result<(), Failure> {
     let mut wal_nodes = cluster.nodes.iter().filter(|node| node.role == "wal");
     if wal_nodes.clone().any(|node| crate::start::has_log(&dir.join(&node.name))) {
         return Ok(());
     }
     let Some(first) = wal_nodes.next() else { return Ok(()) };
     let store = first.start.iter().skip_while(|word| *word != "--store").nth(1).cloned().unwrap_or_default();
-    node::init(&dir.join(&first.name), first.listen, &store).await
+    node::init(&dir.join(&first.name), first.listen, &store, recovery).await
 }
 
 /// Names, addresses, certificates and commands of a new cluster.
-fn design(dir: &Path, size: &Size, store: Option<String>, base_port: u16) -> Result<Cluster, Failure> {
+fn design(dir: &Path, new: &Design) -> Result<Cluster, Failure> {
+    let size = &new.size;
     if size.wal == 0 || size.pageservers == 0 || size.compute == 0 {
         return Err(Failure::settings("--wal, --pageservers and --compute: each at least 1"));
     }
-    let store = store.unwrap_or_else(|| format!("file://{}", dir.join("objects").display()));
+    let store = new.store.clone().unwrap_or_else(|| format!("file://{}", dir.join("objects").display()));
     if store.starts_with("memory:") {
         return Err(Failure::settings("--store memory:// belongs to one process; a cluster shares its store"));
     }
@@ -139,7 +149,7 @@ fn design(dir: &Path, size: &Size, store: Option<String>, base_port: u16) -> Res
         .into_iter()
         .flat_map(|(role, count)| (1..=count).map(move |number| (format!("{role}-{number}"), role)))
         .collect();
-    let ports = ports(names.len() * 2, base_port)?;
+    let ports = ports(names.len() * 2, new.base_port)?;
     let address = |at: usize| SocketAddr::from(([127, 0, 0, 1], ports[at]));
     let join: Vec<String> = (0..usize::from(size.wal)).map(|at| address(at * 2).to_string()).collect();
     let certificate = |error: common::rpc::RpcError| Failure::in_the_way(error.to_string());
@@ -173,6 +183,9 @@ fn design(dir: &Path, size: &Size, store: Option<String>, base_port: u16) -> Res
         .into();
         if role != "compute" {
             start.extend(["--store".to_owned(), store.clone()]);
+        }
+        if role == "wal" {
+            start.extend(new.log_archive.flags());
         }
         if role == "pageserver" {
             // Several of them share one disk.

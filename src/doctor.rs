@@ -16,7 +16,7 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 pub const AFTER_HELP: &str = "\
-Every manifest and every layer of all tablets is read, and every checksum verified. The report on stdout says for each
+Every manifest and every layer of all tablets and all archived log is read, and every checksum verified. The report on stdout says for each
 damaged object which part it is and what to do, and lists objects that no manifest names. Progress goes to stderr.
 
 Parts of unfinished uploads to S3 cannot be seen from here: give the bucket a lifecycle rule that aborts incomplete
@@ -61,7 +61,9 @@ pub async fn run(settings: Settings) -> Result<(), Failure> {
         DoctorError::Empty => {
             Failure::in_the_way(format!("{}: {error}; correct --store, bucket and prefix included", store.url))
         }
-        DoctorError::Store(_) | DoctorError::Cache(_) => Failure::running(format!("{}: {error}", store.url)),
+        DoctorError::Store(_) | DoctorError::Archive(_) | DoctorError::Cache(_) => {
+            Failure::running(format!("{}: {error}", store.url))
+        }
     })?;
     match settings.json {
         true => {
@@ -108,6 +110,12 @@ fn print(url: &str, report: &Report, elapsed: Duration) {
         HumanBytes(report.bytes),
         report.objects,
         elapsed.as_secs_f64()
+    );
+    println!(
+        "archive of the log: {} in {} objects; without any log, transactions up to {} could be recovered",
+        HumanBytes(report.log_bytes),
+        report.log_objects,
+        report.recoverable_up_to
     );
     for damage in &report.damage {
         println!("damaged: {}{}: {}\n  {}", damage.object, place(damage), damage.what, damage.advice);

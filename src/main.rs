@@ -7,6 +7,7 @@ mod failure;
 mod front_end;
 mod http;
 mod lifecycle;
+mod log_archive;
 mod node;
 mod page_server;
 mod start;
@@ -139,7 +140,8 @@ struct NodeArguments {
     /// Address of /healthz, /readyz and /metrics
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     http: SocketAddr,
-    /// Where the data lives; the same for all page servers, which cannot do without
+    /// Where the data lives; the same for all page servers, which cannot do without, and for wal nodes, which archive the
+    /// log there
     #[arg(long, value_name = "URL", default_value = "", hide_default_value = true)]
     store: String,
     /// Address of a wal node that is gone, whose place this one takes
@@ -149,6 +151,8 @@ struct NodeArguments {
     front_end: front_end::Settings,
     #[command(flatten)]
     page_server: page_server::Settings,
+    #[command(flatten)]
+    log_archive: log_archive::Settings,
 }
 
 #[derive(clap::Args)]
@@ -162,6 +166,8 @@ struct InitArguments {
     /// Where the data lives; the log goes on behind what is there
     #[arg(long, value_name = "URL")]
     store: String,
+    #[command(flatten)]
+    log_recovery: log_archive::RecoverySettings,
 }
 
 #[derive(clap::Args)]
@@ -184,6 +190,10 @@ struct UpArguments {
     /// First port of a new cluster; two for each node follow (0: any free ones)
     #[arg(long, value_name = "PORT", default_value_t = 33100)]
     base_port: u16,
+    #[command(flatten)]
+    log_archive: log_archive::Settings,
+    #[command(flatten)]
+    log_recovery: log_archive::RecoverySettings,
 }
 
 #[derive(clap::Args)]
@@ -229,6 +239,7 @@ impl From<NodeArguments> for node::Settings {
             http: arguments.http,
             store: arguments.store,
             page_server: arguments.page_server,
+            log_archive: arguments.log_archive,
             front_end: arguments.front_end,
             root_password: root_password(),
         }
@@ -242,7 +253,9 @@ fn root_password() -> String {
 async fn run_node(command: NodeCommand) -> Result<(), failure::Failure> {
     match command {
         NodeCommand::Start(arguments) => node::run(arguments.into()).await,
-        NodeCommand::Init(arguments) => node::init(&arguments.data_dir, arguments.listen, &arguments.store).await,
+        NodeCommand::Init(InitArguments { data_dir, listen, store, log_recovery }) => {
+            node::init(&data_dir, listen, &store, log_recovery).await
+        }
     }
 }
 
@@ -251,7 +264,14 @@ async fn run_cluster(command: ClusterCommand) -> Result<(), failure::Failure> {
         ClusterCommand::Up(arguments) => {
             let size =
                 cluster::Size { wal: arguments.wal, pageservers: arguments.pageservers, compute: arguments.compute };
-            cluster::up(&arguments.dir, size, arguments.store, arguments.base_port).await
+            arguments.log_archive.check()?;
+            let design = cluster::Design {
+                size,
+                store: arguments.store,
+                base_port: arguments.base_port,
+                log_archive: arguments.log_archive,
+            };
+            cluster::up(&arguments.dir, design, arguments.log_recovery).await
         }
         ClusterCommand::Down(arguments) => cluster::down(&arguments.dir).await,
         ClusterCommand::Status(arguments) => cluster::status_of_cluster(&arguments.dir, arguments.json).await,
@@ -283,6 +303,10 @@ struct StartArguments {
     front_end: front_end::Settings,
     #[command(flatten)]
     page_server: page_server::Settings,
+    #[command(flatten)]
+    log_archive: log_archive::Settings,
+    #[command(flatten)]
+    log_recovery: log_archive::RecoverySettings,
 }
 
 /// Of worker threads: what the longest chain of operators that the parser lets through takes, in a debug build too. Only
@@ -325,6 +349,8 @@ impl From<StartArguments> for start::Settings {
             store: arguments.store.unwrap_or_default(),
             http: arguments.http,
             page_server: arguments.page_server,
+            log_archive: arguments.log_archive,
+            log_recovery: arguments.log_recovery,
             front_end: arguments.front_end,
             root_password: root_password(),
         }

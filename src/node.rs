@@ -13,6 +13,7 @@ mod roles;
 use crate::failure::Failure;
 use crate::front_end;
 use crate::lifecycle;
+use crate::log_archive::{self, RecoverySettings};
 use crate::page_server;
 use common::env::{DataDir, Random};
 use common::id::NodeId;
@@ -56,6 +57,8 @@ pub struct Settings {
     pub store: String,
     /// Of a page server.
     pub page_server: page_server::Settings,
+    /// Of a wal node.
+    pub log_archive: log_archive::Settings,
     /// Of a compute.
     pub front_end: front_end::Settings,
     pub root_password: String,
@@ -86,6 +89,7 @@ fn check(settings: &Settings) -> Result<(), Failure> {
         crate::start::check_password(settings.listen, &settings.root_password, settings.front_end.insecure)?;
     }
     settings.page_server.check()?;
+    settings.log_archive.check()?;
     if settings.join.is_empty() {
         return Err(Failure::settings("--join needs the address of at least one wal node"));
     }
@@ -141,8 +145,8 @@ fn remembered(data_dir: &Path) -> Vec<SocketAddr> {
 }
 
 /// `drumlin node init`: makes the log of a new cluster, with this node as its only member. Behind a store that holds
-/// data, the log goes on where the store ends.
-pub async fn init(data_dir: &Path, listen: SocketAddr, store: &str) -> Result<(), Failure> {
+/// data, the log goes on where the store ends, its archive included.
+pub async fn init(data_dir: &Path, listen: SocketAddr, store: &str, recovery: RecoverySettings) -> Result<(), Failure> {
     let data_dir = DataDir::acquire(data_dir).map_err(|error| Failure::in_the_way(error.to_string()))?;
     if crate::start::has_log(data_dir.path()) {
         return Err(Failure::in_the_way(format!(
@@ -151,22 +155,10 @@ pub async fn init(data_dir: &Path, listen: SocketAddr, store: &str) -> Result<()
         )));
     }
     let store = lifecycle::open_store(store, data_dir.path()).await?;
-    let stored = pageserver::recover(store.objects.clone()).await.map_err(crate::start::page_server_failure)?;
     let node = roles::draw_identity(data_dir.path())?;
-    // Made aside, so that a log is there whole or not at all.
-    let (made, log) = (data_dir.path().join("wal.new"), data_dir.path().join("wal"));
-    let aside = |error: std::io::Error| Failure::in_the_way(format!("{}: {error}", made.display()));
-    if made.exists() {
-        std::fs::remove_dir_all(&made).map_err(aside)?;
-    }
-    let mut config = wal::WalConfig::member(made.clone(), node, vec![node]);
+    let mut config = wal::WalConfig::member(data_dir.path().join("wal"), node, vec![node]);
     config.address = listen.to_string();
-    crate::start::start_wal(config, &stored).await?.shutdown().await;
-    if log.exists() {
-        // Empty: a log in it was refused above.
-        std::fs::remove_dir(&log).map_err(aside)?;
-    }
-    std::fs::rename(&made, &log).map_err(aside)?;
+    let stored = log_archive::found(config, &store, recovery).await?;
     info!(%node, base_lsn = %stored.durable, "made the log of a new cluster");
     Ok(())
 }

@@ -20,7 +20,7 @@ pub struct Settings {
     /// How long old versions of rows are kept, for example 30m or 24h; what an open transaction reads is kept for a day,
     /// then its reads are refused
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_time, help_heading = "Page server")]
-    retention: Duration,
+    pub retention: Duration,
 }
 
 impl Settings {
@@ -65,7 +65,7 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
 }
 
 /// Seconds, or a number with s, m, h or d.
-fn parse_time(text: &str) -> Result<Duration, String> {
+pub fn parse_time(text: &str) -> Result<Duration, String> {
     let text = text.trim();
     let (number, seconds) = match text.char_indices().last() {
         Some((at, 's')) => (&text[..at], 1),

@@ -7,6 +7,7 @@
 use crate::failure::Failure;
 use crate::front_end;
 use crate::lifecycle;
+use crate::log_archive;
 use crate::page_server;
 use anyhow::Context;
 use common::env::{Clock, DataDir, DataDirError, Store, SystemClock};
@@ -25,6 +26,8 @@ pub struct Settings {
     pub store: String,
     pub http: SocketAddr,
     pub page_server: page_server::Settings,
+    pub log_archive: log_archive::Settings,
+    pub log_recovery: log_archive::RecoverySettings,
     pub front_end: front_end::Settings,
     pub root_password: String,
 }
@@ -39,6 +42,7 @@ pub async fn run(settings: Settings) -> Result<(), Failure> {
 /// What the command line parser cannot see.
 fn check(settings: &Settings) -> Result<(), Failure> {
     check_password(settings.listen, &settings.root_password, settings.front_end.insecure)?;
+    settings.log_archive.check()?;
     settings.page_server.check()
 }
 
@@ -69,13 +73,13 @@ impl Roles {
         })?;
         let store = lifecycle::open_store(&settings.store, data_dir.path()).await?;
         info!(data_dir = %data_dir.path().display(), store = store.url, "recovering");
-        // Without a log there is nothing to fill in what a crash left unfinished on the store.
+        let mut config = WalConfig::single(data_dir.path().join("wal"));
+        config.archive = settings.log_archive.config(settings.page_server.retention);
         let stored = match has_log(data_dir.path()) {
-            true => pageserver::stored_state(store.objects.clone()).await,
-            false => pageserver::recover(store.objects.clone()).await,
+            true => pageserver::stored_state(store.objects.clone()).await.map_err(page_server_failure)?,
+            false => log_archive::found(config.clone(), &store, settings.log_recovery).await?,
         };
-        let stored = stored.map_err(page_server_failure)?;
-        let wal = start_wal(WalConfig::single(data_dir.path().join("wal")), &stored).await?;
+        let wal = start_wal(config, &store, &stored).await?;
         check_log_fits(&wal, &store, &stored).await?;
         let page_server = start_page_server(settings, data_dir.path(), &wal, &store).await?;
         wal.set_page_service(page_server.service());
@@ -119,16 +123,13 @@ pub fn has_log(data_dir: &Path) -> bool {
 }
 
 /// A log with one member, in this process.
-pub async fn start_wal(mut config: WalConfig, stored: &StoredState) -> Result<WalNode, Failure> {
-    // A log that is made anew goes on behind what the store holds.
-    config.base_lsn = stored.durable;
-    config.base_counters = stored.counters.iter().map(|bump| (bump.counter, bump.next)).collect();
-    config.base_map = stored.map.clone();
+async fn start_wal(config: WalConfig, store: &Store, stored: &StoredState) -> Result<WalNode, Failure> {
     let earliest_us = stored.time_us;
     let environment = WalEnvironment {
         clock: Arc::new(move || SystemClock.wall_us().max(earliest_us)),
         transport: None,
         registry: Some(common::telemetry::registry().clone()),
+        archive: log_archive::archive_of(store),
     };
     wal::start(config, environment).await.map_err(wal_failure)
 }

@@ -67,6 +67,10 @@ fn help_names_every_flag_and_the_exit_codes() {
         "--cache-memory",
         "--cache-disk",
         "--retention",
+        "--archive-age",
+        "--archive-size",
+        "--archive-wait",
+        "--accept-archive-gap",
         "--insecure",
         "Exit codes:",
         "DRUMLIN_ROOT_PASSWORD",
@@ -78,7 +82,9 @@ fn help_names_every_flag_and_the_exit_codes() {
     }
     let (code, help, _) = drumlin(&["node", "start", "--help"]);
     assert_eq!(code, 0);
-    for expected in ["--role", "--store", "--replaces", "--cache-memory", "--cache-disk", "--retention"] {
+    for expected in
+        ["--role", "--store", "--replaces", "--cache-memory", "--cache-disk", "--retention", "--archive-age"]
+    {
         assert!(help.contains(expected), "{expected} is missing in:\n{help}");
     }
     let (code, version, _) = drumlin(&["--version"]);

@@ -9,6 +9,7 @@ pub mod cluster_map;
 pub mod env;
 pub mod id;
 pub mod key;
+pub mod log_archive;
 pub mod physical;
 pub mod prepared;
 pub mod rpc;

@@ -79,6 +79,8 @@ pub enum StartError {
         "the manifests of tablet {0} are missing from the store, though the first tablet's manifest names it. Restore the objects below tablets/{0}/ from a copy or a backup"
     )]
     MissingTablet(TabletId),
+    #[error("read the records of prepared transactions: {0}")]
+    Prepared(String),
 }
 
 impl StartError {

@@ -11,6 +11,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+/// Metrics of a server with all roles take some 200 KB.
+const ANSWER_BYTES_MAX: u64 = 4 << 20;
 const ASK_WITHIN: Duration = Duration::from_secs(1);
 
 #[derive(Serialize)]
@@ -29,31 +31,78 @@ struct NodeStatus {
     lsn: Option<u64>,
     /// Of a page server: everything up to here is in layers.
     durable: Option<u64>,
+    /// Of the wal node that leads: how far the log is archived on the store.
+    archive: Option<ArchiveStatus>,
+}
+
+/// How far the log is archived.
+#[derive(Serialize)]
+struct ArchiveStatus {
+    /// Everything up to here.
+    lsn: u64,
+    /// How long the oldest transaction has waited that is not.
+    lag_seconds: f64,
+    /// Places that will never be archived, since this node started.
+    gaps: u64,
+    failures: u64,
 }
 
 /// Whether the node at `http` says that it serves.
 pub async fn is_ready(http: SocketAddr) -> bool {
+    get(http, "/readyz").await.is_some()
+}
+
+/// What a node answers with 200.
+async fn get(http: SocketAddr, path: &str) -> Option<String> {
     let ask = async {
         let mut stream = TcpStream::connect(http).await?;
-        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: drumlin\r\nConnection: close\r\n\r\n").await?;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: drumlin\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
         let mut answer = Vec::new();
-        stream.take(4096).read_to_end(&mut answer).await?;
-        std::io::Result::Ok(answer.starts_with(b"HTTP/1.1 200"))
+        stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).await?;
+        std::io::Result::Ok(answer)
     };
-    matches!(tokio::time::timeout(ASK_WITHIN, ask).await, Ok(Ok(true)))
+    let answer = tokio::time::timeout(ASK_WITHIN, ask).await.ok()?.ok()?;
+    answer.starts_with(b"HTTP/1.1 200").then(|| String::from_utf8_lossy(&answer).into_owned())
+}
+
+/// What the metrics of a node say about the archive; `None` where nothing of it is known there.
+async fn archive_of(http: SocketAddr) -> Option<ArchiveStatus> {
+    let text = get(http, "/metrics").await?;
+    let value = |name: &str| -> Option<f64> {
+        let mut lines = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        lines.next()?.trim().parse().ok()
+    };
+    let count = |name| value(name).map(|value| value as u64);
+    Some(ArchiveStatus {
+        lsn: count("wal_archived_lsn")?,
+        lag_seconds: value("wal_archive_lag_seconds")?,
+        gaps: count("wal_archive_gaps_total")?,
+        failures: count("wal_archive_failures_total")?,
+    })
 }
 
 /// One server, by its HTTP address.
 pub async fn status_of_server(http: SocketAddr, json: bool) -> Result<(), Failure> {
     let ready = is_ready(http).await;
-    match json {
-        true => println!("{}", serde_json::json!({ "http": http, "ready": ready })),
-        false => println!("{http}: {}", if ready { "ready" } else { "not ready" }),
+    let archive = archive_of(http).await;
+    if json {
+        println!("{}", serde_json::json!({ "http": http, "ready": ready, "archive": archive }));
+    } else {
+        println!("{http}: {}", if ready { "ready" } else { "not ready" });
+        archive.iter().for_each(print_archive);
     }
     match ready {
         true => Ok(()),
         false => Err(Failure::running(format!("no server is ready at {http}; --http or --dir say where to look"))),
     }
+}
+
+fn print_archive(archive: &ArchiveStatus) {
+    let ArchiveStatus { lsn, lag_seconds, gaps, failures } = archive;
+    println!(
+        "log archived up to lsn {lsn}, {lag_seconds:.0} s behind; {failures} failures, {gaps} gaps since the start"
+    );
 }
 
 pub async fn status_of_cluster(dir: &Path, json: bool) -> Result<(), Failure> {
@@ -81,6 +130,7 @@ pub async fn status_of_cluster(dir: &Path, json: bool) -> Result<(), Failure> {
                 node.listen
             );
         }
+        nodes.iter().filter_map(|node| node.archive.as_ref()).for_each(print_archive);
     }
     match nodes.iter().all(|node| node.ready) {
         true => Ok(()),
@@ -100,6 +150,7 @@ async fn ask(dir: &Path, node: &Node, client: Option<&RpcClient>) -> NodeStatus 
         term: None,
         lsn: None,
         durable: None,
+        archive: None,
     };
     let Some(peer) = client.filter(|_| status.pid.is_some()).map(|client| client.peer(node.listen)) else {
         return status;
@@ -110,6 +161,9 @@ async fn ask(dir: &Path, node: &Node, client: Option<&RpcClient>) -> NodeStatus 
             if let Ok(answer) = WalClient::new(peer, deadlines).status().await {
                 status.part = Some(if answer.leader == Some(answer.node) { "leader" } else { "follower" });
                 (status.term, status.lsn) = (Some(answer.term.0), Some(answer.committed.0));
+                if answer.leader == Some(answer.node) {
+                    status.archive = archive_of(node.http).await;
+                }
             }
         }
         "pageserver" => {

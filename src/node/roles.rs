@@ -149,14 +149,23 @@ fn wal_identity(data_dir: &Path) -> Result<NodeId, Failure> {
 }
 
 async fn start_wal(around: &Surroundings) -> Result<RunningRole, Failure> {
-    let Settings { listen, replaces, .. } = &around.settings;
+    let Settings { listen, replaces, store, log_archive, page_server, .. } = &around.settings;
     let node = wal_identity(around.data_dir.path())?;
     let mut config = WalConfig::member(around.data_dir.path().join("wal"), node, Vec::new());
     config.address = listen.to_string();
+    config.archive = log_archive.config(page_server.retention);
+    let archive = match store.as_str() {
+        "" => {
+            warn!("without --store the log is not archived when this node leads");
+            None
+        }
+        store => crate::log_archive::archive_of(&lifecycle::open_store(store, around.data_dir.path()).await?),
+    };
     let environment = WalEnvironment {
         clock: Arc::new(|| SystemClock.wall_us()),
         transport: Some(Arc::new(RpcPeers::new(around.client.clone()))),
         registry: Some(common::telemetry::registry().clone()),
+        archive,
     };
     let running = wal::start(config, environment).await.map_err(crate::start::wal_failure)?;
     let pages = PageRouter::following(&around.client, around.wal.clone());

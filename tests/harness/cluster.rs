@@ -57,12 +57,24 @@ impl Cluster {
         compute: u16,
         environment: impl FnOnce(&Path) -> Vec<(String, String)>,
     ) -> Cluster {
+        Cluster::up_as(wal, pageservers, compute, &[], environment)
+    }
+
+    /// With further arguments of `drumlin cluster up`.
+    pub fn up_as(
+        wal: u16,
+        pageservers: u16,
+        compute: u16,
+        arguments: &[&str],
+        environment: impl FnOnce(&Path) -> Vec<(String, String)>,
+    ) -> Cluster {
         let directory = tempfile::tempdir().unwrap();
         let environment = environment(directory.path());
         let mut command = Command::new(program());
         command.args(["cluster", "up", "--base-port", "0", "--dir"]).arg(directory.path());
         command.args(["--wal", &wal.to_string(), "--pageservers", &pageservers.to_string()]);
         command.args(["--compute", &compute.to_string()]).env_remove("DRUMLIN_ROOT_PASSWORD");
+        command.args(arguments);
         command.envs(environment.iter().cloned());
         let output = command.output().expect("run drumlin cluster up");
         // Whatever goes wrong from here on, its processes end with this value.
@@ -75,6 +87,15 @@ impl Cluster {
         assert!(output.status.success(), "{}{}", text(&output.stderr), cluster.logs());
         assert!(text(&output.stdout).starts_with("ready "), "{}", text(&output.stdout));
         cluster
+    }
+
+    /// `drumlin cluster up` on the same directory: what does not run is started.
+    pub fn up_again(&self) {
+        let mut command = Command::new(program());
+        command.args(["cluster", "up", "--dir"]).arg(self.directory()).env_remove("DRUMLIN_ROOT_PASSWORD");
+        let output = command.envs(self.environment.iter().cloned()).output().expect("run drumlin cluster up");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert!(output.status.success(), "{}{}", text(&output.stderr), self.logs());
     }
 
     pub fn directory(&self) -> &Path {
@@ -96,6 +117,10 @@ impl Cluster {
         let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
         let arguments = arguments.strip_suffix(b"\0")?.split(|byte| *byte == 0);
         arguments.eq(node.start.iter().map(String::as_bytes)).then(|| Pid::from_raw(pid))?
+    }
+
+    pub fn is_running(&self, name: &str) -> bool {
+        self.pid(&self.node(name)).is_some()
     }
 
     /// The number of a node's process, which runs.

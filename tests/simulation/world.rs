@@ -8,7 +8,9 @@ use crate::store::{SimStore, StoreFaults};
 use crate::{faults, machine, txn, workloads};
 use async_trait::async_trait;
 use bytes::Bytes;
+use common::env::objects::Objects;
 use common::id::{CommitId, Lsn, NodeId};
+use common::log_archive::LogArchive;
 use common::service::PageService;
 use common::service::wal::{StreamItem, SubscribeRequest, WalError};
 use futures::StreamExt;
@@ -142,10 +144,35 @@ impl World {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        self.check_archive(last).await;
         // What the page server has is what the log says, for every key.
         let all = common::key::KeyRange::all();
         while txn::scan(&self.sim, &remote, last, all.clone()).await.is_err() {
             tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Everything is archived in the end, and what is archived is what the log has.
+    async fn check_archive(&self, last: Lsn) {
+        // Without the faults of processes.
+        let archive = LogArchive::new(Objects::new(self.objects.clone()));
+        let contents = loop {
+            match archive.contents().await {
+                Ok(contents) if contents.newest_of(0) >= Some(last) => break contents,
+                _ => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        };
+        self.sim.event(|| format!("{} objects of archived log", contents.objects.len()));
+        for listed in contents.objects {
+            let name = format!("archived log {}", listed.name);
+            // Page servers go on to change the map.
+            while self.sim.ledger.length() < listed.name.last.0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            match archive.read(listed.name).await {
+                Ok(object) => object.batches.iter().for_each(|batch| self.sim.ledger.observe(&self.sim, &name, batch)),
+                Err(error) => return self.sim.violation(error.to_string()),
+            }
         }
     }
 
@@ -193,7 +220,12 @@ impl World {
         let skew = self.clock_skew_us[&node].clone();
         let clock = move || machine::wall_us().saturating_add_signed(skew.load(Ordering::Relaxed));
         let wire = Wire { sim: self.sim.clone(), process: process.clone() };
-        WalEnvironment { transport: Some(Arc::new(wire)), ..WalEnvironment::new(Arc::new(clock)) }
+        let store = SimStore::new(self.objects.clone(), &self.sim, process, &self.store_faults);
+        WalEnvironment {
+            transport: Some(Arc::new(wire)),
+            archive: Some(LogArchive::new(Objects::new(Arc::new(store)))),
+            ..WalEnvironment::new(Arc::new(clock))
+        }
     }
 
     /// Runs a page server, again and again.
@@ -248,6 +280,8 @@ fn member_config(node: NodeId) -> WalConfig {
     config.stream_bytes_max = 4 << 10;
     config.conflict_window_keys_max = 24;
     config.batch_bytes_max = 4 << 10;
+    config.archive.seal_bytes = 6 << 10;
+    config.archive.seal_age = Duration::from_millis(400);
     config
 }
 

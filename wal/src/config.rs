@@ -1,7 +1,6 @@
 //! Settings of the wal role.
 
-use common::cluster_map::ClusterMap;
-use common::id::{CounterId, Lsn, NodeId};
+use common::id::NodeId;
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -67,15 +66,42 @@ pub struct WalConfig {
     /// another member: those have what it cannot write. Default: 5 s.
     #[serde(default = "defaults::disk_write_max")]
     pub disk_write_max: Duration,
-    /// For a new, empty log beside a store that already holds data: LSNs up to here are taken. Default: 0.
+    /// How what is committed gets to the object store, where there is an archive.
     #[serde(default)]
-    pub base_lsn: Lsn,
-    /// For the same case: next values of counters, where known. Default: none.
-    #[serde(default)]
-    pub base_counters: Vec<(CounterId, u64)>,
-    /// For the same case: the tablets that the data lies in. Default: one for everything.
-    #[serde(default)]
-    pub base_map: ClusterMap,
+    pub archive: ArchiveConfig,
+}
+
+/// The archive of the log; see `archive`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ArchiveConfig {
+    /// So many bytes become an object at once. Larger means fewer requests. Default: 32 MiB.
+    pub seal_bytes: u64,
+    /// A commit is archived after so long, however little there is: what a loss of all disks may cost. Each such object is a
+    /// request, 180 an hour at most. Default: 20 s.
+    pub seal_age: Duration,
+    /// Archived log is kept for so long, and until it is in layers. Default: 1 h.
+    pub retention: Duration,
+    /// The log keeps what is not archived until it has this size; then it lets it go, and the archive has a gap. Default: 4 GiB.
+    pub log_bytes_max: u64,
+}
+
+impl Default for ArchiveConfig {
+    fn default() -> ArchiveConfig {
+        ArchiveConfig {
+            seal_bytes: 32 << 20,
+            seal_age: Duration::from_secs(20),
+            retention: Duration::from_secs(3600),
+            log_bytes_max: 4 << 30,
+        }
+    }
+}
+
+impl ArchiveConfig {
+    /// How often it is looked for what may go.
+    pub fn sweep_interval(&self) -> Duration {
+        (self.retention / 6).clamp(Duration::from_secs(1), Duration::from_secs(600))
+    }
 }
 
 mod defaults {
@@ -149,9 +175,7 @@ impl WalConfig {
             heartbeat_interval: defaults::heartbeat_interval(),
             election_timeout: defaults::election_timeout(),
             disk_write_max: defaults::disk_write_max(),
-            base_lsn: Lsn::ZERO,
-            base_counters: Vec::new(),
-            base_map: ClusterMap::default(),
+            archive: ArchiveConfig::default(),
         }
     }
 
@@ -181,6 +205,9 @@ impl WalConfig {
         ];
         if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err(format!("{name}: must be at least 1"));
+        }
+        if self.archive.seal_bytes == 0 || self.archive.seal_bytes > 1 << 30 {
+            return Err("archive: seal_bytes: must be between 1 byte and 1 GiB".to_string());
         }
         if self.election_timeout < Duration::from_millis(50) || self.heartbeat_interval.is_zero() {
             return Err("election_timeout: below 50 ms, or heartbeat_interval: 0".to_string());

@@ -9,7 +9,7 @@
 //! raft ── one entry per batch ──▶ segment (files, CRC, one fdatasync for all that wait)
 //!    │ applied
 //!    ▼
-//! stream ── committed batches, in order ──▶ page servers
+//! stream ── committed batches, in order ──▶ page servers        archive ── of the leader ──▶ object store
 //! ```
 //!
 //! Keys and rows are bytes here; nothing knows SQL.
@@ -18,8 +18,10 @@
 //! - A commit is answered only when its batch is on disk on a majority of members and applied.
 //! - LSNs are dense, and subscribers see each of them once, in order.
 
+mod archive;
 pub mod config;
 mod driver;
+mod found;
 pub mod lock_table;
 pub mod metrics;
 mod pressure;
@@ -33,13 +35,16 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-pub use config::WalConfig;
-pub use raft::{PeerError, PeerTransport, RaftStartError};
+pub use config::{ArchiveConfig, WalConfig};
+pub use found::{FoundError, found};
+pub use raft::{Base, Founding, PeerError, PeerTransport, RaftStartError};
 pub use rpc_peers::RpcPeers;
 
+use archive::Archiver;
 use async_trait::async_trait;
 use bytes::Bytes;
 use common::env::threads;
+use common::log_archive::LogArchive;
 use common::service::{PageService, PeerService, WalService};
 use driver::{Desk, Driver, Lookups, PageServiceSlot};
 use metrics::WalMetrics;
@@ -66,12 +71,14 @@ pub struct WalEnvironment {
     pub transport: Option<Arc<dyn PeerTransport>>,
     /// Where metrics are registered, if anywhere.
     pub registry: Option<prometheus::Registry>,
+    /// Where what is committed is archived, if anywhere.
+    pub archive: Option<LogArchive>,
 }
 
 impl WalEnvironment {
     /// For a node without others and without metrics.
     pub fn new(clock: WallClock) -> WalEnvironment {
-        WalEnvironment { clock, transport: None, registry: None }
+        WalEnvironment { clock, transport: None, registry: None, archive: None }
     }
 }
 
@@ -101,6 +108,7 @@ pub struct WalNode {
     stopping: watch::Sender<bool>,
     driver: Option<JoinHandle<()>>,
     trimmer: JoinHandle<()>,
+    archiver: Option<JoinHandle<()>>,
 }
 
 /// Requests that wait for the driver, over all callers.
@@ -154,7 +162,8 @@ pub async fn start_on(
         desk: desk.clone(),
         source: source.clone(),
         metrics: metrics.clone(),
-        clock: environment.clock,
+        clock: environment.clock.clone(),
+        archives: environment.archive.is_some(),
         events: events_receiver,
         leadership: raft.leadership(),
         serving_term,
@@ -168,11 +177,20 @@ pub async fn start_on(
         leadership: raft.leadership(),
         serving_term: serving_watch.clone(),
         source: source.clone(),
-        metrics,
+        metrics: metrics.clone(),
         next_request: AtomicU64::new(1),
         page_servers: Default::default(),
         pressure: Pressure::default(),
         snapshots: Snapshots::default(),
+    });
+    let archiver = environment.archive.map(|archive| Archiver {
+        archive,
+        config: config.archive.clone(),
+        source: source.clone(),
+        desk: desk.clone(),
+        leadership: raft.leadership(),
+        metrics,
+        clock: environment.clock,
     });
     let node = WalNode {
         service,
@@ -183,6 +201,7 @@ pub async fn start_on(
         stopping,
         driver: Some(tokio::spawn(driver.run())),
         trimmer: tokio::spawn(driver::run_trimmer(raft, source)),
+        archiver: archiver.map(|archiver| tokio::spawn(archiver.run())),
     };
     if config.members.len() == 1 {
         node.wait_serving(serving_watch).await?;
@@ -222,6 +241,12 @@ impl WalNode {
         self.raft.handle_peer(request).await
     }
 
+    fn stop_archiving(&self) {
+        if let Some(archiver) = &self.archiver {
+            archiver.abort();
+        }
+    }
+
     async fn wait_serving(&self, mut serving: watch::Receiver<u64>) -> Result<(), StartError> {
         let stopped = async {
             let mut leadership = self.raft.leadership();
@@ -249,6 +274,7 @@ impl WalNode {
             tracing::error!(%error, "the wal driver failed");
         }
         self.trimmer.abort();
+        self.stop_archiving();
         self.raft.hand_over().await;
         self.raft.shutdown().await;
         let log = self.log.clone();
@@ -264,6 +290,7 @@ impl Drop for WalNode {
             // Without a shutdown: as in a crash, nothing more is written.
             driver.abort();
             self.trimmer.abort();
+            self.stop_archiving();
             self.log.kill();
             self.desk.close();
         }

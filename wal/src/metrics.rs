@@ -18,6 +18,14 @@ pub struct WalMetrics {
     pub committed_lsn: IntGauge,
     pub oldest_snapshot: IntGauge,
     pub log_bytes: IntGauge,
+    pub archived_lsn: IntGauge,
+    pub archive_lag_lsns: IntGauge,
+    pub archive_lag_seconds: Gauge,
+    pub archive_objects: IntCounter,
+    pub archive_bytes: IntCounter,
+    pub archive_failures: IntCounter,
+    pub archive_gaps: IntCounter,
+    pub archive_removed: IntCounter,
     /// What page servers reported, from 0 to 1.
     pub pressure: Gauge,
     pub commits_delayed: IntCounter,
@@ -50,6 +58,32 @@ impl WalMetrics {
                 "Oldest snapshot that is open anywhere, as computes report; 0: none",
             )?,
             log_bytes: IntGauge::new("wal_log_bytes", "Size of the log's segments on disk")?,
+            archived_lsn: IntGauge::new(
+                "wal_archived_lsn",
+                "Everything up to here is archived on the object store; told by the leader",
+            )?,
+            archive_lag_lsns: IntGauge::new(
+                "wal_archive_lag_lsns",
+                "Transactions that are committed and not archived",
+            )?,
+            archive_lag_seconds: Gauge::new(
+                "wal_archive_lag_seconds",
+                "How long the oldest transaction that is not archived has waited",
+            )?,
+            archive_objects: IntCounter::new("wal_archive_objects_total", "Objects of archived log written")?,
+            archive_bytes: IntCounter::new("wal_archive_bytes_total", "Bytes of archived log written")?,
+            archive_failures: IntCounter::new(
+                "wal_archive_failures_total",
+                "Attempts to archive the log that failed, after all repeats of their requests",
+            )?,
+            archive_gaps: IntCounter::new(
+                "wal_archive_gaps_total",
+                "Places where the log let go transactions before they were archived",
+            )?,
+            archive_removed: IntCounter::new(
+                "wal_archive_removed_total",
+                "Objects of archived log removed, being in layers and older than the retention",
+            )?,
             pressure: Gauge::new("wal_pressure", "How much page servers want commits slowed down, from 0 to 1")?,
             commits_delayed: IntCounter::new("wal_commits_delayed_total", "Commits slowed down for page servers")?,
             commit_delay_seconds: Counter::new(
@@ -70,6 +104,19 @@ impl WalMetrics {
             [&self.locks_held, &self.locks_waiting, &self.committed_lsn, &self.oldest_snapshot, &self.log_bytes]
         {
             registry.register(Box::new(gauge.clone()))?;
+        }
+        for gauge in [&self.archived_lsn, &self.archive_lag_lsns] {
+            registry.register(Box::new(gauge.clone()))?;
+        }
+        registry.register(Box::new(self.archive_lag_seconds.clone()))?;
+        for counter in [
+            &self.archive_objects,
+            &self.archive_bytes,
+            &self.archive_failures,
+            &self.archive_gaps,
+            &self.archive_removed,
+        ] {
+            registry.register(Box::new(counter.clone()))?;
         }
         registry.register(Box::new(self.pressure.clone()))?;
         registry.register(Box::new(self.commits_delayed.clone()))?;

@@ -8,8 +8,10 @@
 
 use crate::raft::{Applied, AppliedMark, Command, CommandKind};
 use crate::segment::SegmentLog;
+use bytes::Bytes;
 use common::branch_points::POINTS_KEY;
 use common::cluster_map::MAP_KEY;
+use common::env::planted::{Bug, planted};
 use common::env::threads;
 use common::id::{Lsn, TabletId};
 use common::key::Key;
@@ -240,6 +242,35 @@ fn read_log(source: &StreamSource, mut index: u64) -> Result<Vec<Arc<Batch>>, Wa
             if let CommandKind::Batch(batch) = decode(&entry.payload)? {
                 batches.push(Arc::new(batch));
             }
+        }
+    }
+    Ok(batches)
+}
+
+/// Applied batches from the one of `next` on as the log has them, about `bytes_max` of them; none where there are none yet.
+/// Where the log has let go the next one, [`WalError::Trimmed`].
+pub fn read_encoded(source: &StreamSource, next: Lsn, bytes_max: usize) -> Result<Vec<Bytes>, WalError> {
+    let corrupt = |error: std::io::Error| WalError::Corrupt(error.to_string());
+    let Some(mut last) = source.applied.mark().index else { return Ok(Vec::new()) };
+    if planted(Bug::UncommittedArchived) {
+        last = source.log.last_mark().map_or(last, |mark| mark.index);
+    }
+    let first = first_lsn(source);
+    if next < first {
+        return Err(WalError::Trimmed { first });
+    }
+    // Committed by others and not on this disk yet.
+    let Some(index) = source.log.index_of_lsn(next.0) else { return Ok(Vec::new()) };
+    let (mut index, mut bytes, mut batches) = (above_floor(source, next, index)?, 0, Vec::new());
+    while bytes < bytes_max && index <= last {
+        let entries = source.log.read(index..last + 1, READ_BYTES_MAX.min(bytes_max - bytes)).map_err(corrupt)?;
+        let Some(newest) = entries.last() else { break };
+        index = newest.index + 1;
+        for entry in entries.iter().filter(|entry| entry.last_lsn >= next.0) {
+            let command = Command::from_encoded(entry.payload.clone());
+            let batch = command.map_err(|error| WalError::Corrupt(error.to_string()))?.encoded_batch();
+            bytes += batch.as_ref().map_or(0, Bytes::len);
+            batches.extend(batch);
         }
     }
     Ok(batches)

@@ -38,6 +38,8 @@ pub enum Bug {
     PreparedLocksForgotten,
     /// A vote is given and not written down.
     VoteNotSaved,
+    /// What a leader has written is archived before it is committed.
+    UncommittedArchived,
     /// A page server answers at an LSN that it has not applied.
     ReadBelowApplied,
     /// A manifest replaces one of the same number.
@@ -47,7 +49,7 @@ pub enum Bug {
 }
 
 impl Bug {
-    pub const ALL: [Bug; 19] = [
+    pub const ALL: [Bug; 20] = [
         Bug::MissingFsync,
         Bug::EarlyAcknowledgement,
         Bug::StaleLease,
@@ -64,6 +66,7 @@ impl Bug {
         Bug::ReservationNotAwaited,
         Bug::PreparedLocksForgotten,
         Bug::VoteNotSaved,
+        Bug::UncommittedArchived,
         Bug::ReadBelowApplied,
         Bug::ManifestOverwrites,
         Bug::DurableTooEarly,

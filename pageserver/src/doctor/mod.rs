@@ -1,10 +1,12 @@
-//! Examines a store: every checksum of every manifest and layer of all tablets, and what lies there that nobody needs.
+//! Examines a store: every checksum of every manifest and layer of all tablets and of the archive of the log, whether that
+//! is whole, and what lies there that nobody needs.
 //! Nothing is changed, and a database may go on using the store meanwhile.
 //!
 //! What is listed first and named by no manifest read afterwards is a leak, if it is old enough not to be on its way into
 //! one. What a manifest names and cannot be read is damage, if the manifest still names it then.
 
 mod layers;
+mod log;
 mod report;
 
 pub use report::{Damage, Leak, Place, Progress, Report};
@@ -18,6 +20,7 @@ use crate::metrics::Metrics;
 use common::cluster_map::{ClusterMap, FIRST_TABLET};
 use common::env::objects::{ObjectError, Objects};
 use common::id::TabletId;
+use common::log_archive::{ArchiveError, LogArchive};
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
@@ -42,6 +45,8 @@ pub struct DoctorOptions {
 pub enum DoctorError {
     #[error(transparent)]
     Store(#[from] ObjectError),
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
     #[error("{0}")]
     Cache(String),
     /// Neither tablets nor anything else of a database.
@@ -57,7 +62,9 @@ pub async fn examine(
 ) -> Result<Report, DoctorError> {
     let objects = Objects::new(store);
     let inventory = Inventory::take(&objects).await?;
-    if inventory.objects.is_empty() {
+    let archive = LogArchive::new(objects.clone());
+    let archived = archive.contents().await?;
+    if inventory.objects.is_empty() && archived.is_empty() {
         return Err(DoctorError::Empty);
     }
     let mut report = Report {
@@ -65,6 +72,7 @@ pub async fn examine(
         bytes: inventory.objects.iter().map(|object| object.size).sum(),
         ..Report::default()
     };
+    log::check(&archive, &archived, &inventory, &mut report).await?;
     check_manifests(&objects, &inventory, &mut report).await?;
     check_layers(objects, &inventory, &progress, &mut report).await?;
     find_leaks(&inventory, &options, &mut report);
@@ -89,7 +97,8 @@ async fn check_manifests(objects: &Objects, inventory: &Inventory, report: &mut 
             let missing = map.tablets().filter(|tablet| !inventory.manifests.contains_key(tablet));
             report.damage.extend(missing.map(Damage::no_manifest));
         }
-        None if !inventory.manifests.contains_key(&FIRST_TABLET) => {
+        // A database that has not been flushed yet is in its log alone.
+        None if !inventory.manifests.contains_key(&FIRST_TABLET) && !inventory.objects.is_empty() => {
             report.damage.push(Damage::no_manifest(FIRST_TABLET));
         }
         None => {}

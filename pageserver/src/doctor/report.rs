@@ -15,6 +15,11 @@ pub struct Report {
     /// Below `tablets/`.
     pub objects: u64,
     pub bytes: u64,
+    /// Below `log/`: the archive of the log.
+    pub log_objects: u64,
+    pub log_bytes: u64,
+    /// The newest transaction that a log founded anew would have, by what is in layers and archived.
+    pub recoverable_up_to: u64,
     pub damage: Vec<Damage>,
     pub leaks: Vec<Leak>,
     pub leaked_bytes: u64,
@@ -25,6 +30,7 @@ pub struct Report {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Damage {
     pub object: String,
+    /// 0 for the archive of the log.
     pub tablet: u64,
     /// Within a layer; `None`: the object as a whole.
     pub place: Option<Place>,
@@ -87,6 +93,10 @@ impl Damage {
             what: "the map names this tablet, and it has no manifest".to_owned(),
             advice: "restore the objects below it from a copy or a backup".to_owned(),
         }
+    }
+
+    pub(super) fn of_log(object: String, what: String, advice: &str) -> Damage {
+        Damage { object, tablet: 0, place: None, what, advice: advice.to_owned() }
     }
 
     pub(super) fn old_manifest(object: String, tablet: TabletId, what: String) -> Damage {

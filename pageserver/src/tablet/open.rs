@@ -9,6 +9,7 @@ use crate::manifest::{LayerId, LayerMeta, Manifest, ManifestError, ManifestStore
 use common::cluster_map::{ClusterMap, FIRST_TABLET};
 use common::env::objects::Objects;
 use common::id::TabletId;
+use common::key::KeyRange;
 use futures::{StreamExt, TryStreamExt};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -47,6 +48,29 @@ pub async fn open(source: LayerSource) -> Result<Tablets, StartError> {
     let others: Vec<Manifest> = futures::stream::iter(others).buffer_unordered(REQUESTS_MAX).try_collect().await?;
     let manifests: Vec<Manifest> = std::iter::once(first).chain(others).collect();
     arrange(source, map, manifests, &OpenLayers::default()).await
+}
+
+/// What the store has of a range, by the tablets of `map`; each with the part of the range that it has.
+pub(super) async fn stored_snapshots(
+    source: &LayerSource,
+    map: &ClusterMap,
+    range: &KeyRange,
+) -> Result<Vec<(Arc<Snapshot>, KeyRange)>, StartError> {
+    let mut snapshots = Vec::new();
+    for (tablet, of_tablet) in map.ranges() {
+        let part = of_tablet.intersection(range);
+        if part.is_empty() {
+            continue;
+        }
+        let newest = ManifestStore::new(source.objects.clone(), tablet).newest().await?;
+        let mut manifest = newest.ok_or(StartError::MissingTablet(tablet))?;
+        manifest.layers.retain(|layer| layer.overlaps_range(&part));
+        let layers = open_layers(source, std::slice::from_ref(&manifest), &OpenLayers::default()).await?;
+        let named = manifest.layers.iter().filter_map(|meta| layers.get(&meta.id()).cloned());
+        let set = LayerSet::arrange(&manifest, named).expect("every layer of the manifest was opened");
+        snapshots.push((Arc::new(Snapshot::stored(of_tablet, set, &manifest)), part));
+    }
+    Ok(snapshots)
 }
 
 /// The tablets that `manifests` describe, the first tablet's first.

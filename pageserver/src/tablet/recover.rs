@@ -5,17 +5,26 @@
 //! tablet's manifest names. With the log at hand that is fine: it fills the rest in. Without it those layers hold parts of
 //! transactions, and go. They can go whole: flushes end at cuts, and compaction waits for the cut.
 
-use super::open::{new_owner, take_over};
+use super::open::{new_owner, stored_snapshots, take_over};
 use crate::StartError;
+use crate::cache::BlockCache;
+use crate::config::CacheConfig;
 use crate::layer::FormatError;
+use crate::layer::reader::LayerSource;
 use crate::manifest::{Manifest, ManifestError, ManifestStore};
+use crate::metrics::Metrics;
+use crate::read::scan::scan;
 use common::cluster_map::{ClusterMap, FIRST_TABLET};
 use common::env::objects::Objects;
 use common::id::{Lsn, TabletId};
+use common::key::Key;
+use common::prepared::{self, PreparedLocks};
+use common::service::page::{Direction, ScanBatch, ScanOutput, ScanRequest};
 use common::service::wal::CounterBump;
 use futures::{StreamExt, TryStreamExt};
 use object_store::ObjectMeta;
 use object_store::path::Path;
+use std::sync::Arc;
 
 const REQUESTS_MAX: usize = 16;
 
@@ -33,6 +42,8 @@ pub struct StoredState {
     pub counters: Vec<CounterBump>,
     /// The tablets at `durable`.
     pub map: ClusterMap,
+    /// Transactions that are prepared at `durable`, by the keys of their records. [`recover`] alone says so.
+    pub prepared: Vec<(Key, PreparedLocks)>,
 }
 
 /// Reads what the newest manifests on `store` say; nothing is changed.
@@ -59,6 +70,7 @@ fn state(first: Manifest, newest: Lsn) -> StoredState {
         time_us: first.durable_time_us,
         map: first.map.unwrap_or_default(),
         counters: first.counters.into_iter().map(bump).collect(),
+        prepared: Vec::new(),
     }
 }
 
@@ -88,7 +100,40 @@ pub async fn recover(objects: &Objects) -> Result<StoredState, StartError> {
             manifests.publish(back).await?;
         }
     }
-    Ok(state(first, cut))
+    let prepared = prepared_at(objects, &map, cut).await?;
+    Ok(StoredState { prepared, ..state(first, cut) })
+}
+
+/// The records of prepared transactions: their locks are the log's, which is to hold them again.
+async fn prepared_at(objects: &Objects, map: &ClusterMap, cut: Lsn) -> Result<Vec<(Key, PreparedLocks)>, StartError> {
+    let metrics = Arc::new(Metrics::new());
+    let config = CacheConfig { memory_bytes: 1 << 20, disk: None };
+    let cache = Arc::new(BlockCache::open(&config, metrics.clone()).await.map_err(StartError::Cache)?);
+    let source = LayerSource::new(objects.clone(), cache, metrics.clone());
+    let mut found = Vec::new();
+    for (snapshot, range) in stored_snapshots(&source, map, &prepared::all()).await? {
+        let request = ScanRequest {
+            lsn: cut,
+            ranges: vec![range],
+            direction: Direction::Forward,
+            limit: None,
+            output: ScanOutput::Rows,
+            bounds: Vec::new(),
+            batch_rows: 256,
+        };
+        let mut batches = scan(snapshot, metrics.clone(), request);
+        while let Some(batch) = batches.next().await {
+            let batch = batch.map_err(|error| StartError::Prepared(error.to_string()))?;
+            let ScanBatch::Rows(rows) = batch else { continue };
+            for row in rows {
+                match prepared::decode_head(&row.row) {
+                    Ok(head) => found.push((row.key, head)),
+                    Err(error) => return Err(StartError::Prepared(error.to_string())),
+                }
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// The tablet that an object belongs to by its name.

@@ -168,6 +168,20 @@ impl Desk {
         }
     }
 
+    /// All up to here is archived.
+    pub fn archived(&self, lsn: Lsn) {
+        let mut place = self.lock();
+        if let Some(leading) = &mut place.leading {
+            leading.archived_up_to(lsn);
+            self.send_off(&mut place);
+        }
+    }
+
+    /// All up to here is in layers, as far as this leader was told.
+    pub fn durable_everywhere(&self) -> Lsn {
+        self.with(|leading| leading.durable_everywhere()).unwrap_or_default()
+    }
+
     /// As when an event has been dealt with, after something else.
     pub fn look_what_leaves(&self) {
         self.send_off(&mut self.lock());

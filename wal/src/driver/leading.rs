@@ -7,7 +7,7 @@ use crate::WallClock;
 use crate::config::WalConfig;
 use crate::lock_table::{LockEvent, LockOutcome, LockTable, RequestId};
 use crate::metrics::WalMetrics;
-use crate::raft::{Applied, Command, CommandKind, Consensus, ProposeError};
+use crate::raft::{Applied, CommandKind, Consensus, ProposeError};
 use crate::segment::SegmentLog;
 use crate::sequencer::{
     ConflictWindow, Counters, Decision, History, Outcomes, Sequencer, SequencerLimits, note_writes,
@@ -82,6 +82,9 @@ pub struct Leading {
     /// Newest trim that was proposed.
     trim: Lsn,
     trim_wanted: Option<Lsn>,
+    /// All up to here is archived; `None`: there is no archive.
+    archived: Option<Lsn>,
+    archive_log_bytes_max: u64,
     applied: Arc<Applied>,
     log: SegmentLog,
     metrics: Arc<WalMetrics>,
@@ -103,15 +106,6 @@ impl Driver {
             () = stopped(&mut self.stopping) => {
                 return Err(unavailable("this node is stopping".to_string()));
             }
-        }
-        if self.source.applied.history().last_lsn < self.config.base_lsn {
-            let base = CommandKind::Base {
-                lsn: self.config.base_lsn,
-                counters: self.config.base_counters.clone(),
-                map: self.config.base_map.clone(),
-            };
-            let command = Command::new(&base).map_err(|error| unavailable(error.to_string()))?;
-            self.raft.propose(command, term).await.map_err(|error| unavailable(error.to_string()))?;
         }
         let mark = self.source.applied.mark();
         let mut history = self.source.applied.history().clone();
@@ -154,6 +148,9 @@ impl Driver {
             durable: HashMap::new(),
             trim: mark.trim,
             trim_wanted: None,
+            // Until it is known: nothing.
+            archived: self.archives.then_some(Lsn::ZERO),
+            archive_log_bytes_max: self.config.archive.log_bytes_max,
             applied: self.source.applied.clone(),
             log: self.source.log.clone(),
             metrics: self.metrics.clone(),
@@ -549,8 +546,37 @@ impl Leading {
     fn report_durable(&mut self, tablet: TabletId, lsn: Lsn) {
         let durable = self.durable.entry(tablet).or_default();
         *durable = (*durable).max(lsn);
+        self.consider_trim();
+    }
+
+    /// All up to here is in layers, as page servers have reported.
+    pub fn durable_everywhere(&self) -> Lsn {
         let all = self.sequencer.map().tablets().map(|tablet| self.durable.get(&tablet).copied().unwrap_or_default());
-        let smallest = all.min().unwrap_or_default().min(self.applied.mark().lsn);
+        all.min().unwrap_or_default().min(self.applied.mark().lsn)
+    }
+
+    pub fn archived_up_to(&mut self, lsn: Lsn) {
+        if self.archived == Some(lsn) {
+            return;
+        }
+        self.archived = Some(lsn);
+        self.consider_trim();
+    }
+
+    fn consider_trim(&mut self) {
+        let mut smallest = self.durable_everywhere();
+        if let Some(archived) = self.archived.filter(|archived| *archived < smallest) {
+            if self.log.log_bytes() <= self.archive_log_bytes_max {
+                smallest = archived;
+            } else if smallest > self.trim && self.log.purgeable_up_to_lsn(smallest.0).is_some() {
+                tracing::error!(
+                    archived = archived.0,
+                    trimmed = smallest.0,
+                    "the log has reached the size up to which it waits for its archive; what is in layers goes \
+                     unarchived, and the archive will have a gap"
+                );
+            }
+        }
         // A trim is an entry of its own: propose it only where it lets a segment go.
         if smallest > self.trim && self.log.purgeable_up_to_lsn(smallest.0).is_some() {
             self.trim_wanted = Some(smallest);

@@ -83,6 +83,8 @@ pub struct Driver {
     pub source: StreamSource,
     pub metrics: Arc<WalMetrics>,
     pub clock: WallClock,
+    /// The log waits for its archive.
+    pub archives: bool,
     pub events: mpsc::Receiver<Event>,
     pub leadership: watch::Receiver<Leadership>,
     /// The term served, for `Service`.
@@ -290,7 +292,7 @@ async fn propose(group: &RaftNode, proposals: &mut Proposals, kind: CommandKind,
     };
     let batch = match kind {
         CommandKind::Batch(batch) => Some(batch),
-        CommandKind::Base { .. } | CommandKind::Trim { .. } => None,
+        CommandKind::Base(_) | CommandKind::Trim { .. } => None,
     };
     let (proposal, accepted) = match batch {
         None => (group.propose(command, term).await, true),

@@ -16,7 +16,7 @@
 use super::applied::Applied;
 use super::command::{Command, CommandKind};
 use super::log_store::{self, decode, encode, log_id, mark, write_meta};
-use super::node::{Leadership, ProposeError, RaftStartError};
+use super::node::{Leadership, Proposal, ProposeError, RaftStartError};
 use super::snapshot::{self, SnapshotState};
 use super::state_machine::StateMachine;
 use super::{Entry, LogId, Membership, Vote};
@@ -185,15 +185,21 @@ impl Alone {
     }
 
     /// Appends a command, where there is nothing in the source yet.
-    pub async fn propose(&self, command: Command, term: Term) -> Result<(), ProposeError> {
+    pub fn submit(&self, command: Command, term: Term) -> Proposal {
+        let refused = |error| -> Proposal { Box::pin(std::future::ready(Err(error))) };
         if term != self.term || self.leadership.borrow().stopped {
-            return Err(ProposeError::NotLeader(None));
+            return refused(ProposeError::NotLeader(None));
         }
-        let kind = command.decode().map_err(|error| ProposeError::Unknown(error.to_string()))?;
+        let kind = match command.decode() {
+            Ok(kind) => kind,
+            Err(error) => return refused(ProposeError::Unknown(error.to_string())),
+        };
         let (sender, receiver) = oneshot::channel();
         let (entry, done) = self.entry(&command, kind, Box::new(move |result| drop(sender.send(result.map(drop)))));
         self.log.append(vec![entry], done);
-        receiver.await.unwrap_or_else(|_| Err(ProposeError::Unknown("this node stopped".to_string())))
+        Box::pin(async move {
+            receiver.await.unwrap_or_else(|_| Err(ProposeError::Unknown("this node stopped".to_string())))
+        })
     }
 
     /// Drops entries up to this index, which has to be applied: first a snapshot, then the purge.

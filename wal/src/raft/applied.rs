@@ -18,6 +18,8 @@ pub struct AppliedMark {
     pub definitions: Lsn,
     /// All up to here is in layers, as the log says.
     pub trim: Lsn,
+    /// Of the batches that this process has applied: how much there is to archive, about.
+    pub bytes: u64,
 }
 
 /// The newest batches, so that subscribers who follow closely need not read the log.

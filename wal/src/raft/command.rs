@@ -2,7 +2,9 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use common::cluster_map::ClusterMap;
-use common::id::{CounterId, Lsn};
+use common::id::{CommitId, CounterId, Lsn};
+use common::key::Key;
+use common::prepared::PreparedLocks;
 use common::service::wal::Batch;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -14,10 +16,33 @@ const PREFIX_BYTES: usize = 17;
 pub enum CommandKind {
     /// Transactions.
     Batch(Batch),
-    /// LSNs up to here are taken: the log begins beside a store that holds older data.
-    Base { lsn: Lsn, counters: Vec<(CounterId, u64)>, map: ClusterMap },
+    /// The log begins here.
+    Base(Base),
     /// All up to here is in layers; each node may drop the log up to there.
     Trim { lsn: Lsn },
+}
+
+/// Where a log begins: beside a store that holds older data, or none.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Base {
+    /// LSNs up to here are taken.
+    pub lsn: Lsn,
+    pub counters: Vec<(CounterId, u64)>,
+    pub map: ClusterMap,
+    pub founding: Founding,
+}
+
+/// What logs know since there is an archive.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Founding {
+    /// The generation of the log in the archive; 0 for logs that were there before the archive was.
+    pub generation: u64,
+    /// Transactions that are prepared at the base, by the keys of their records.
+    pub prepared: Vec<(Key, PreparedLocks)>,
+    /// Wall clock of the newest transaction at the base, in microseconds since 1970.
+    pub time_us: u64,
+    /// Recent commits up to the base, oldest first.
+    pub outcomes: Vec<(CommitId, Lsn)>,
 }
 
 /// An encoded command. Cheap to clone.
@@ -34,7 +59,7 @@ impl Command {
     pub fn new(kind: &CommandKind) -> Result<Command, CommandError> {
         let (tag, first_lsn, last_lsn) = match kind {
             CommandKind::Batch(batch) => (1, batch.first_lsn, batch.last_lsn),
-            CommandKind::Base { lsn, .. } => (2, *lsn, *lsn),
+            CommandKind::Base(base) => (2, base.lsn, base.lsn),
             CommandKind::Trim { .. } => (3, Lsn::ZERO, Lsn::ZERO),
         };
         let mut encoded = BytesMut::with_capacity(256);
@@ -44,8 +69,10 @@ impl Command {
         let mut body = encoded.writer();
         match kind {
             CommandKind::Batch(batch) => postcard::to_io(batch, &mut body),
-            // The map came later, and stands behind what there was before.
-            CommandKind::Base { lsn, counters, map } => postcard::to_io(&((lsn, counters), map), &mut body),
+            // What came later stands behind what there was before.
+            CommandKind::Base(Base { lsn, counters, map, founding }) => {
+                postcard::to_io(&((lsn, counters), map, founding), &mut body)
+            }
             CommandKind::Trim { lsn } => postcard::to_io(lsn, &mut body),
         }
         .map_err(|_| CommandError("it could not be encoded"))?;
@@ -69,6 +96,11 @@ impl Command {
         Lsn(self.encoded[9..PREFIX_BYTES].iter().rev().fold(0, |lsn, byte| lsn << 8 | u64::from(*byte)))
     }
 
+    /// The batch as it is encoded, where the command is one.
+    pub fn encoded_batch(&self) -> Option<Bytes> {
+        (self.encoded[0] == 1).then(|| self.encoded.slice(PREFIX_BYTES..))
+    }
+
     pub fn decode(&self) -> Result<CommandKind, CommandError> {
         let body = &self.encoded[PREFIX_BYTES..];
         let malformed = |_| CommandError("its body is malformed");
@@ -82,11 +114,15 @@ impl Command {
             }
             2 => {
                 let ((lsn, counters), rest) = postcard::take_from_bytes(body).map_err(malformed)?;
-                let map = match rest {
-                    [] => ClusterMap::default(),
-                    map => postcard::from_bytes(map).map_err(malformed)?,
-                };
-                Ok(CommandKind::Base { lsn, counters, map })
+                let mut base = Base { lsn, counters, ..Base::default() };
+                let mut rest: &[u8] = rest;
+                if !rest.is_empty() {
+                    (base.map, rest) = postcard::take_from_bytes(rest).map_err(malformed)?;
+                }
+                if !rest.is_empty() {
+                    base.founding = postcard::from_bytes(rest).map_err(malformed)?;
+                }
+                Ok(CommandKind::Base(base))
             }
             _ => Ok(CommandKind::Trim { lsn: postcard::from_bytes(body).map_err(malformed)? }),
         }
@@ -129,8 +165,14 @@ mod tests {
         old.extend(lsn.0.to_le_bytes());
         old.extend(lsn.0.to_le_bytes());
         old.extend(postcard::to_stdvec(&(lsn, &counters)).expect("it serializes"));
-        let base = CommandKind::Base { lsn, counters, map: ClusterMap::default() };
-        assert_eq!(Command::from_encoded(old.into()).and_then(|command| command.decode()), Ok(base.clone()));
+        let mut base = Base { lsn, counters, ..Base::default() };
+        let read = |bytes: Vec<u8>| Command::from_encoded(bytes.into()).and_then(|command| command.decode());
+        assert_eq!(read(old.clone()), Ok(CommandKind::Base(base.clone())));
+        // Then there were maps, and no archive.
+        old.extend(postcard::to_stdvec(&base.map).expect("it serializes"));
+        assert_eq!(read(old), Ok(CommandKind::Base(base.clone())));
+        base.founding.generation = 3;
+        let base = CommandKind::Base(base);
         assert_eq!(Command::new(&base).and_then(|command| command.decode()), Ok(base));
     }
 }

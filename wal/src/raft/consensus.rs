@@ -4,7 +4,7 @@ use super::alone::Alone;
 use super::applied::Applied;
 use super::command::Command;
 use super::network::{self, PeerTransport};
-use super::node::{Leadership, ProposeError, RaftNode, RaftStartError};
+use super::node::{Leadership, Proposal, ProposeError, RaftNode, RaftStartError};
 use crate::config::WalConfig;
 use crate::segment::SegmentLog;
 use bytes::Bytes;
@@ -42,9 +42,14 @@ impl Consensus {
 
     /// Appends a command if this node leads in `term`; answers when it is committed and applied.
     pub async fn propose(&self, command: Command, term: Term) -> Result<(), ProposeError> {
+        self.submit(command, term).await.await
+    }
+
+    /// As [`Consensus::propose`], for several that follow each other: the outer wait is until it has its place in the log.
+    pub async fn submit(&self, command: Command, term: Term) -> Proposal {
         match self {
-            Consensus::Group(group) => group.propose(command, term).await.await,
-            Consensus::Alone(alone) => alone.propose(command, term).await,
+            Consensus::Group(group) => group.propose(command, term).await,
+            Consensus::Alone(alone) => alone.submit(command, term),
         }
     }
 

@@ -27,7 +27,7 @@ mod state_machine;
 
 pub use alone::Alone;
 pub use applied::{Applied, AppliedMark};
-pub use command::{Command, CommandKind};
+pub use command::{Base, Command, CommandError, CommandKind, Founding};
 pub use consensus::Consensus;
 pub use network::{PeerError, PeerTransport};
 pub use node::{Leadership, Proposal, ProposeError, RaftNode, RaftStartError};

@@ -39,6 +39,9 @@ pub struct SnapshotState {
     /// Behind the map, for the same reason.
     #[serde(skip)]
     prepared: BTreeMap<Key, PreparedLocks>,
+    /// Behind those.
+    #[serde(skip)]
+    generation: u64,
 }
 
 impl SnapshotState {
@@ -52,6 +55,7 @@ impl SnapshotState {
             outcomes: history.outcomes.iter().collect(),
             map: history.map.clone(),
             prepared: history.prepared.clone(),
+            generation: history.generation,
         }
     }
 
@@ -68,6 +72,7 @@ impl SnapshotState {
             outcomes,
             map: self.map.clone(),
             prepared: self.prepared.clone(),
+            generation: self.generation,
         }
     }
 
@@ -75,18 +80,22 @@ impl SnapshotState {
         let mut bytes = postcard::to_stdvec(self).map_err(io::Error::other)?;
         bytes.extend(postcard::to_stdvec(&self.map).map_err(io::Error::other)?);
         bytes.extend(postcard::to_stdvec(&self.prepared).map_err(io::Error::other)?);
+        bytes.extend(postcard::to_stdvec(&self.generation).map_err(io::Error::other)?);
         Ok(bytes.into())
     }
 
     pub fn decode(bytes: &[u8]) -> io::Result<SnapshotState> {
         let malformed = |error: postcard::Error| io::Error::new(io::ErrorKind::InvalidData, error.to_string());
         let (mut state, rest) = postcard::take_from_bytes::<SnapshotState>(bytes).map_err(malformed)?;
+        let mut rest: &[u8] = rest;
         if !rest.is_empty() {
-            let (map, rest) = postcard::take_from_bytes(rest).map_err(malformed)?;
-            state.map = map;
-            if !rest.is_empty() {
-                state.prepared = postcard::from_bytes(rest).map_err(malformed)?;
-            }
+            (state.map, rest) = postcard::take_from_bytes(rest).map_err(malformed)?;
+        }
+        if !rest.is_empty() {
+            (state.prepared, rest) = postcard::take_from_bytes(rest).map_err(malformed)?;
+        }
+        if !rest.is_empty() {
+            state.generation = postcard::from_bytes(rest).map_err(malformed)?;
         }
         Ok(state)
     }
@@ -208,6 +217,10 @@ mod tests {
         assert_eq!(SnapshotState::decode(&old).expect("an old snapshot").history(10), history);
         let locks = vec![(LockTarget::Key(Bytes::from_static(b"k")), LockMode::Shared)];
         history.prepared.insert(Bytes::from_static(b"x"), PreparedLocks { txn: TxnId(3), locks });
+        // As they were written before there was an archive.
+        old.extend(postcard::to_stdvec(&history.prepared).expect("locks serialize"));
+        assert_eq!(SnapshotState::decode(&old).expect("an old snapshot").history(10), history);
+        history.generation = 7;
         let new = SnapshotState::new(&history, Lsn(4)).encode().expect("a snapshot serializes");
         let read = SnapshotState::decode(&new).expect("a snapshot");
         assert_eq!(read.history(10), history);

@@ -2,7 +2,7 @@
 //! the snapshot and the log behind it.
 
 use super::applied::{Applied, AppliedMark};
-use super::command::CommandKind;
+use super::command::{Base, CommandKind};
 use super::log_store;
 use super::snapshot::{self, SnapshotState};
 use super::{Entry, LogId, Membership, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
@@ -55,16 +55,23 @@ impl StateMachine {
                 let batch = Arc::new(batch);
                 self.applied.history().apply(&batch).map_err(|what| malformed(log_id, &what))?;
                 mark.lsn = batch.last_lsn;
+                mark.bytes += bytes as u64;
                 mark.definitions = newest_definition(&batch).unwrap_or(mark.definitions);
                 self.applied.push_batch(batch.clone(), bytes);
                 applied = Some(batch);
             }
-            CommandKind::Base { lsn, counters, map } => {
+            CommandKind::Base(Base { lsn, counters, map, founding }) => {
                 let mut history = self.applied.history();
                 history.base_lsn = history.base_lsn.max(lsn);
                 history.last_lsn = history.last_lsn.max(lsn);
                 history.counters = Counters::from_values(counters);
                 history.map = map;
+                history.generation = founding.generation;
+                history.time_us = history.time_us.max(founding.time_us);
+                history.prepared = founding.prepared.into_iter().collect();
+                for (commit, lsn) in founding.outcomes {
+                    history.outcomes.insert(commit, lsn);
+                }
                 mark.lsn = history.last_lsn;
                 mark.definitions = history.last_lsn;
             }
@@ -111,6 +118,7 @@ impl StateMachine {
             lsn,
             definitions: lsn,
             trim: decoded.trim,
+            bytes: self.applied.mark().bytes,
         });
     }
 

@@ -346,7 +346,7 @@ impl Sequencer {
 }
 
 /// The tablets that have keys of a layer.
-fn tablets_of<'m>(map: &'m ClusterMap, layer: &BulkLayer) -> impl Iterator<Item = TabletId> + use<'m> {
+pub(super) fn tablets_of<'m>(map: &'m ClusterMap, layer: &BulkLayer) -> impl Iterator<Item = TabletId> + use<'m> {
     let keys = layer.range();
     let overlapping = map.ranges().filter(move |(_, range)| !range.intersection(&keys).is_empty());
     overlapping.map(|(tablet, _)| tablet)

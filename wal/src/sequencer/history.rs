@@ -57,6 +57,8 @@ pub struct History {
     pub map: ClusterMap,
     /// Transactions that are prepared and not finished, by the keys of their records.
     pub prepared: BTreeMap<Key, PreparedLocks>,
+    /// Of the log in the archive; 0 for logs from before there was one.
+    pub generation: u64,
 }
 
 /// The map that a transaction changes to, if it does.
@@ -80,6 +82,7 @@ impl History {
             outcomes: Outcomes::new(outcomes_max),
             map: ClusterMap::default(),
             prepared: BTreeMap::new(),
+            generation: 0,
         }
     }
 

@@ -20,6 +20,7 @@ mod counters;
 mod history;
 mod in_flight;
 mod reservations;
+mod retag;
 #[cfg(test)]
 mod tests;
 
@@ -28,3 +29,4 @@ pub use core::{Decision, Sequencer, SequencerLimits, VersionsAt, note_writes};
 pub use counters::Counters;
 pub use history::{History, Outcomes};
 pub use in_flight::InFlight;
+pub use retag::retagged;

@@ -1,6 +1,7 @@
 //! The service as its callers see it, on a real directory.
 
 mod alone;
+mod archive;
 mod cluster;
 mod crash;
 mod prepared;

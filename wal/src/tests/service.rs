@@ -346,13 +346,17 @@ async fn trim_deletes_segments_and_keeps_what_is_newer() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_empty_log_beside_old_data_begins_behind_it() {
     let directory = tempfile::tempdir().expect("temporary directory");
-    let base = |config: &mut crate::WalConfig| {
-        config.base_lsn = Lsn(500);
-        config.base_counters = vec![(CounterId(4), 17)];
-        let split = MapChange::Split { tablet: TabletId(1), at: key("a") };
-        config.base_map = ClusterMap::default().changed(&split).expect("a split");
+    let split = MapChange::Split { tablet: TabletId(1), at: key("a") };
+    let base = crate::Base {
+        lsn: Lsn(500),
+        counters: vec![(CounterId(4), 17)],
+        map: ClusterMap::default().changed(&split).expect("a split"),
+        founding: crate::Founding { outcomes: vec![(CommitId(77), Lsn(490))], ..Default::default() },
     };
-    let node = start_with(directory.path(), base).await;
+    let config = crate::WalConfig::single(directory.path().to_path_buf());
+    let nothing = futures::stream::empty().boxed();
+    assert_eq!(crate::found(config, base, nothing).await.expect("a log"), Lsn(500));
+    let node = start_with(directory.path(), |_| {}).await;
     let service = node.service();
     assert_eq!(service.read_lsn().await.map(|read| read.lsn), Ok(Lsn(500)));
     let old = service.subscribe(SubscribeRequest { from: Lsn(500), tablets: vec![] }).await.err();
@@ -361,7 +365,8 @@ async fn an_empty_log_beside_old_data_begins_behind_it() {
     assert_eq!(service.allocate(ask).await, Ok(17));
     assert_eq!(service.commit(put(1, "a", "1", Lsn(500))).await.expect("commit").lsn, Lsn(501));
     node.shutdown().await;
-    let node = start_with(directory.path(), base).await;
+    let node = start_with(directory.path(), |_| {}).await;
+    assert_eq!(node.service().outcome(CommitId(77)).await, Ok(Some(Lsn(490))));
     let batches = collect(&node.service(), Lsn(501), Lsn(501)).await;
     assert_eq!(lsns(&batches), [501]);
     assert_eq!(batches[0].transactions[0].mutations[0].0, TabletId(2));
