@@ -59,7 +59,14 @@ impl FakeCluster {
         let next = AtomicU64::new(1);
         let new_id = Arc::new(move || u128::from(next.fetch_add(1, Ordering::Relaxed)));
         // Little, so that whatever may go past the buffer does in tests.
-        Remote { wal: self.clone(), pages: self.clone(), new_id, snapshots: Arc::default(), bulk_bytes: 600 }
+        Remote {
+            wal: self.clone(),
+            pages: self.clone(),
+            new_id,
+            snapshots: Arc::default(),
+            throttle: Arc::default(),
+            bulk_bytes: 600,
+        }
     }
 
     /// With a catalog that follows.

@@ -53,6 +53,7 @@ pub(super) enum Request {
     LatestDeadlock,
     BulkWrite(Vec<(Key, Bytes)>),
     BulkFinish(Vec<BulkLayer>),
+    Pressure,
 }
 
 /// A call answered by a stream of items.
