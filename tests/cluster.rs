@@ -1,7 +1,7 @@
 //! A cluster of real processes under writers, while its nodes are killed, stopped, wiped and replaced.
 //!
 //! Short by default. Long runs: `DRUMLIN_CLUSTER_SECONDS` (seconds of kills, one every five), `DRUMLIN_CLUSTER_WRITERS`,
-//! `DRUMLIN_FRESH_PAIRS`; with `-- --nocapture` the figures are shown.
+//! `DRUMLIN_CLUSTER_WAL` (members of the log, 3), `DRUMLIN_FRESH_PAIRS`; with `-- --nocapture` the figures are shown.
 
 mod harness;
 
@@ -55,7 +55,8 @@ async fn check_fresh_lane(cluster: Arc<Cluster>, lane: u64, pairs: u64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost_while_nodes_of_every_role_die() {
     let _alone = ALONE.lock().await;
-    let cluster = Arc::new(Cluster::up(3, 2, 2));
+    let members = u16::try_from(setting("DRUMLIN_CLUSTER_WAL", 3)).expect("a few members");
+    let cluster = Arc::new(Cluster::up(members, 2, 2));
     let bank = Bank::open(&cluster, setting("DRUMLIN_CLUSTER_WRITERS", 4)).await;
     bank.wait_acknowledged(Instant::now()).await;
 

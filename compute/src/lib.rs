@@ -106,6 +106,7 @@ pub async fn start(
         pages,
         new_id: Arc::new(move || random.u128()),
         snapshots: Arc::default(),
+        throttle: Arc::default(),
         bulk_bytes: config.bulk_bytes,
         write_memory: Arc::new(WriteMemory::new(
             config.transaction_memory_bytes,
@@ -129,6 +130,8 @@ pub async fn start(
     tasks.spawn(refresh_statistics(engine.clone()));
     tasks.spawn(session::scheduler::Scheduler::new(engine.clone()).run());
     tasks.spawn(txn::open_snapshots::report(engine.services.remote.clone()));
+    let Remote { wal, throttle, .. } = engine.services.remote.clone();
+    tasks.spawn(txn::throttle::follow(wal, throttle));
     let front = Front::new(engine.clone(), tls, &config.root_password, config.insecure).behind(config.proxies);
     let front = Arc::new(front);
     let server =

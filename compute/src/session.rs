@@ -16,6 +16,7 @@ mod load;
 mod lost_locks;
 mod named_locks;
 mod prepared;
+mod pressure;
 mod recent;
 mod redact;
 pub mod result;
@@ -57,6 +58,7 @@ use crate::session::variables::Values;
 use crate::sql::parse;
 use crate::sql::plan::Isolation;
 use crate::txn::Transaction;
+use crate::txn::throttle::Debt;
 use expr::collation::{Charset, CollationId};
 use expr::error::Warning;
 use expr::eval::{Effects, EvalContext, SessionInfo, SqlMode, UserVariables};
@@ -119,6 +121,10 @@ pub struct Session {
     running: Option<told::Running>,
     /// By all statements of this session, so far.
     rows_read: Arc<AtomicU64>,
+    /// What it has written and not waited for.
+    debt: Debt,
+    /// The transaction that comes next has waited for page servers.
+    has_waited: bool,
 }
 
 /// What is left to do when the last row has been sent.
@@ -160,6 +166,8 @@ impl Session {
             signal_items: SignalItems::default(),
             running: None,
             rows_read: Arc::default(),
+            debt: Debt::default(),
+            has_waited: false,
             engine,
             handle,
             identity,

@@ -65,6 +65,7 @@ impl FakeCluster {
             pages: self.clone(),
             new_id,
             snapshots: Arc::default(),
+            throttle: Arc::default(),
             bulk_bytes: 600,
             write_memory,
         }

@@ -20,6 +20,7 @@ pub mod retry;
 pub mod service_error;
 pub mod snapshot;
 pub mod spill;
+pub mod throttle;
 pub mod transaction;
 
 pub use commit::{CommitFailure, commit, roll_back};
@@ -27,6 +28,7 @@ pub use locking::{Grant, Interrupt, Locker, OwnTables};
 pub use open_snapshots::OpenSnapshots;
 pub use read_view::{Known, ReadView, ViewScan, WriteBuffer};
 pub use spill::WriteMemory;
+pub use throttle::Throttle;
 pub use transaction::Transaction;
 
 use common::service::{PageService, WalService};
@@ -41,6 +43,7 @@ pub struct Remote {
     pub new_id: Arc<dyn Fn() -> u128 + Send + Sync>,
     /// Where this compute's transactions read.
     pub snapshots: Arc<OpenSnapshots>,
+    pub throttle: Arc<Throttle>,
     /// Buffered rows of a new table or index that go to the store ahead of the commit; see [`bulk`].
     pub bulk_bytes: usize,
     /// What transactions hold for their commits; see [`spill`].

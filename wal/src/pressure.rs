@@ -1,5 +1,6 @@
-//! Backpressure: page servers say how much, and each commit waits a little at its begin, in proportion and by its size, so
-//! that those who write most wait most. Readers wait for nothing.
+//! Backpressure: page servers say how much. Computes ask for it and have transactions wait before their first lock
+//! (`compute/src/txn/throttle.rs`); what comes from elsewhere waits here, at the begin of its commit, in proportion and by
+//! its size, so that those who write most wait most. Readers wait for nothing.
 
 use common::service::wal::{CommitRequest, PRESSURE_REPORT_LASTS, PressureReport, pressure_delay};
 use std::collections::HashMap;
@@ -35,9 +36,14 @@ impl Pressure {
         greatest(&reports, now)
     }
 
+    /// The greatest of the reports that hold now.
+    pub fn now(&self) -> f64 {
+        greatest(&self.reports.lock().unwrap_or_else(PoisonError::into_inner), Instant::now())
+    }
+
     /// How long a commit should wait; `None` where all is well.
     pub fn delay(&self, request: &CommitRequest) -> Option<Duration> {
-        let pressure = greatest(&self.reports.lock().unwrap_or_else(PoisonError::into_inner), Instant::now());
+        let pressure = self.now();
         if pressure == 0.0 {
             return None;
         }

@@ -196,7 +196,10 @@ impl WalService for Service {
     }
 
     async fn commit(&self, request: CommitRequest) -> Result<CommitReply, CommitError> {
-        if let Some(delay) = self.pressure.delay(&request) {
+        // One that holds locks for its session's transaction has waited before it took them.
+        if !request.has_waited
+            && let Some(delay) = self.pressure.delay(&request)
+        {
             self.metrics.commits_delayed.inc();
             self.metrics.commit_delay_seconds.inc_by(delay.as_secs_f64());
             tokio::time::sleep(delay).await;
@@ -241,6 +244,11 @@ impl WalService for Service {
         self.check_serving()?;
         self.metrics.pressure.set(self.pressure.reported(report));
         Ok(())
+    }
+
+    async fn pressure(&self) -> Result<f64, WalError> {
+        self.check_serving()?;
+        Ok(self.pressure.now())
     }
 
     async fn report_snapshots(&self, report: SnapshotReport) -> Result<(), WalError> {

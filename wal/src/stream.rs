@@ -24,6 +24,9 @@ use tokio::sync::watch;
 
 /// Bytes of entries read from the log at once, about.
 const READ_BYTES_MAX: usize = 4 << 20;
+/// The same for the archive, which reads beside commits: looking so many entries up holds up the log's writer for less than a
+/// millisecond.
+const ENCODED_BYTES_MAX: usize = 512 << 10;
 /// Batches taken from memory at once.
 const RING_BATCHES_MAX: usize = 256;
 
@@ -263,7 +266,7 @@ pub fn read_encoded(source: &StreamSource, next: Lsn, bytes_max: usize) -> Resul
     let Some(index) = source.log.index_of_lsn(next.0) else { return Ok(Vec::new()) };
     let (mut index, mut bytes, mut batches) = (above_floor(source, next, index)?, 0, Vec::new());
     while bytes < bytes_max && index <= last {
-        let entries = source.log.read(index..last + 1, READ_BYTES_MAX.min(bytes_max - bytes)).map_err(corrupt)?;
+        let entries = source.log.read(index..last + 1, ENCODED_BYTES_MAX.min(bytes_max - bytes)).map_err(corrupt)?;
         let Some(newest) = entries.last() else { break };
         index = newest.index + 1;
         for entry in entries.iter().filter(|entry| entry.last_lsn >= next.0) {

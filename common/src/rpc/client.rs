@@ -148,6 +148,10 @@ impl WalService for WalClient {
         self.call(Request::ReportPressure(report)).await
     }
 
+    async fn pressure(&self) -> Result<f64, WalError> {
+        self.call(Request::Pressure).await
+    }
+
     async fn report_snapshots(&self, report: SnapshotReport) -> Result<(), WalError> {
         self.call(Request::ReportSnapshots(report)).await
     }

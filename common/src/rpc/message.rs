@@ -53,6 +53,7 @@ pub(super) enum Request {
     LatestDeadlock,
     BulkWrite(Vec<BulkRow>),
     BulkFinish(Vec<BulkLayer>),
+    Pressure,
 }
 
 /// A call answered by a stream of items.

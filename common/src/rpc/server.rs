@@ -283,6 +283,7 @@ async fn answer(id: u64, request: &[u8], caller: &Caller) -> Result<Bytes, Frame
         | Request::ReportPressure(_)
         | Request::ReportSnapshots(_)
         | Request::OldestSnapshot
+        | Request::Pressure
         | Request::Holds(_)
         | Request::LatestDeadlock
         | Request::WalStatus => {
@@ -331,6 +332,7 @@ async fn answer(id: u64, request: &[u8], caller: &Caller) -> Result<Bytes, Frame
                 Request::ReportPressure(report) => done(id, wal.report_pressure(report).await),
                 Request::ReportSnapshots(report) => done(id, wal.report_snapshots(report).await),
                 Request::OldestSnapshot => done(id, wal.oldest_snapshot().await),
+                Request::Pressure => done(id, wal.pressure().await),
                 _ => done(id, wal.status().await),
             }
         }

@@ -77,6 +77,11 @@ pub trait WalService: Send + Sync {
         Ok(())
     }
 
+    /// How much page servers want writers slowed down, from 0 to 1, as they have reported to the leader.
+    async fn pressure(&self) -> Result<f64, WalError> {
+        Ok(0.0)
+    }
+
     /// A compute says which snapshots are open there. Holds for [`SNAPSHOT_REPORT_LASTS`].
     async fn report_snapshots(&self, _report: SnapshotReport) -> Result<(), WalError> {
         Ok(())
@@ -136,16 +141,25 @@ pub struct PressureReport {
     pub pressure: f64,
 }
 
-/// What a commit of so many bytes waits at its begin under this pressure, so that those who write most wait most.
+/// How often a compute asks for the pressure.
+pub const PRESSURE_ASK_EVERY: Duration = Duration::from_millis(500);
+/// Under full pressure one session writes about so many bytes a second.
+pub const PRESSURE_BYTES_PER_SECOND: u64 = 2 << 20;
+/// Under full pressure, whatever the size.
+const PRESSURE_DELAY_BASE: Duration = Duration::from_millis(20);
+/// Nobody waits longer at once.
+const PRESSURE_DELAY_MAX: Duration = Duration::from_secs(2);
+
+/// What is waited for so many bytes under this pressure, so that those who write most wait most.
 pub fn pressure_delay(pressure: f64, bytes: u64) -> Duration {
-    /// Under full pressure, whatever the size.
-    const DELAY_BASE: Duration = Duration::from_millis(20);
-    /// Under full pressure one session writes about so many bytes a second.
-    const BYTES_PER_SECOND: u64 = 2 << 20;
-    /// A large transaction holds its locks meanwhile.
-    const DELAY_MAX: Duration = Duration::from_secs(2);
-    let full = DELAY_BASE + Duration::from_micros(bytes.saturating_mul(1_000_000) / BYTES_PER_SECOND);
-    full.min(DELAY_MAX).mul_f64(pressure)
+    let of_bytes = Duration::from_micros(bytes.saturating_mul(1_000_000) / PRESSURE_BYTES_PER_SECOND);
+    (PRESSURE_DELAY_BASE + of_bytes).min(PRESSURE_DELAY_MAX).mul_f64(pressure)
+}
+
+/// How many of so many bytes such a wait is for.
+pub fn pressure_paid(bytes: u64) -> u64 {
+    let paid_ms = (PRESSURE_DELAY_MAX - PRESSURE_DELAY_BASE).as_millis() as u64;
+    bytes.min(PRESSURE_BYTES_PER_SECOND * paid_ms / 1000)
 }
 
 /// How often a compute says which snapshots are open.
@@ -214,6 +228,8 @@ pub struct CommitRequest {
     pub also_holds: Vec<TxnId>,
     /// The connection over which it came; whoever serves the connection fills it in.
     pub session: u64,
+    /// Where page servers are behind, it has waited for them before its first lock, and does not at its commit.
+    pub has_waited: bool,
 }
 
 impl CommitRequest {
@@ -230,6 +246,7 @@ impl CommitRequest {
             relies_on_locks: false,
             also_holds: Vec::new(),
             session: 0,
+            has_waited: false,
         }
     }
 }

@@ -66,6 +66,7 @@ impl Session {
         self.check_account(statement)?;
         self.check_branch(&statement.kind)?;
         self.check_session_locks().await?;
+        self.wait_to_write(&statement.kind).await?;
         let mut runs = 1;
         loop {
             // What a statement read from a file is gone, too.

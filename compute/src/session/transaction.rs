@@ -25,9 +25,13 @@ impl Session {
             read_only.or(next_read_only).unwrap_or_else(|| self.variables.effective().transaction_read_only);
         let id = txn_of(&self.engine.services.remote, self.handle.id);
         let bytes_max = self.engine.globals().integer("max_binlog_cache_size");
-        Transaction::new(id, isolation, read_only, explicit)
+        let mut transaction = Transaction::new(id, isolation, read_only, explicit)
             .with_limit(usize::try_from(bytes_max).unwrap_or(usize::MAX))
-            .counting(self.rows_read.clone())
+            .counting(self.rows_read.clone());
+        if std::mem::take(&mut self.has_waited) {
+            transaction.note_waited();
+        }
+        transaction
     }
 
     /// BEGIN, which ends what was open before.
@@ -57,7 +61,12 @@ impl Session {
                 if let Some(tenure) = self.session_locks() {
                     transaction.locks().lock().rely_on_session_locks(tenure);
                 }
-                txn::commit(transaction, &self.engine.services.remote).await
+                let written = transaction.has_writes().then(|| transaction.buffered_bytes() as u64);
+                let outcome = txn::commit(transaction, &self.engine.services.remote).await;
+                if let (Ok(_), Some(bytes)) = (&outcome, written) {
+                    self.note_written(bytes);
+                }
+                outcome
             }
             None => Ok(None),
         }

@@ -103,6 +103,8 @@ impl Session {
             return Err(errors::outside());
         }
         self.commit().await?;
+        // From here on it holds the lock of its name.
+        self.wait_for_page_servers().await?;
         let transaction = self.new_transaction(true, None);
         let remote = self.engine.services.remote.clone();
         let locker = Locker {

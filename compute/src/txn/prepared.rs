@@ -68,6 +68,7 @@ pub async fn prepare(transaction: Transaction, xid: &Xid, remote: &Remote) -> Re
         also_holds,
         // The record is worth nothing without its locks.
         relies_on_locks: true,
+        has_waited: true,
         ..CommitRequest::of(commit_id, txn, vec![record])
     };
     let sent = commit::send(request, remote).await;
@@ -91,7 +92,8 @@ pub async fn finish(xid: &Xid, how: Finish, remote: &Remote) -> Result<(), SqlEr
     let record = Write { mutation: Mutation { key: key.clone(), row: None }, observed: found.lsn };
     let writes = std::iter::once(record).chain(writes).collect();
     let request =
-        CommitRequest { checks, counters, ..CommitRequest::of(CommitId((remote.new_id)()), head.txn, writes) };
+        // Its locks are held: no wait for page servers.
+        CommitRequest { checks, counters, has_waited: true, ..CommitRequest::of(CommitId((remote.new_id)()), head.txn, writes) };
     match commit::send(request, remote).await {
         Ok(_) => Ok(()),
         Err(Refusal::Failed(error)) => Err(error),

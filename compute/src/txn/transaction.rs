@@ -52,6 +52,8 @@ pub struct Transaction {
     bulk: Vec<BulkLayer>,
     undo: Vec<Undo>,
     savepoints: Vec<(String, UndoMark)>,
+    /// See [`CommitRequest::has_waited`].
+    has_waited: bool,
 }
 
 /// What a key had in the buffer before a write; `None`: nothing.
@@ -107,6 +109,7 @@ impl Transaction {
             bulk: Vec::new(),
             undo: Vec::new(),
             savepoints: Vec::new(),
+            has_waited: false,
         }
     }
 
@@ -143,6 +146,11 @@ impl Transaction {
 
     pub fn locks(&self) -> Arc<Mutex<LockSet>> {
         self.locks.clone()
+    }
+
+    /// It has waited for page servers, or was to and need not.
+    pub fn note_waited(&mut self) {
+        self.has_waited = true;
     }
 
     /// True if COMMIT has something to send.
@@ -401,7 +409,7 @@ impl Transaction {
 
     /// Everything the commit has to say. The buffer goes into it; the transaction is over.
     pub fn into_commit(self, commit_id: CommitId) -> Result<CommitRequest, SqlError> {
-        let Transaction { id, buffer, observed, mut checks, counters, locks, bulk, .. } = self;
+        let Transaction { id, buffer, observed, mut checks, counters, locks, bulk, has_waited, .. } = self;
         let locks = locks.lock();
         let buffer = Arc::try_unwrap(buffer).unwrap_or_else(|shared| (*shared).clone());
         for (key, lsn) in locks.iter().filter(|(key, _)| !buffer.contains_key(*key)) {
@@ -426,6 +434,7 @@ impl Transaction {
             tenure: locks.tenure(),
             relies_on_locks: locks.relies_on_locks(),
             also_holds: locks.also_holds(),
+            has_waited,
             ..CommitRequest::of(commit_id, id, writes)
         })
     }

@@ -4,7 +4,7 @@ use super::DoctorError;
 use super::report::{Damage, Report};
 use crate::inventory::Inventory;
 use common::id::Lsn;
-use common::log_archive::{ArchiveError, Contents, LogArchive, ObjectName, Plan};
+use common::log_archive::{ArchiveError, Contents, Listed, LogArchive, Plan};
 use futures::{StreamExt, TryStreamExt};
 use std::collections::BTreeMap;
 
@@ -44,7 +44,7 @@ pub async fn check(
             Some(what) => report.damage.push(Damage::of_log(listed.name.to_string(), what, DAMAGED)),
         }
     }
-    // Read before the archive was listed: what was removed from there meanwhile is below.
+    // Read after the archive was listed: what was removed from there meanwhile is below, or was there and in layers soon after.
     let durable = inventory.first().map_or(Lsn::ZERO, |manifest| manifest.durable);
     let plan = Plan::new(&sound, &bases, durable);
     report.recoverable_up_to = plan.end.0;
@@ -56,23 +56,21 @@ pub async fn check(
     Ok(())
 }
 
-type Checked = (common::log_archive::Listed, Option<String>);
+type Checked = (Listed, Option<String>);
 
-/// All objects that are there still, and what is wrong with each.
+/// All objects, and what is wrong with each. One that was removed meanwhile is as good as there: it was needed no more.
 async fn objects(archive: &LogArchive, contents: &Contents) -> Result<Vec<Checked>, DoctorError> {
     let checks: Vec<_> = contents
         .objects
         .iter()
         .map(|listed| async move {
-            let read = |name: ObjectName| archive.read(name);
-            match read(listed.name).await {
-                Ok(_) => Ok(Some((*listed, None))),
-                Err(ArchiveError::Damaged { what, .. }) => Ok(Some((*listed, Some(what.to_string())))),
-                Err(ArchiveError::Store(error)) if error.is_not_found() => Ok(None),
+            match archive.read(listed.name).await {
+                Ok(_) => Ok((*listed, None)),
+                Err(ArchiveError::Damaged { what, .. }) => Ok((*listed, Some(what.to_string()))),
+                Err(ArchiveError::Store(error)) if error.is_not_found() => Ok((*listed, None)),
                 Err(error) => Err(DoctorError::Archive(error)),
             }
         })
         .collect();
-    let checked: Vec<Option<Checked>> = futures::stream::iter(checks).buffered(OBJECTS_AT_ONCE).try_collect().await?;
-    Ok(checked.into_iter().flatten().collect())
+    futures::stream::iter(checks).buffered(OBJECTS_AT_ONCE).try_collect().await
 }

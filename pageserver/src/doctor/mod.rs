@@ -61,9 +61,10 @@ pub async fn examine(
     progress: Arc<Progress>,
 ) -> Result<Report, DoctorError> {
     let objects = Objects::new(store);
-    let inventory = Inventory::take(&objects).await?;
+    // Before the manifests: what the archive has to have is what is above them.
     let archive = LogArchive::new(objects.clone());
     let archived = archive.contents().await?;
+    let inventory = Inventory::take(&objects).await?;
     if inventory.objects.is_empty() && archived.is_empty() {
         return Err(DoctorError::Empty);
     }

@@ -281,6 +281,10 @@ impl WalService for WalRouter {
         self.members.ask(|leader| async move { leader.report_pressure(report).await }).await
     }
 
+    async fn pressure(&self) -> Result<f64, WalError> {
+        self.members.ask(|leader| async move { leader.pressure().await }).await
+    }
+
     async fn report_snapshots(&self, report: SnapshotReport) -> Result<(), WalError> {
         self.members.ask(|leader| async move { leader.report_snapshots(report).await }).await
     }

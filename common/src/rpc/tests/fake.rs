@@ -204,6 +204,10 @@ impl WalService for FakeWal {
         Ok(())
     }
 
+    async fn pressure(&self) -> Result<f64, WalError> {
+        Ok(0.25)
+    }
+
     async fn oldest_snapshot(&self) -> Result<OldestSnapshot, WalError> {
         Ok(self.state.lock().snapshots.values().min().map_or(OldestSnapshot::Nothing, |lsn| OldestSnapshot::At(*lsn)))
     }

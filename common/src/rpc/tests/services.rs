@@ -136,6 +136,7 @@ async fn trimmed_log_is_the_answer_to_subscribe((wal, _): Services) {
 async fn status_and_durable_reports_travel((wal, _): Services) {
     wal.report_durable(TabletId(1), Lsn(7)).await.unwrap();
     wal.report_pressure(PressureReport { reporter: 7, pressure: 0.5 }).await.unwrap();
+    assert_eq!(wal.pressure().await, Ok(0.25));
     assert_eq!(wal.oldest_snapshot().await, Ok(OldestSnapshot::Nothing));
     for (reporter, oldest) in [(1, Some(Lsn(9))), (2, Some(Lsn(5))), (3, None)] {
         wal.report_snapshots(SnapshotReport { reporter, oldest }).await.unwrap();
