@@ -213,7 +213,9 @@ impl Cutter {
         let Some(given) = self.given.take() else { return };
         let took = now.duration_since(given);
         if took > TURN {
-            self.piece_rows = (self.piece_rows / 2).max(1);
+            // So long, it was perhaps not the join that took it, but a client that reads slowly.
+            let least = if took > TURN * 20 { self.piece_rows.min(64) } else { 1 };
+            self.piece_rows = (self.piece_rows / 2).max(least);
         } else if took < TURN / 4 {
             self.piece_rows = (self.piece_rows * 2).min(Cutter::ROWS_MAX);
         }
@@ -254,6 +256,20 @@ mod tests {
         }
         assert_eq!(sizes[..10], [1, 2, 4, 8, 16, 32, 16, 8, 4, 2]);
         assert_eq!(sizes.iter().sum::<usize>(), 1_000);
+    }
+
+    #[test]
+    fn a_client_that_reads_slowly_does_not_get_single_rows() {
+        let mut cutter = Cutter { rest: Some(batch(8_000)), piece_rows: 4_000, ..Cutter::default() };
+        let mut now = Instant::now();
+        let mut smallest = usize::MAX;
+        for _ in 0..20 {
+            let Some(piece) = cutter.next(now) else { break };
+            smallest = smallest.min(piece.num_rows());
+            now += TURN * 1_000;
+            cutter.asked(now);
+        }
+        assert_eq!((smallest, cutter.piece_rows), (64, 64));
     }
 
     #[test]
