@@ -87,6 +87,17 @@ static int is_below(const char *path) {
     return 0;
 }
 
+/* A directory whose sync makes the names of what is watched safe. */
+static int is_above(const char *path) {
+    size_t length = strlen(path);
+    for (const char *next = below; next && *next;) {
+        if (strncmp(path, next, length) == 0 && next[length] == '/') return 1;
+        next += strcspn(next, ":");
+        next += *next == ':';
+    }
+    return 0;
+}
+
 static int is_watched(int file) { return file >= 0 && file < FILES_MAX && watched[file]; }
 
 /* An error of the journal must not look like one of the server: it ends the process. */
@@ -142,8 +153,8 @@ static void note_old(int file, enum kind kind, uint64_t offset, uint64_t length)
 
 static int opened(int file, const char *path, int flags, int was_there) {
     if (file < 0 || file >= FILES_MAX) return file;
-    watched[file] = (unsigned char)is_below(path);
-    if (watched[file] && (flags & O_CREAT) && !was_there) {
+    watched[file] = (unsigned char)(is_below(path) || is_above(path));
+    if (is_below(path) && (flags & O_CREAT) && !was_there) {
         pthread_mutex_lock(&lock);
         note((struct record){ .kind = MADE, .moment = now() }, NULL, path, NULL);
         pthread_mutex_unlock(&lock);
