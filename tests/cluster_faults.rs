@@ -55,7 +55,9 @@ async fn a_log_whose_syncs_do_nothing_is_found_out() {
     for honest in [true, false] {
         let directory = tempfile::tempdir().unwrap();
         let data = directory.path().join("data");
-        let unsynced = Unsynced::new(vec![data.join("wal")], &directory.path().join("unsynced"));
+        // The log is made under another name.
+        let below = vec![data.join("wal"), data.join("wal.new")];
+        let unsynced = Unsynced::new(below, &directory.path().join("unsynced"));
         let mut launch = Launch::new(&data);
         launch.environment.extend(unsynced.environment());
         let server = launch.start();

@@ -12,6 +12,7 @@ succeeded. Of several rounds the median counts; CPU is the server's, per update.
 """
 
 import argparse
+import json
 import os
 import pathlib
 import re
@@ -21,6 +22,29 @@ import sys
 import tempfile
 
 from sysbench import ROOT, start_drumlin, start_mariadb
+
+
+class Cluster:
+    """A cluster of processes on this machine, with one compute."""
+
+    def __init__(self, directory, arguments):
+        self.name, self.program, self.directory = "drumlin", arguments.drumlin, directory / "cluster"
+        command = [self.program, "cluster", "up", "--dir", self.directory, "--base-port", "0", "--wal", str(arguments.cluster)]
+        subprocess.run([*command, "--pageservers", "1", "--compute", "1"], check=True, stdout=subprocess.DEVNULL)
+        self.nodes = json.loads((self.directory / "cluster.json").read_text())["nodes"]
+        compute = next(node for node in self.nodes if node["role"] == "compute")
+        self.port = int(compute["listen"].rsplit(":", 1)[1])
+
+    def cpu_seconds(self):
+        ticks = 0
+        for node in self.nodes:
+            fields = pathlib.Path(f"/proc/{node['pid']}/stat").read_text().rsplit(")", 1)[1].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+    def stop(self):
+        subprocess.run([self.program, "cluster", "down", "--dir", self.directory], check=True, stdout=subprocess.DEVNULL)
+
 
 SCRIPT = pathlib.Path(__file__).with_name("hot_row.lua")
 WORKLOADS = {"UPDATE in autocommit": [], "BEGIN, SELECT ... FOR UPDATE, UPDATE, COMMIT": ["--locked=on"]}
@@ -70,6 +94,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--drumlin", default=ROOT / "target/release/drumlin", type=pathlib.Path)
     parser.add_argument("--drumlin-arguments", default="", help="more arguments of `drumlin start`")
+    parser.add_argument("--cluster", type=int, help="a cluster with so many wal nodes, instead of one process with all roles")
     parser.add_argument("--threads", default="8,64,200")
     parser.add_argument("--seconds", default=5, type=int)
     parser.add_argument("--rounds", default=3, type=int)
@@ -81,7 +106,8 @@ def main():
     with tempfile.TemporaryDirectory(dir=arguments.directory) as temporary:
         servers = {}
         try:
-            for name, start in {"mariadb": start_mariadb, "drumlin": start_drumlin}.items():
+            start_ours = Cluster if arguments.cluster else start_drumlin
+            for name, start in {"mariadb": start_mariadb, "drumlin": start_ours}.items():
                 if arguments.only in (None, name):
                     servers[name] = start(pathlib.Path(temporary), arguments)
                     prepare(servers[name], 1)

@@ -87,6 +87,17 @@ static int is_below(const char *path) {
     return 0;
 }
 
+/* A directory whose sync makes the names of what is watched safe. */
+static int is_above(const char *path) {
+    size_t length = strlen(path);
+    for (const char *next = below; next && *next;) {
+        if (strncmp(path, next, length) == 0 && next[length] == '/') return 1;
+        next += strcspn(next, ":");
+        next += *next == ':';
+    }
+    return 0;
+}
+
 static int is_watched(int file) { return file >= 0 && file < FILES_MAX && watched[file]; }
 
 /* An error of the journal must not look like one of the server: it ends the process. */
@@ -142,8 +153,8 @@ static void note_old(int file, enum kind kind, uint64_t offset, uint64_t length)
 
 static int opened(int file, const char *path, int flags, int was_there) {
     if (file < 0 || file >= FILES_MAX) return file;
-    watched[file] = (unsigned char)is_below(path);
-    if (watched[file] && (flags & O_CREAT) && !was_there) {
+    watched[file] = (unsigned char)(is_below(path) || is_above(path));
+    if (is_below(path) && (flags & O_CREAT) && !was_there) {
         pthread_mutex_lock(&lock);
         note((struct record){ .kind = MADE, .moment = now() }, NULL, path, NULL);
         pthread_mutex_unlock(&lock);
@@ -237,31 +248,16 @@ int ftruncate(int file, off_t length) {
 
 int ftruncate64(int file, off64_t length) { return ftruncate(file, length); }
 
-/* A directory with one of those below which all is noted: its sync makes their own names safe. */
-static int has_a_root(const char *path) {
-    size_t length = strlen(path);
-    for (const char *root = below; root && *root;) {
-        size_t root_length = strcspn(root, ":");
-        const char *name = root + length + 1;
-        if (root_length > length + 1 && strncmp(root, path, length) == 0 && root[length] == '/'
-            && !memchr(name, '/', root_length - length - 1)) return 1;
-        root += root_length + (root[root_length] == ':');
-    }
-    return 0;
-}
-
 static int synced(int file, int (*sync)(int)) {
     uint64_t begun = now();
     int done = sync(file);
     struct stat there;
-    if (done != 0 || ignores_sync || fstat(file, &there) != 0) return done;
-    if (!is_watched(file) && !S_ISDIR(there.st_mode)) return done;
+    if (done != 0 || !is_watched(file) || ignores_sync || fstat(file, &there) != 0) return done;
     char link[64], path[PATH_MAX];
     snprintf(link, sizeof link, "/proc/self/fd/%d", file);
     ssize_t length = readlink(link, path, sizeof path - 1);
     if (length < 0) return done;
     path[length] = 0;
-    if (!is_watched(file) && !has_a_root(path)) return done;
     enum kind kind = S_ISDIR(there.st_mode) ? NAMES_SYNCED : SYNCED;
     pthread_mutex_lock(&lock);
     note((struct record){ .kind = kind, .moment = now(), .inode = there.st_ino, .size = begun }, NULL, path, NULL);

@@ -3,7 +3,7 @@ use common::cluster_map::{ClusterMap, MAP_KEY, MapChange};
 use common::id::{CATALOG_TABLE, CommitId, CounterId, Lsn, TabletId, Term, TxnId};
 use common::service::wal::{
     AllocateRequest, CommitError, CommitRequest, CounterBump, LockError, LockMode, LockRequest, LockWait, Mutation,
-    Observed, ReadLsn, StreamItem, SubscribeRequest, Tenure, Undurable, WalError, Write,
+    Observed, PressureReport, ReadLsn, StreamItem, SubscribeRequest, Tenure, Undurable, WalError, Write,
 };
 use futures::StreamExt;
 use std::time::Duration;
@@ -394,5 +394,33 @@ async fn a_directory_in_use_is_refused() {
     let second = crate::start(crate::WalConfig::single(directory.path().to_path_buf()), environment()).await;
     let message = second.err().map(|error| error.to_string()).unwrap_or_default();
     assert!(message.contains("in use by another process"), "{message}");
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commits_that_have_not_waited_for_page_servers_wait_at_the_log() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let registry = prometheus::Registry::new();
+    let environment = crate::WalEnvironment { registry: Some(registry.clone()), ..environment() };
+    let config = crate::WalConfig::single(directory.path().to_path_buf());
+    let node = crate::start(config, environment).await.expect("the node starts");
+    let service = node.service();
+    let delayed = || {
+        let families = registry.gather();
+        let family = families.iter().find(|family| family.name() == "wal_commits_delayed_total").expect("a metric");
+        family.get_metric()[0].get_counter().get_value()
+    };
+    // A report holds for some seconds, and the machine may be slow.
+    let report = PressureReport { reporter: 1, pressure: 0.5 };
+    for id in 1.. {
+        service.report_pressure(report).await.expect("it leads");
+        let waited = CommitRequest { has_waited: true, ..put(2 * id, "a", "1", Lsn::MAX) };
+        service.commit(waited).await.expect("commit");
+        assert_eq!(delayed(), 0.0);
+        service.commit(put(2 * id + 1, "a", "2", Lsn::MAX)).await.expect("commit");
+        if delayed() == 1.0 {
+            break;
+        }
+    }
     node.shutdown().await;
 }
