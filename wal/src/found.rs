@@ -57,11 +57,12 @@ pub async fn found(
     let applied = Arc::new(Applied::new(config.outcomes_max, 0));
     let raft = Consensus::start(&config, log.clone(), applied.clone(), None).await.map_err(StartError::Raft)?;
     let term = raft.leadership().borrow().term;
-    fill(&raft, term, base, batches).await?;
+    let filled = fill(&raft, term, base, batches).await;
+    // Also after an error: the directory is made anew for the next attempt.
     raft.shutdown().await;
     let last = applied.mark().lsn;
     threads::blocking(move || log.close()).await.map_err(|error| StartError::NotServing(error.to_string()))?;
-    Ok(last)
+    filled.map(|()| last)
 }
 
 async fn fill(

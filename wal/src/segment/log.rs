@@ -508,6 +508,8 @@ impl SegmentLog {
     fn join(&self) {
         let thread = lock(&self.writer).take();
         if let Some(thread) = thread
+            // The writer itself has the last handle where nobody closed the log: it is at its end.
+            && thread.thread().id() != std::thread::current().id()
             && thread.join().is_err()
         {
             tracing::error!("the log's writer thread panicked");
@@ -518,7 +520,7 @@ impl SegmentLog {
 
 impl Drop for SegmentLog {
     fn drop(&mut self) {
-        // The last handle (the writer thread holds none): without a close this is a crash.
+        // The last handle: without a close this is a crash.
         if Arc::strong_count(&self.writer) == 1 {
             self.kill();
         }
