@@ -168,6 +168,12 @@ async fn archived_log_that_does_not_follow_its_base_is_refused() {
     let elsewhere = tempfile::tempdir().unwrap();
     let base = Base { lsn: Lsn(3000), ..Base::default() };
     let config = WalConfig::single(elsewhere.path().to_path_buf());
-    let outcome = found(config, base, batches(&archive, &plan)).await;
+    let outcome = found(config.clone(), base, batches(&archive, &plan)).await;
     assert!(matches!(outcome, Err(FoundError::Malformed(_))), "{outcome:?}");
+    // The attempt has let go of the directory.
+    for entry in std::fs::read_dir(elsewhere.path()).unwrap() {
+        std::fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    let (_, plan) = archived(&archive, 0).await;
+    assert_eq!(found(config, Base::default(), batches(&archive, &plan)).await.expect("a log"), Lsn(5));
 }
