@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_client_that_reads_slowly_does_not_get_single_rows() {
-        let mut cutter = Cutter { rest: Some(batch(8_000)), piece_rows: 4_000, ..Cutter::default() };
+        let mut cutter = Cutter { rest: Some(batch(16_000)), piece_rows: 4_000, ..Cutter::default() };
         let mut now = Instant::now();
         let mut smallest = usize::MAX;
         for _ in 0..20 {
