@@ -79,8 +79,9 @@ impl NamedLocks {
             }
             Err(LockError::Timeout) => Ok(Value::Int(0)),
             Err(LockError::Deadlock) => {
-                // The lock table has let go of all of them.
+                // The lock table has let go of all of them, and waits to hear that this one knows.
                 self.forget();
+                with_backoff(|| self.remote.wal.unlock(self.owner)).await.map_err(wal_error)?;
                 let text = "Deadlock found when trying to get user-level lock; try rolling back transaction/releasing \
                             locks and restarting lock acquisition.";
                 Err(SqlError::new(ErrorCode(3058), text))

@@ -7,7 +7,7 @@ use common::id::TxnId;
 use common::key::{Key, KeyRange};
 use common::service::wal::{LockInfo, LockMode, LockTarget, LockWait};
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 /// One call of `lock`, named by the driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -92,6 +92,32 @@ pub struct LockTable {
     next_ticket: u64,
     /// What its transactions waited for, and who was given up.
     latest_deadlock: Option<(Vec<LockInfo>, TxnId)>,
+    victims: Victims,
+}
+
+/// Victims of deadlocks that have not said that they are over. Whoever lost the answer and asks again must not get locks as
+/// if it had those from before, too.
+#[derive(Default)]
+struct Victims {
+    all: HashSet<TxnId>,
+    /// Oldest first, with some that are over.
+    order: VecDeque<TxnId>,
+}
+
+impl Victims {
+    /// The oldest are forgotten: they have heard of it, or are gone.
+    const MOST: usize = 1 << 14;
+
+    fn insert(&mut self, txn: TxnId) {
+        if self.all.insert(txn) {
+            self.order.push_back(txn);
+        }
+        while self.order.len() > Victims::MOST
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.all.remove(&oldest);
+        }
+    }
 }
 
 /// Of a longer circle, so many waits are kept for people to see.
@@ -108,6 +134,7 @@ impl LockTable {
             locks_max,
             next_ticket: 0,
             latest_deadlock: None,
+            victims: Victims::default(),
         }
     }
 
@@ -136,6 +163,9 @@ impl LockTable {
         wait: LockWait,
     ) -> Vec<LockEvent> {
         let refused = |reason| vec![LockEvent { request: id, outcome: LockOutcome::Refused(reason) }];
+        if self.victims.all.contains(&txn) {
+            return vec![LockEvent { request: id, outcome: LockOutcome::Deadlock }];
+        }
         let wanted = keys.len() + ranges.len();
         if self.held + wanted > self.locks_max || self.held_count(txn) + wanted > self.locks_max.div_ceil(2) {
             return vec![LockEvent { request: id, outcome: LockOutcome::Full }];
@@ -202,6 +232,7 @@ impl LockTable {
     /// Frees everything that a transaction holds or waits for.
     pub fn release(&mut self, txn: TxnId) -> Vec<LockEvent> {
         let mut events = Vec::new();
+        self.victims.all.remove(&txn);
         let freed = self.end_txn(txn, LockOutcome::Refused("the transaction ended while it waited"), &mut events);
         self.settle(freed, &mut events);
         events
@@ -469,6 +500,7 @@ impl LockTable {
             let waiting = cycle.iter().filter_map(|txn| self.txns.get(txn)).flat_map(|txn| &txn.waiting);
             let waits = waiting.take(DEADLOCK_WAITS_MAX).filter_map(|id| self.wait_of(*id)).collect();
             self.latest_deadlock = Some((waits, victim));
+            self.victims.insert(victim);
             let released = self.end_txn(victim, LockOutcome::Deadlock, events);
             freed.extend(released);
             if victim == txn {
