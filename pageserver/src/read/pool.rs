@@ -64,6 +64,9 @@ impl Drop for ScanPool {
     }
 }
 
+/// What a task of the pool gives; `None` at the end of its scan. A channel that ends without that was cut with the pool.
+type Pumped = Option<Result<ScanBatch, PageError>>;
+
 struct Handover {
     state: State,
     pool: Handle,
@@ -75,7 +78,7 @@ enum State {
         scan: Batches,
         begun: bool,
     },
-    Pooled(mpsc::Receiver<Result<ScanBatch, PageError>>),
+    Pooled(mpsc::Receiver<Pumped>),
     Ended,
 }
 
@@ -103,22 +106,30 @@ impl Stream for Handover {
             other => other,
         };
         match &mut self.state {
-            State::Pooled(batches) => batches.poll_recv(context),
+            State::Pooled(batches) => {
+                let pumped = std::task::ready!(batches.poll_recv(context));
+                let cut = || Some(Err(PageError::Unavailable("the page server ends its scans".into())));
+                let batch = pumped.unwrap_or_else(cut);
+                if !matches!(batch, Some(Ok(_))) {
+                    self.state = State::Ended;
+                }
+                Poll::Ready(batch)
+            }
             State::Here { .. } | State::Ended => Poll::Ready(None),
         }
     }
 }
 
 /// Ends with the scan, or when nobody wants its batches any more.
-async fn pump(mut scan: Batches, batches: mpsc::Sender<Result<ScanBatch, PageError>>) {
+async fn pump(mut scan: Batches, batches: mpsc::Sender<Pumped>) {
     loop {
         let next = tokio::select! {
             biased;
             () = batches.closed() => return,
             next = scan.next() => next,
         };
-        let Some(batch) = next else { return };
-        if batches.send(batch).await.is_err() {
+        let ended = next.is_none();
+        if batches.send(next).await.is_err() || ended {
             return;
         }
     }
@@ -177,6 +188,19 @@ mod tests {
         while let Some(thread) = threads.recv().await {
             assert_eq!(thread, current().id());
         }
+    }
+
+    #[tokio::test]
+    async fn a_scan_that_ends_with_its_pool_says_that_there_is_more() {
+        let pool = ScanPool::start(1).unwrap();
+        let waits = stream::iter([Ok(ScanBatch::Rows(Vec::new()))]).chain(stream::pending());
+        let mut scan = pool.run(waits.boxed());
+        assert!(matches!(scan.next().await, Some(Ok(_))));
+        // The second look hands it to the pool.
+        assert!(futures::poll!(scan.next()).is_pending());
+        drop(pool);
+        assert!(matches!(scan.next().await, Some(Err(PageError::Unavailable(_)))));
+        assert!(scan.next().await.is_none());
     }
 
     #[tokio::test]
