@@ -61,11 +61,19 @@ pub fn run(query: Arc<Query>, mut context: QueryContext) -> BoxStream<'static, R
         let batch = tokio::select! {
             biased;
             error = cancel.cancelled() => return Some((Err(error), (None, cancel))),
-            batch = receiver.recv() => batch?,
+            batch = receiver.recv() => batch,
         };
-        Some((batch, (Some((receiver, task)), cancel)))
+        match batch {
+            Some(batch) => Some((batch, (Some((receiver, task)), cancel))),
+            // All of it was given, unless the task has failed.
+            None => task.await.err().map(|error| (Err(failed(&error)), (None, cancel))),
+        }
     })
     .boxed()
+}
+
+fn failed(error: &tokio::task::JoinError) -> SqlError {
+    SqlError::internal(format!("the analytic executor ended: {error}"))
 }
 
 /// Gives how many rows there were.

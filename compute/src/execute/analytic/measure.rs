@@ -3,7 +3,7 @@
 use super::error::unwrapped;
 use super::plan::translate;
 use super::turns::Turns;
-use super::{prepare, runtime};
+use super::{failed, prepare, runtime};
 use crate::execute::row::QueryContext;
 use crate::sql::plan::Query;
 use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
@@ -32,7 +32,7 @@ pub async fn measure(query: Arc<Query>, context: QueryContext) -> Result<String,
     tokio::select! {
         biased;
         error = cancel.cancelled() => Err(error),
-        ended = task => ended.unwrap_or_else(|error| Err(SqlError::internal(format!("the analytic executor ended: {error}")))),
+        ended = task => ended.unwrap_or_else(|error| Err(failed(&error))),
     }
 }
 
