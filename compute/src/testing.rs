@@ -10,7 +10,7 @@ pub mod server;
 
 use crate::catalog::CatalogCache;
 use crate::execute::Services;
-use crate::txn::{Remote, WriteMemory};
+use crate::txn::{Locker, Remote, WriteMemory};
 use async_trait::async_trait;
 use bytes::Bytes;
 use common::bulk::BulkLayer;
@@ -80,6 +80,18 @@ impl FakeCluster {
 
     pub fn locks(&self) -> &LockTable {
         &self.locks
+    }
+
+    /// Takes locks for a transaction, waiting for none.
+    pub fn locker(self: &Arc<Self>, transaction: &crate::txn::Transaction) -> Locker {
+        Locker {
+            remote: self.remote(),
+            txn: transaction.id(),
+            wait: LockWait::NoWait,
+            locks: transaction.locks(),
+            own: Arc::default(),
+            interrupt: Arc::new(|| Box::pin(std::future::pending())),
+        }
     }
 
     /// What the newest commit wrote.

@@ -447,14 +447,7 @@ mod tests {
         cluster.locks().set_limit(1_000);
         let begin = |number: u128| {
             let transaction = Transaction::new(TxnId(number), Isolation::RepeatableRead, false, true);
-            let locker = Locker {
-                remote: remote.clone(),
-                txn: transaction.id(),
-                wait: LockWait::NoWait,
-                locks: transaction.locks(),
-                own: Arc::new(OwnTables::default()),
-                interrupt: Arc::new(|| Box::pin(std::future::pending())),
-            };
+            let locker = cluster.locker(&transaction);
             (transaction, locker)
         };
         let (other, others) = begin(1);

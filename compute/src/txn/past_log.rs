@@ -87,11 +87,10 @@ mod tests {
     use super::*;
     use crate::sql::plan::Isolation;
     use crate::testing::FakeCluster;
-    use crate::txn::{Locker, OwnTables, commit};
+    use crate::txn::commit;
     use common::id::{Lsn, TxnId};
     use common::service::page::GetRequest;
-    use common::service::wal::{LockMode, LockWait};
-    use std::sync::Arc;
+    use common::service::wal::LockMode;
 
     fn key(table: u32, number: u32) -> Key {
         let mut key = KeyRange::table(TableId(table)).start.to_vec();
@@ -122,14 +121,7 @@ mod tests {
         }
         let large = async |number, observed| {
             let mut large = Transaction::new(TxnId(number), Isolation::RepeatableRead, false, true);
-            let locker = Locker {
-                remote: remote.clone(),
-                txn: large.id(),
-                wait: LockWait::NoWait,
-                locks: large.locks(),
-                own: Arc::new(OwnTables::default()),
-                interrupt: Arc::new(|| Box::pin(std::future::pending())),
-            };
+            let locker = cluster.locker(&large);
             locker.lock(vec![(locked.clone(), LockMode::Exclusive)], None).await.unwrap();
             large.write(locked.clone(), Some(vec![1; 700].into()), None).unwrap();
             large.write(read.clone(), Some("new".into()), Some(Lsn(observed))).unwrap();
