@@ -49,9 +49,6 @@ struct Held {
 /// An index with fewer locked keys is not worth a lock of all of it.
 const ESCALATED_KEYS_MIN: usize = 100;
 
-/// Keys given back in one call.
-const UNLOCK_KEYS_MAX: usize = 10_000;
-
 impl LockSet {
     /// The LSN at which a key was first seen, if it is locked.
     pub fn observed(&self, key: &Key) -> Option<Lsn> {
@@ -115,11 +112,11 @@ impl LockSet {
         self.held.retain(|key, _| !range.contains(key));
     }
 
-    /// Relies on the locks of some keys instead of on the versions seen under them.
-    pub fn cover_keys(&mut self, covered: impl Fn(&Key) -> bool) {
-        let before = self.held.len();
-        self.held.retain(|key, _| !covered(key));
-        self.relies_on_locks |= self.held.len() < before;
+    /// Relies on the lock of a key, if there is one, instead of on the version seen under it, which it gives.
+    pub fn cover_key(&mut self, key: &Key) -> Option<Lsn> {
+        let held = self.held.remove(key)?;
+        self.relies_on_locks = true;
+        Some(held.observed)
     }
 
     /// What has to become durable before anything that was read is shown.
@@ -325,21 +322,15 @@ impl Locker {
             Err(error) => return Err(lock_error(error)),
         };
         tracing::info!("a transaction with very many locks locks an index as a whole");
-        let keys: Vec<Key> = {
-            let mut locks = self.locks.lock();
-            locks.note_tenure(reply.tenure());
-            if let Some(lsn) = reply.undurable {
-                locks.note_undurable(Undurable { term: reply.term, lsn });
-            }
-            locks.grant_range(index.clone(), LockMode::Exclusive);
-            let keys = locks.held.keys().filter(|key| index.contains(key)).cloned().collect();
-            locks.cover(&index);
-            locks.escalated.push(index);
-            keys
-        };
-        for keys in keys.chunks(UNLOCK_KEYS_MAX) {
-            with_backoff(|| self.remote.wal.unlock_keys(self.txn, keys.to_vec())).await.map_err(wal_error)?;
+        let mut locks = self.locks.lock();
+        locks.note_tenure(reply.tenure());
+        if let Some(lsn) = reply.undurable {
+            locks.note_undurable(Undurable { term: reply.term, lsn });
         }
+        locks.grant_range(index.clone(), LockMode::Exclusive);
+        // The lock table keeps those of single keys until the end: no more will come.
+        locks.cover(&index);
+        locks.escalated.push(index);
         Ok(true)
     }
 
@@ -460,7 +451,7 @@ mod tests {
         roll_back(other, &remote).await;
         let grant = locker.lock(exclusive(1, 600..900), None).await.unwrap();
         assert_eq!(grant.granted, vec![true; 300]);
-        assert_eq!(cluster.locks().held_keys(large.id()), 300, "those of the other index");
+        assert_eq!(cluster.locks().held_keys(large.id()), 900, "as many as before");
         assert!(locker.holds_all(&exclusive(1, 0..2_000)) && !locker.holds(&key(2, 300)));
         // Nobody else gets into the index; both go on in theirs.
         let (other, others) = begin(3);

@@ -294,6 +294,7 @@ impl Transaction {
             buffer.append(&mut taken.split_off(&range.end));
         }
         self.forget(&taken);
+        self.memory.fresh.retain(|key| !range.contains(key));
         let oldest = self.undo.iter().position(|undo| range.contains(&undo.key)).unwrap_or(self.undo.len());
         let marked = self.savepoints.iter().map(|(_, mark)| mark.undo).max().unwrap_or(0);
         assert!(marked <= oldest, "rows leave the buffer in the statement that wrote them");
@@ -307,7 +308,6 @@ impl Transaction {
         self.bytes -= taken.iter().map(|(key, row)| cost(key, row)).sum::<usize>();
         let rows = taken.values().flatten().map(HeldRow::memory_bytes).sum::<usize>();
         self.memory.row_bytes = self.memory.row_bytes.saturating_sub(rows);
-        self.memory.fresh.retain(|key| !taken.contains_key(key));
     }
 
     /// Takes every write from `start` on out of the buffer, in key order: the commit is next, and names layers instead. What
@@ -317,15 +317,16 @@ impl Transaction {
         let mut locks = self.locks.lock();
         for key in taken.keys() {
             let relied = [self.observed.remove(key), self.checks.remove(key)].into_iter().flatten().min();
-            let under_lock = locks.observed(key);
+            let under_lock = locks.cover_key(key);
             // What was seen before the key was locked may have changed before it was.
             if let Some(lsn) = relied.filter(|lsn| under_lock.is_none_or(|locked| *lsn < locked)) {
                 note_observed(&mut self.checks, key, lsn);
             }
         }
-        locks.cover_keys(|key| taken.contains_key(key));
         drop(locks);
         self.forget(&taken);
+        // Nothing goes to the file any more.
+        self.memory.fresh.clear();
         self.memory.undo_moved = 0;
         self.undo.clear();
         self.savepoints.clear();

@@ -166,8 +166,9 @@ impl LockTable {
         if self.victims.all.contains(&txn) {
             return vec![LockEvent { request: id, outcome: LockOutcome::Deadlock }];
         }
-        let wanted = keys.len() + ranges.len();
-        if self.held + wanted > self.locks_max || self.held_count(txn) + wanted > self.locks_max.div_ceil(2) {
+        // A range may stand for the keys that there is no room for.
+        let has_its_half = !keys.is_empty() && self.held_count(txn) + keys.len() > self.locks_max.div_ceil(2);
+        if has_its_half || self.held + keys.len() + ranges.len() > self.locks_max {
             return vec![LockEvent { request: id, outcome: LockOutcome::Full }];
         }
         if ranges.iter().any(|(range, _)| !ranges::is_within_group(range)) {
@@ -238,7 +239,7 @@ impl LockTable {
         events
     }
 
-    /// Frees single keys. A transaction that does this holds no ranges over them.
+    /// Frees single keys. Where the transaction holds a range over them, others wait on.
     pub fn release_keys(&mut self, txn: TxnId, keys: &[Key]) -> Vec<LockEvent> {
         let mut freed = VecDeque::new();
         for key in keys {

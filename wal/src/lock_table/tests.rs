@@ -159,7 +159,7 @@ fn numbered(number: u8) -> Bytes {
 #[test]
 fn a_transaction_gets_half_of_the_table_and_all_together_the_whole() {
     let mut table = LockTable::new(10);
-    let mut lock = |txn: u128, names: &[&str]| {
+    let lock = |table: &mut LockTable, txn: u128, names: &[&str]| {
         let keys = names.iter().map(|name| (key(name), LockMode::Exclusive)).collect();
         let events = table.acquire(RequestId(txn as u64), TxnId(txn), keys, Vec::new(), LockWait::NoWait);
         match &events[..] {
@@ -168,11 +168,17 @@ fn a_transaction_gets_half_of_the_table_and_all_together_the_whole() {
             other => panic!("{other:?}"),
         }
     };
-    assert!(lock(1, &["a", "b", "c", "d", "e"]));
-    assert!(!lock(1, &["f"]), "it has its half");
-    assert!(lock(2, &["f", "g", "h"]));
-    assert!(lock(3, &["i", "j"]));
-    assert!(!lock(3, &["k"]), "there is no room");
+    assert!(lock(&mut table, 1, &["a", "b", "c", "d", "e"]));
+    assert!(!lock(&mut table, 1, &["f"]), "it has its half");
+    let range = KeyRange { start: key("a"), end: key("f") };
+    let events =
+        table.acquire(RequestId(9), TxnId(1), Vec::new(), vec![(range, LockMode::Exclusive)], LockWait::NoWait);
+    assert!(matches!(events[..], [LockEvent { outcome: LockOutcome::Granted(_), .. }]), "{events:?}");
+    table.release(TxnId(1));
+    assert!(lock(&mut table, 1, &["a", "b", "c", "d", "e"]));
+    assert!(lock(&mut table, 2, &["f", "g", "h"]));
+    assert!(lock(&mut table, 3, &["i", "j"]));
+    assert!(!lock(&mut table, 3, &["k"]), "there is no room");
     table.release(TxnId(1));
     assert_eq!(table.held_count(TxnId(3)), 2);
 }
