@@ -91,7 +91,7 @@ impl Connection {
             connection.front.engine.journal.aborted(true, error.cause());
         }
         let Connection { session, front, account, user, .. } = connection;
-        session.close().await;
+        Box::pin(session.close()).await;
         front.engine.usage.disconnect(&account);
         front.tell(id, &user, peer, ConnectionEvent::Ended).await;
     }
@@ -110,7 +110,7 @@ impl Connection {
             self.tracked = Some(self.session.tracked());
         }
         if let Some(database) = database
-            && let Err(error) = self.session.use_database(&database).await
+            && let Err(error) = Box::pin(self.session.use_database(&database)).await
         {
             self.send_error(&error).await?;
             return Err(End::Quit);
@@ -157,7 +157,8 @@ impl Connection {
                     return Err(End::Quit);
                 }
             };
-            self.answer(&message).await?;
+            // Apart, so that a connection that waits has no room for what runs.
+            Box::pin(self.answer(&message)).await?;
         }
     }
 

@@ -3,13 +3,25 @@
 
 use super::compression::{self, Algorithm, Frames};
 use bytes::{Buf, BytesMut};
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use std::pin::Pin;
+use std::task::{Poll, ready};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 /// Longest payload of one packet; a longer message continues in further packets.
 const PACKET_BYTES_MAX: usize = 0xff_ffff;
 /// Written bytes are sent when this many have gathered: a result is never held whole.
 const WRITE_BUFFER_BYTES: usize = 64 << 10;
+/// What a connection may keep for its next answer while it waits for a command.
+const IDLE_BUFFER_BYTES_MAX: usize = 4 << 10;
+/// Short messages arrive in one buffer of the thread: while nothing comes, a connection has none.
+const ARRIVAL_BYTES: usize = 16 << 10;
+
+thread_local! {
+    static ARRIVAL: RefCell<Vec<u8>> = RefCell::new(vec![0; ARRIVAL_BYTES]);
+}
 
 /// A TCP stream, plain or under TLS.
 pub trait Transport: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -102,6 +114,9 @@ impl PacketStream {
     /// Reads one message of at most `limit` bytes.
     pub async fn read(&mut self, limit: usize) -> Result<Vec<u8>, PacketError> {
         let mut message = Vec::new();
+        if self.write.is_empty() && self.write.capacity() > IDLE_BUFFER_BYTES_MAX {
+            self.write = Vec::new();
+        }
         loop {
             self.fill(4).await?;
             let length = self.header();
@@ -117,7 +132,7 @@ impl PacketStream {
             message.extend_from_slice(&self.read[..length]);
             self.read.advance(length);
             if length < PACKET_BYTES_MAX {
-                if self.read.is_empty() && self.read.capacity() > WRITE_BUFFER_BYTES {
+                if self.read.is_empty() {
                     self.read = BytesMut::new();
                 }
                 return Ok(message);
@@ -248,11 +263,22 @@ impl PacketStream {
 
 /// Reads some of what is missing to `bytes`.
 async fn receive(transport: &mut Box<dyn Transport>, into: &mut BytesMut, bytes: usize) -> Result<(), PacketError> {
-    into.reserve(bytes.saturating_sub(into.len()).clamp(4 << 10, 1 << 20));
-    match transport.read_buf(into).await? {
-        0 => Err(PacketError::Closed),
-        _ => Ok(()),
-    }
+    let missing = bytes.saturating_sub(into.len());
+    let received = if missing > ARRIVAL_BYTES {
+        into.reserve(missing.min(1 << 20));
+        transport.read_buf(into).await?
+    } else {
+        poll_fn(|context| {
+            ARRIVAL.with_borrow_mut(|room| {
+                let mut arrived = ReadBuf::new(room);
+                ready!(Pin::new(&mut *transport).poll_read(context, &mut arrived))?;
+                into.extend_from_slice(arrived.filled());
+                Poll::Ready(Ok::<_, io::Error>(arrived.filled().len()))
+            })
+        })
+        .await?
+    };
+    if received == 0 { Err(PacketError::Closed) } else { Ok(()) }
 }
 
 #[cfg(test)]

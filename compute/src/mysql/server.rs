@@ -141,7 +141,8 @@ async fn serve(stream: TcpStream, peer: SocketAddr, front: Arc<Front>, stop: Can
         return;
     }
     let id = front.next_connection.fetch_add(1, Ordering::Relaxed);
-    let client = match tokio::time::timeout(CONNECT_TIMEOUT, handshake::accept(transport, peer, id, &front)).await {
+    let accepted = Box::pin(handshake::accept(transport, peer, id, &front));
+    let client = match tokio::time::timeout(CONNECT_TIMEOUT, accepted).await {
         Ok(Ok(client)) => client,
         Ok(Err(HandshakeError::Refused { user, error })) => {
             tracing::info!(%peer, %error, "connection refused");
@@ -166,4 +167,20 @@ async fn serve(stream: TcpStream, peer: SocketAddr, front: Arc<Front>, stop: Can
 /// max_connections are there.
 pub fn too_many() -> SqlError {
     SqlError::new(ErrorCode(1040), "Too many connections")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ten thousand connections wait most of the time.
+    #[test]
+    fn a_connection_that_waits_is_small() {
+        fn bytes<F: Future>(_: fn(TcpStream, SocketAddr, Arc<Front>, CancellationToken) -> F) -> usize {
+            size_of::<F>()
+        }
+        let task = bytes(serve);
+        println!("session {}, connection {}", size_of::<crate::session::Session>(), size_of::<Connection>());
+        assert!(task <= 6 << 10, "{task} bytes");
+    }
 }
