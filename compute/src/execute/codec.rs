@@ -11,7 +11,7 @@
 mod columns;
 mod ranges;
 
-pub use columns::columns_of_rows;
+pub use columns::{columns_of_rows, rows_of_columns, scan_columns};
 pub use ranges::{Edge, index_prefix, index_range, unique_key};
 
 use crate::catalog::schema::{ColumnDef, IndexDef, IndexKind};

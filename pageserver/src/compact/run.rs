@@ -185,7 +185,7 @@ impl Run {
             let entry = &layer.index.blocks[number];
             let within = range.contains(&entry.first) && range.contains(&entry.last);
             let block = layer.block_apart(number, bytes).await?;
-            let mut keys = block.keys().decode();
+            let mut keys = block.keys().decode(0..block.rows());
             let mut at = 0;
             if !within {
                 at = keys.partition_point(|key| *key < range.start);

@@ -101,7 +101,7 @@ fn contradiction(layer: &Layer) -> Option<FormatError> {
 
 /// What block and index say of each other, beyond the checksum.
 fn compare(block: &Block, entry: &BlockEntry) -> Result<(), FormatError> {
-    let keys = block.keys().decode();
+    let keys = block.keys().decode(0..block.rows());
     if keys.first() != Some(&entry.first) || keys.last() != Some(&entry.last) {
         return Err(FormatError("its keys are not those that the index names"));
     }

@@ -1,7 +1,7 @@
 //! Threads for scans: a bounded number, apart from those that answer point reads, and of lower priority.
 //!
 //! ```text
-//!  scan ──first batch──▶ on the caller's thread: a short scan never leaves it
+//!  scan ──first batch, and that there are no others──▶ on the caller's thread: a short scan never leaves it
 //!       └─anything more─▶ a task of the pool ──▶ a channel of a few batches ──▶ the caller
 //! ```
 //!
@@ -17,6 +17,8 @@ use tokio::sync::mpsc;
 
 /// Batches that wait for their reader; a scan pauses where nobody takes them.
 const BATCHES_WAITING_MAX: usize = 2;
+/// The first batch, and the end that follows it.
+const LOOKS: u8 = 2;
 /// A tenth of the share of a thread at priority 0, where both want to run.
 const NICENESS: i32 = 10;
 
@@ -44,13 +46,12 @@ impl ScanPool {
         Ok(ScanPool { runtime: Some(builder.build()?) })
     }
 
-    /// The same batches; what is not there at the first look is read by the pool.
+    /// The same batches. What is not there at the first look is read by the pool, and so is what comes after the first
+    /// batch: a scan yields before it reads that.
     pub fn run(&self, scan: Batches) -> Batches {
         match &self.runtime {
             None => scan,
-            Some(runtime) => {
-                Handover { state: State::Here { scan, begun: false }, pool: runtime.handle().clone() }.boxed()
-            }
+            Some(runtime) => Handover { state: State::Here { scan, looks: 0 }, pool: runtime.handle().clone() }.boxed(),
         }
     }
 }
@@ -76,7 +77,7 @@ enum State {
     /// The first batch, or a scan that has given no more than that.
     Here {
         scan: Batches,
-        begun: bool,
+        looks: u8,
     },
     Pooled(mpsc::Receiver<Pumped>),
     Ended,
@@ -86,14 +87,14 @@ impl Stream for Handover {
     type Item = Result<ScanBatch, PageError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let State::Here { scan, begun } = &mut self.state
-            && !*begun
+        if let State::Here { scan, looks } = &mut self.state
+            && *looks < LOOKS
         {
-            *begun = true;
+            *looks += 1;
             match scan.poll_next_unpin(context) {
                 Poll::Ready(None) => self.state = State::Ended,
                 Poll::Ready(batch) => return Poll::Ready(batch),
-                // It has to read from the store, or goes on for longer than one turn.
+                // It has to read from the store, goes on for longer than one turn, or has more than a batch.
                 Poll::Pending => {}
             }
         }
@@ -144,15 +145,21 @@ mod tests {
     use futures::stream;
     use std::thread::{ThreadId, current};
 
-    /// Batches that tell by their length how many came before, and the threads that made them.
+    /// Batches that tell by their length how many came before, made as scans make them; and the threads that made them and
+    /// said that there are no others.
     fn batches(count: usize, threads: mpsc::UnboundedSender<ThreadId>) -> Batches {
-        stream::iter(0..count)
-            .map(move |number| {
+        stream::unfold(0, move |number| {
+            let threads = threads.clone();
+            async move {
+                if number > 0 && number < count {
+                    tokio::task::yield_now().await;
+                }
                 threads.send(current().id()).expect("the test still listens");
                 let row = ScannedRow { key: Key::new(), lsn: Lsn::ZERO, row: Key::new() };
-                Ok(ScanBatch::Rows(vec![row; number]))
-            })
-            .boxed()
+                (number < count).then(|| (Ok(ScanBatch::Rows(vec![row; number])), number + 1))
+            }
+        })
+        .boxed()
     }
 
     async fn lengths(mut scan: Batches) -> Vec<usize> {
@@ -167,7 +174,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_batch_is_made_here_and_the_others_by_the_pool() {
+    async fn the_first_batch_and_the_end_behind_it_are_made_here_and_others_by_the_pool() {
         let pool = ScanPool::start(1).unwrap();
         for count in [0, 1, 2, 20] {
             let (sender, mut threads) = mpsc::unbounded_channel();
@@ -176,7 +183,7 @@ mod tests {
             while let Some(thread) = threads.recv().await {
                 here.push(thread == current().id());
             }
-            assert_eq!(here, (0..count).map(|number| number == 0).collect::<Vec<_>>());
+            assert_eq!(here, (0..=count).map(|number| number == 0 || count == 1).collect::<Vec<_>>(), "{count}");
         }
     }
 
@@ -212,8 +219,9 @@ mod tests {
             Ok(ScanBatch::Rows(Vec::new()))
         });
         let mut scan = pool.run(endless.boxed());
-        scan.next().await;
-        scan.next().await;
+        for _ in 0..3 {
+            scan.next().await;
+        }
         drop(scan);
         assert_eq!(ended.recv().await, None, "the scan and what it holds are dropped");
     }

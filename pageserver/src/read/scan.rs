@@ -42,7 +42,8 @@ pub struct Scan {
     units: usize,
 }
 
-/// Runs a scan on a snapshot that has the request's LSN. Work is done as batches are asked for.
+/// Runs a scan on a snapshot that has the request's LSN. Work is done as batches are asked for. Where more than the first
+/// batch is left to be read, the stream is not ready at the second look; that it has ended it says at once.
 pub fn scan(
     snapshot: Arc<Snapshot>,
     metrics: Arc<Metrics>,
@@ -82,8 +83,8 @@ pub fn scan(
         }
         scan.begun = true;
         match scan.next_batch().await {
-            Ok(Some(batch)) => Some((Ok(batch), Some(scan))),
-            Ok(None) => None,
+            Ok((Some(batch), more)) => Some((Ok(batch), more.then_some(scan))),
+            Ok((None, _)) => None,
             Err(error) => Some((Err(error), None)),
         }
     })
@@ -91,20 +92,19 @@ pub fn scan(
 }
 
 impl Scan {
-    async fn next_batch(&mut self) -> Result<Option<ScanBatch>, PageError> {
+    /// The next rows, and whether there may be more.
+    async fn next_batch(&mut self) -> Result<(Option<ScanBatch>, bool), PageError> {
         loop {
-            let more = self.fill_batch().await?;
+            let more = self.fill_batch().await? && self.rows_left > 0;
             let Some(aggregator) = &mut self.aggregator else {
-                return if self.batch.rows() == 0 { Ok(None) } else { self.batch.finish().map(Some) };
+                let batch = if self.batch.rows() == 0 { None } else { Some(self.batch.finish()?) };
+                return Ok((batch, more));
             };
             if self.batch.rows() > 0 {
                 aggregator.add(&mut self.batch)?;
             }
             if !more {
-                let answer = self.aggregator.take().map(|mut aggregator| aggregator.finish());
-                // There is nothing else to come.
-                self.rows_left = 0;
-                return Ok(answer);
+                return Ok((self.aggregator.take().map(|mut aggregator| aggregator.finish()), false));
             }
         }
     }

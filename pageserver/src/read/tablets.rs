@@ -85,6 +85,10 @@ impl Parts {
                 return None;
             }
             let (snapshot, ranges) = self.rest.pop_front()?;
+            if self.current.is_some() {
+                // As a scan does before each batch but the first.
+                tokio::task::yield_now().await;
+            }
             let limit = self.request.limit.map(|_| self.rows_left);
             let request = ScanRequest { ranges, limit, ..self.request.clone() };
             self.current = Some(scan::scan(snapshot, self.metrics.clone(), request));

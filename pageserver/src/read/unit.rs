@@ -15,8 +15,8 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// From here on all keys of a block are unfolded together, which is cheaper by the key.
-const SINGLE_KEYS_MAX: usize = 64;
+/// From here on all keys of the window are unfolded together, which is cheaper by the key.
+const SINGLE_KEYS_MAX: usize = 16;
 
 pub struct Unit {
     content: Content,
@@ -25,6 +25,7 @@ pub struct Unit {
     window: Range<usize>,
     /// Whether an entry may be a tombstone.
     tombstones: bool,
+    /// Of all rows of the window.
     keys: OnceLock<Vec<Key>>,
     keys_asked: AtomicUsize,
     /// Entries that may meet the bounds of the scan; `None`: all.
@@ -141,9 +142,10 @@ impl Unit {
     fn select(&self, lsn: Lsn) -> Vec<u32> {
         let Content::Block { block, .. } = &self.content else { return Vec::new() };
         let (keys, lsns) = (self.row_keys(), block.lsns());
+        let key = |row: usize| &keys[row - self.window.start];
         let mut selection: Vec<u32> = Vec::with_capacity(self.window.len());
         for row in self.window.clone() {
-            let taken = selection.last().is_some_and(|last| keys[*last as usize] == keys[row]);
+            let taken = selection.last().is_some_and(|last| key(*last as usize) == key(row));
             if lsns[row] <= lsn.0 && !taken {
                 selection.push(row as u32);
             }
@@ -167,10 +169,11 @@ impl Unit {
         }
     }
 
+    /// Keys of the window's rows.
     fn row_keys(&self) -> &[Key] {
         self.keys.get_or_init(|| match &self.content {
             Content::Rows(versions) => versions.iter().map(|version| version.key.clone()).collect(),
-            Content::Block { block, .. } => block.keys().decode(),
+            Content::Block { block, .. } => block.keys().decode(self.window.clone()),
         })
     }
 
@@ -183,9 +186,9 @@ impl Unit {
                 0 => layer.index.blocks[*number].first.clone(),
                 row if row + 1 == block.rows() => layer.index.blocks[*number].last.clone(),
                 row => match self.keys.get() {
-                    Some(keys) => keys[row].clone(),
+                    Some(keys) => keys[row - self.window.start].clone(),
                     None if self.keys_asked.fetch_add(1, Ordering::Relaxed) < SINGLE_KEYS_MAX => block.key(row),
-                    None => self.row_keys()[row].clone(),
+                    None => self.row_keys()[row - self.window.start].clone(),
                 },
             },
         }

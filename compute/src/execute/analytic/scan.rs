@@ -9,7 +9,7 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use async_trait::async_trait;
 use common::key::KeyRange;
-use common::service::page::{ColumnBound, Direction, ScanBatch, ScanColumn, ScanOutput};
+use common::service::page::{ColumnBound, Direction, ScanBatch, ScanOutput};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -24,7 +24,6 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Par
 use expr::SqlError;
 use expr::eval::EvalContext;
 use expr::mysql_type::MysqlType;
-use expr::row_encoding::physical_type;
 use expr::value::Row;
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -136,27 +135,12 @@ impl StoredSource {
         projection: &[usize],
         limit: Option<usize>,
     ) -> Result<BoxStream<'static, Result<ScanBatch, SqlError>>, SqlError> {
-        let mut columns = Vec::with_capacity(projection.len());
-        for &position in projection {
-            let position = self.columns[position];
-            columns.push(match self.table.columns.get(position) {
-                Some(column) => ScanColumn {
-                    column: column.id,
-                    physical: physical_type(&column.ty),
-                    default: codec::added_physical(column)?,
-                },
-                None => ScanColumn {
-                    column: codec::ROW_ID,
-                    physical: common::physical::PhysicalType::UInt64,
-                    default: common::physical::PhysicalValue::Null,
-                },
-            });
-        }
+        let positions: Vec<usize> = projection.iter().map(|&column| self.columns[column]).collect();
         Ok(self.view.scan(ViewScan {
             ranges: self.ranges.clone(),
             direction: Direction::Forward,
             limit: limit.map(|limit| limit as u64),
-            output: ScanOutput::Columns(columns),
+            output: ScanOutput::Columns(codec::scan_columns(&self.table, &positions)?),
             bounds: self.bounds.clone(),
             batch_rows: BATCH_ROWS,
         }))

@@ -1,15 +1,77 @@
-//! Stored rows as Arrow arrays, for scans that ask for columns where rows had to be read.
+//! Stored rows and Arrow arrays: what a scan of columns asks for, its rows, and columns made of rows that had to be read.
 
+use super::{ROW_ID, added_physical, column_type};
+use crate::catalog::TableDef;
 use arrow::array::{
-    ArrayRef, BinaryBuilder, Decimal128Builder, Decimal256Builder, Float64Builder, Int64Builder, UInt64Builder,
+    Array, ArrayRef, AsArray, BinaryBuilder, Decimal128Builder, Decimal256Builder, Float64Builder, Int64Builder,
+    UInt64Builder,
 };
-use arrow::datatypes::{Field, Schema, i256};
+use arrow::datatypes::{
+    DataType, Decimal128Type, Decimal256Type, Field, Float64Type, Int64Type, Schema, UInt64Type, i256,
+};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use common::physical::{PhysicalType, PhysicalValue};
 use common::service::page::{ScanColumn, ScannedRow};
 use expr::SqlError;
-use expr::row_encoding::{PhysicalRef, RowReader};
+use expr::eval::TimeZone;
+use expr::mysql_type::MysqlType;
+use expr::row_encoding::{PhysicalRef, RowReader, from_physical, physical_type};
+use expr::value::{Row, Value};
 use std::sync::Arc;
+
+/// Columns at these positions of a table, as scans ask for them.
+pub fn scan_columns(table: &TableDef, positions: &[usize]) -> Result<Vec<ScanColumn>, SqlError> {
+    let columns = positions.iter().map(|&position| {
+        Ok(match table.columns.get(position) {
+            Some(column) => {
+                ScanColumn { column: column.id, physical: physical_type(&column.ty), default: added_physical(column)? }
+            }
+            None => ScanColumn { column: ROW_ID, physical: PhysicalType::UInt64, default: PhysicalValue::Null },
+        })
+    });
+    columns.collect()
+}
+
+/// The rows of a batch that [`scan_columns`] of the same positions gave.
+pub fn rows_of_columns(
+    table: &TableDef,
+    positions: &[usize],
+    batch: &RecordBatch,
+    zone: TimeZone,
+) -> Result<Vec<Row>, SqlError> {
+    let mut rows: Vec<Row> = (0..batch.num_rows()).map(|_| Row::with_capacity(positions.len())).collect();
+    for (array, &position) in batch.columns().iter().zip(positions) {
+        push_values(&mut rows, array, &column_type(table, position), zone)?;
+    }
+    Ok(rows)
+}
+
+/// Adds each row's value of one stored column.
+fn push_values(rows: &mut [Row], array: &ArrayRef, ty: &MysqlType, zone: TimeZone) -> Result<(), SqlError> {
+    macro_rules! push {
+        ($array:expr, $physical:expr) => {{
+            let array = $array;
+            for (at, row) in rows.iter_mut().enumerate() {
+                row.push(match array.is_null(at) {
+                    true => Value::Null,
+                    false => from_physical($physical(array.value(at)), ty, zone)?,
+                });
+            }
+        }};
+    }
+    match array.data_type() {
+        DataType::Int64 => push!(array.as_primitive::<Int64Type>(), PhysicalRef::Int64),
+        DataType::UInt64 => push!(array.as_primitive::<UInt64Type>(), PhysicalRef::UInt64),
+        DataType::Float64 => push!(array.as_primitive::<Float64Type>(), PhysicalRef::Float64),
+        DataType::Decimal128(..) => push!(array.as_primitive::<Decimal128Type>(), PhysicalRef::Int128),
+        DataType::Decimal256(..) => {
+            push!(array.as_primitive::<Decimal256Type>(), |number: i256| PhysicalRef::Int256(number.to_le_bytes()))
+        }
+        DataType::Binary => push!(array.as_binary::<i32>(), PhysicalRef::Bytes),
+        other => return Err(SqlError::internal(format!("No stored column is an array of {other}"))),
+    }
+    Ok(())
+}
 
 /// One array for each column, nullable, named by the column's id, as the page server gives them.
 pub fn columns_of_rows(rows: &[ScannedRow], columns: &[ScanColumn]) -> Result<RecordBatch, SqlError> {

@@ -1,5 +1,6 @@
 //! Expressions in operators: evaluated on a row, with the results of their subqueries put in place first.
 
+use crate::execute::row::integer_range::IntegerRange;
 use crate::execute::row::operator::Scope;
 use crate::execute::row::subquery::SubqueryRun;
 use crate::execute::row::truth::is_true;
@@ -88,33 +89,68 @@ impl<'q> Evaluator<'q> {
 /// needed is evaluated.
 pub struct Predicate<'q> {
     /// All of these must hold; of each, any.
-    conjuncts: Vec<Vec<Evaluator<'q>>>,
+    conjuncts: Vec<Vec<Condition<'q>>>,
+}
+
+struct Condition<'q> {
+    evaluator: Evaluator<'q>,
+    /// Decides it faster.
+    range: Option<IntegerRange>,
+}
+
+impl<'q> Condition<'q> {
+    fn new(expression: &'q Expression, scope: &Scope<'q>) -> Condition<'q> {
+        Condition { evaluator: Evaluator::new(expression, scope), range: IntegerRange::of(expression, scope) }
+    }
+
+    fn is_simple(&self) -> bool {
+        self.evaluator.is_simple()
+    }
+
+    fn known(&self, row: &[Value]) -> Option<bool> {
+        self.range.as_ref()?.holds(row)
+    }
+
+    fn holds_simple(&self, row: &[Value]) -> Result<bool, SqlError> {
+        match self.known(row) {
+            Some(holds) => Ok(holds),
+            None => self.evaluator.is_true(self.evaluator.eval_simple(row)?),
+        }
+    }
+
+    async fn holds(&mut self, row: &[Value]) -> Result<bool, SqlError> {
+        if let Some(holds) = self.known(row) {
+            return Ok(holds);
+        }
+        let value = self.evaluator.eval(row).await?;
+        self.evaluator.is_true(value)
+    }
 }
 
 impl<'q> Predicate<'q> {
     pub fn new(expression: &'q Expression, scope: &Scope<'q>) -> Predicate<'q> {
         let mut parts = Vec::new();
         walk::conjuncts(expression, &mut parts);
-        let mut conjuncts: Vec<Vec<Evaluator<'q>>> = parts
+        let mut conjuncts: Vec<Vec<Condition<'q>>> = parts
             .into_iter()
             .map(|part| {
-                let mut alternatives: Vec<Evaluator<'q>> = match part {
+                let mut alternatives: Vec<Condition<'q>> = match part {
                     Expression::Or(alternatives) if !walk::subqueries_of(part).is_empty() => {
-                        alternatives.iter().map(|alternative| Evaluator::new(alternative, scope)).collect()
+                        alternatives.iter().map(|alternative| Condition::new(alternative, scope)).collect()
                     }
-                    other => vec![Evaluator::new(other, scope)],
+                    other => vec![Condition::new(other, scope)],
                 };
                 alternatives.sort_by_key(|alternative| !alternative.is_simple());
                 alternatives
             })
             .collect();
-        conjuncts.sort_by_key(|alternatives| !alternatives.iter().all(Evaluator::is_simple));
+        conjuncts.sort_by_key(|alternatives| !alternatives.iter().all(Condition::is_simple));
         Predicate { conjuncts }
     }
 
     /// True if there is no subquery in it.
     pub fn is_simple(&self) -> bool {
-        self.conjuncts.iter().flatten().all(Evaluator::is_simple)
+        self.conjuncts.iter().flatten().all(Condition::is_simple)
     }
 
     /// For predicates without subqueries.
@@ -122,7 +158,7 @@ impl<'q> Predicate<'q> {
         for alternatives in &self.conjuncts {
             let mut holds = false;
             for alternative in alternatives {
-                if alternative.is_true(alternative.eval_simple(row)?)? {
+                if alternative.holds_simple(row)? {
                     holds = true;
                     break;
                 }
@@ -138,8 +174,7 @@ impl<'q> Predicate<'q> {
         for alternatives in &mut self.conjuncts {
             let mut holds = false;
             for alternative in alternatives {
-                let value = alternative.eval(row).await?;
-                if alternative.is_true(value)? {
+                if alternative.holds(row).await? {
                     holds = true;
                     break;
                 }

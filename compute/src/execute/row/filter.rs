@@ -89,14 +89,36 @@ impl Operator for Filter<'_> {
 pub struct Project<'q> {
     input: BoxOperator<'q>,
     evaluators: Vec<Evaluator<'q>>,
+    /// Where all expressions are columns, each another one: then values are moved.
+    columns: Option<Vec<usize>>,
     scope: Scope<'q>,
 }
 
 impl<'q> Project<'q> {
     pub fn new(input: BoxOperator<'q>, expressions: &'q [Expression], scope: &Scope<'q>) -> Project<'q> {
         let evaluators = expressions.iter().map(|expression| Evaluator::new(expression, scope)).collect();
-        Project { input, evaluators, scope: scope.clone() }
+        Project { input, evaluators, columns: different_columns(expressions), scope: scope.clone() }
     }
+}
+
+fn different_columns(expressions: &[Expression]) -> Option<Vec<usize>> {
+    let mut columns = Vec::with_capacity(expressions.len());
+    for expression in expressions {
+        match expression {
+            Expression::Column { index, .. } if !columns.contains(index) => columns.push(*index),
+            _ => return None,
+        }
+    }
+    Some(columns)
+}
+
+/// The row's values at these columns; `None` if it does not have them all.
+fn moved(row: &mut Row, columns: &[usize]) -> Option<Row> {
+    if row.len() == columns.len() && columns.iter().enumerate().all(|(at, column)| at == *column) {
+        return Some(std::mem::take(row));
+    }
+    let has_all = columns.iter().all(|column| *column < row.len());
+    has_all.then(|| columns.iter().map(|column| std::mem::take(&mut row[*column])).collect())
 }
 
 #[async_trait]
@@ -105,10 +127,16 @@ impl Operator for Project<'_> {
         let Some(batch) = self.input.next().await? else { return Ok(None) };
         self.scope.execution.check()?;
         let mut output = Vec::with_capacity(batch.len());
-        for row in &batch {
+        for mut row in batch {
+            if let Some(columns) = &self.columns
+                && let Some(row) = moved(&mut row, columns)
+            {
+                output.push(row);
+                continue;
+            }
             let mut projected = Vec::with_capacity(self.evaluators.len());
             for evaluator in &mut self.evaluators {
-                projected.push(evaluator.eval(row).await?);
+                projected.push(evaluator.eval(&row).await?);
             }
             output.push(projected);
         }

@@ -81,7 +81,7 @@ pub fn open<'q>(node: &'q Node, scope: &Scope<'q>, goal: Option<u64>) -> Result<
             }
         }
         Node::Window { input, calls } => Box::new(window::Window::new(open(input, scope, None)?, calls, scope)),
-        Node::Sort { input, keys } => Box::new(sort::Sort::new(open(input, scope, None)?, keys, goal, scope)),
+        Node::Sort { input, keys } => Box::new(sort::open(input, keys, goal, scope)?),
         Node::Limit { input, offset, count } => limit::open(input, offset.as_ref(), count.as_ref(), scope)?,
         Node::Distinct { input } => Box::new(distinct::Distinct::new(input, scope)?),
         Node::SetOperation { .. } => set_operation::open(node, scope, goal)?,

@@ -1,59 +1,111 @@
-//! ORDER BY: rows in the order of their sort keys; only the first few where only those will be read.
+//! ORDER BY: rows in the order of their sort keys; only the first few where only those will be read, and only the first
+//! of equal ones for a DISTINCT over the same columns.
 
 use crate::execute::row::context::{Reservation, row_bytes};
 use crate::execute::row::evaluate::Evaluator;
 use crate::execute::row::keys::{KeyColumn, sort_key};
-use crate::execute::row::operator::{BATCH_ROWS, BoxOperator, Operator, Scope};
-use crate::sql::plan::SortKey;
+use crate::execute::row::operator::{self, BATCH_ROWS, BoxOperator, Operator, Scope};
+use crate::execute::row::order::{Order, Place};
+use crate::execute::row::shape;
+use crate::sql::plan::{Node, SortKey};
 use async_trait::async_trait;
-use expr::SqlError;
 use expr::value::{Row, Value};
+use expr::{Expression, SqlError};
 
 /// Above this many rows, a limit is not worth a cut in between.
 const TOP_ROWS_MAX: u64 = 100_000;
 
 pub struct Sort<'q> {
     input: BoxOperator<'q>,
-    keys: SortKeys<'q>,
+    order: Order<'q>,
     /// Rows that will be read at most.
     goal: Option<usize>,
+    /// Of rows that are equal in all keys, the first alone.
+    distinct: bool,
     memory: Reservation,
     scope: Scope<'q>,
-    sorted: Option<std::vec::IntoIter<(Vec<u8>, Row)>>,
+    sorted: Option<std::vec::IntoIter<(Place, Row)>>,
+}
+
+/// A sort of `input`, with a DISTINCT in it where both go by the same columns.
+pub fn open<'q>(
+    input: &'q Node,
+    keys: &'q [SortKey],
+    goal: Option<u64>,
+    scope: &Scope<'q>,
+) -> Result<Sort<'q>, SqlError> {
+    // EXPLAIN ANALYZE measures the two apart.
+    let is_measured = scope.execution.context.profile.is_some();
+    match input {
+        Node::Distinct { input } if !is_measured && covers(keys, shape::width(input)) => {
+            let sort = Sort::new(operator::open(input, scope, None)?, keys, goal, scope);
+            Ok(Sort { distinct: true, ..sort })
+        }
+        _ => Ok(Sort::new(operator::open(input, scope, None)?, keys, goal, scope)),
+    }
+}
+
+/// Whether every one of the columns is a key.
+fn covers(keys: &[SortKey], columns: usize) -> bool {
+    let is_key = |column: usize| {
+        let same = |key: &SortKey| matches!(key.expression, Expression::Column { index, .. } if index == column);
+        keys.iter().any(same)
+    };
+    (0..columns).all(is_key)
 }
 
 impl<'q> Sort<'q> {
-    pub fn new(input: BoxOperator<'q>, keys: &'q [SortKey], goal: Option<u64>, scope: &Scope<'q>) -> Sort<'q> {
+    fn new(input: BoxOperator<'q>, keys: &'q [SortKey], goal: Option<u64>, scope: &Scope<'q>) -> Sort<'q> {
         let goal = goal.filter(|&goal| goal <= TOP_ROWS_MAX).map(|goal| goal as usize);
         let memory = Reservation::new(&scope.execution.memory);
-        Sort { input, keys: SortKeys::new(keys, scope), goal, memory, scope: scope.clone(), sorted: None }
+        Sort {
+            input,
+            order: Order::new(keys, scope),
+            goal,
+            distinct: false,
+            memory,
+            scope: scope.clone(),
+            sorted: None,
+        }
     }
 
-    async fn sort(&mut self) -> Result<std::vec::IntoIter<(Vec<u8>, Row)>, SqlError> {
-        let mut rows: Vec<(Vec<u8>, Row)> = Vec::new();
+    async fn sort(&mut self) -> Result<std::vec::IntoIter<(Place, Row)>, SqlError> {
+        let mut rows: Vec<(Place, Row)> = Vec::new();
+        // With fewer rows a cut in between is not worth its sort.
+        let mut rows_max = self.goal.map_or(2 * BATCH_ROWS, |goal| 2 * goal + BATCH_ROWS);
         while let Some(batch) = self.input.next().await? {
             self.scope.execution.check()?;
             for row in batch {
-                let key = self.keys.key(&row).await?;
-                self.memory.grow(row_bytes(&row) + key.len() + size_of::<Vec<u8>>())?;
-                rows.push((key, row));
+                let place = self.order.place(&row).await?;
+                self.memory.grow(row_bytes(&row) + place.bytes())?;
+                rows.push((place, row));
             }
-            if let Some(goal) = self.goal
-                && rows.len() > 2 * goal + BATCH_ROWS
-            {
-                // The sort is stable, so what is cut off would come after `goal` rows whatever follows.
-                rows.sort_by(|left, right| left.0.cmp(&right.0));
-                rows.truncate(goal);
+            if rows.len() > rows_max && (self.goal.is_some() || self.distinct) {
+                self.cut(&mut rows);
+                if self.goal.is_none() {
+                    rows_max = rows_max.max(2 * rows.len());
+                }
                 self.memory.clear();
-                self.memory.grow(rows.iter().map(|(key, row)| row_bytes(row) + key.len()).sum())?;
+                self.memory.grow(rows.iter().map(|(place, row)| row_bytes(row) + place.bytes()).sum())?;
             }
             tokio::task::consume_budget().await;
         }
-        rows.sort_by(|left, right| left.0.cmp(&right.0));
+        self.cut(&mut rows);
+        Ok(rows.into_iter())
+    }
+
+    /// Sorts, and takes out what will not be read. The sort is stable: what is cut off would come after `goal` rows
+    /// whatever follows, and of equal rows the first stays.
+    fn cut(&self, rows: &mut Vec<(Place, Row)>) {
+        let order =
+            |left: &(Place, Row), right: &(Place, Row)| self.order.compare((&left.0, &left.1), (&right.0, &right.1));
+        rows.sort_by(order);
+        if self.distinct {
+            rows.dedup_by(|later, earlier| order(earlier, later).is_eq());
+        }
         if let Some(goal) = self.goal {
             rows.truncate(goal);
         }
-        Ok(rows.into_iter())
     }
 }
 

@@ -8,6 +8,7 @@ use super::varying::{self, Varying};
 use super::{Cursor, FormatError, put_varint};
 use bytes::{BufMut, Bytes, BytesMut};
 use std::cmp::Ordering;
+use std::ops::Range;
 
 /// Whole remainders; written by format 1 only.
 const FIXED: u8 = 0;
@@ -137,35 +138,40 @@ impl KeyColumn {
         key.freeze()
     }
 
-    /// All keys, in order. Keys share one allocation.
-    pub fn decode(&self) -> Vec<Bytes> {
-        let mut ends = Vec::with_capacity(self.rows);
+    /// The keys of some rows, in order. Keys share one allocation.
+    pub fn decode(&self, rows: Range<usize>) -> Vec<Bytes> {
+        assert!(rows.end <= self.rows, "rows out of range");
+        let mut ends = Vec::with_capacity(rows.len());
         let mut all = BytesMut::new();
         match &self.kind {
             Kind::Fixed { width, remainders } => {
-                all.reserve(self.rows * (self.prefix.len() + width));
-                for index in 0..self.rows {
+                all.reserve(rows.len() * (self.prefix.len() + width));
+                for index in rows {
                     all.put_slice(&self.prefix);
                     all.put_slice(&remainders[index * width..][..*width]);
                     ends.push(all.len());
                 }
             }
             Kind::Varying(varying) => {
-                all.reserve(self.rows * (self.prefix.len() + varying.width()));
-                for index in 0..self.rows {
+                all.reserve(rows.len() * (self.prefix.len() + varying.width()));
+                for index in rows {
                     all.put_slice(&self.prefix);
                     varying.put(index, &mut all);
                     ends.push(all.len());
                 }
             }
             Kind::Restarts { starts, entries } => {
-                for (group, start) in starts.iter().enumerate() {
+                let groups = rows.start / RESTART_INTERVAL..rows.end.div_ceil(RESTART_INTERVAL);
+                for (group, start) in groups.clone().zip(&starts[groups]) {
                     let mut walk = Walk::new(&entries[*start as usize..]);
-                    for _ in 0..RESTART_INTERVAL.min(self.rows - group * RESTART_INTERVAL) {
+                    let first = group * RESTART_INTERVAL;
+                    for index in first..rows.end.min(first + RESTART_INTERVAL) {
                         walk.next();
-                        all.put_slice(&self.prefix);
-                        all.put_slice(&walk.key);
-                        ends.push(all.len());
+                        if index >= rows.start {
+                            all.put_slice(&self.prefix);
+                            all.put_slice(&walk.key);
+                            ends.push(all.len());
+                        }
                     }
                 }
             }
@@ -265,7 +271,10 @@ mod tests {
         let mut encoded = Vec::new();
         encode(&slices, &mut encoded);
         let column = KeyColumn::parse(&encoded.into(), keys.len()).unwrap();
-        assert_eq!(column.decode(), slices);
+        assert_eq!(column.decode(0..keys.len()), slices);
+        for (from, to) in [(0, keys.len() / 2), (keys.len() / 3, keys.len() * 2 / 3), (keys.len() / 2, keys.len())] {
+            assert_eq!(column.decode(from..to), slices[from..to]);
+        }
         for (index, key) in keys.iter().enumerate() {
             assert_eq!(column.get(index), key);
             assert!(column.equals(index, key));
@@ -322,7 +331,7 @@ mod tests {
             bytes[0] = encoding;
             bytes[1] = shared;
             if let Ok(column) = KeyColumn::parse(&bytes.into(), rows) {
-                column.decode();
+                column.decode(0..rows);
                 column.lower_bound(&[1, 2, 3]);
                 column.equals(rows - 1, &[1, 2, 3]);
             }

@@ -113,14 +113,8 @@ fn values<'q>(expressions: &'q [Expression], scope: &Scope<'q>) -> Result<Option
 }
 
 /// The rows of a scan at a view. `limit`: how many are wanted at most.
-pub fn source<'q>(
-    scan: &'q Scan,
-    view: &ReadView,
-    limit: Option<u64>,
-    batch_rows: usize,
-    scope: &Scope<'q>,
-) -> Result<Source, SqlError> {
-    let (index, state) = match target(scan, scope)? {
+pub fn source(scan: &Scan, target: Target, view: &ReadView, limit: Option<u64>, batch_rows: usize) -> Source {
+    let (index, state) = match target {
         Target::Nothing => (0, State::Keys(Vec::new().into_iter())),
         Target::Keys { index, keys } => (index, State::Keys(keys.into_iter())),
         Target::Range { index, range, descending } => {
@@ -138,7 +132,7 @@ pub fn source<'q>(
     };
     // Rows that are locked are read whole: what is locked is the row, not the entry.
     let covered = scan.lock.is_none() && is_covered(scan, index);
-    Ok(Source { table: scan.table.clone(), covered, index, view: view.clone(), state })
+    Source { table: scan.table.clone(), covered, index, view: view.clone(), state }
 }
 
 /// True if the entries of a secondary index have every column that a scan wants.

@@ -80,14 +80,16 @@ impl<'q> LockingScan<'q> {
             Target::Range { index, range, descending } => {
                 if !self.locker.locks_ranges() || self.lock.wait == Some(LockWait::SkipLocked) {
                     let view = self.locker.newest().await?;
-                    let source = access::source(self.scan, &view, None, BATCH_ROWS, &self.scope)?;
+                    let target = Target::Range { index, range, descending };
+                    let source = access::source(self.scan, target, &view, None, BATCH_ROWS);
                     self.state = State::Rows { source, found: Vec::new() };
                 } else if let Some(goal) = self.goal {
                     let rows = (goal as usize).clamp(1, BATCH_ROWS);
                     self.state = State::Pieces { index, rest: range, descending, rows };
                 } else {
-                    let locked = self.locker.lock(Vec::new(), vec![range], self.lock).await?;
-                    let source = access::source(self.scan, &locked.view, None, BATCH_ROWS, &self.scope)?;
+                    let locked = self.locker.lock(Vec::new(), vec![range.clone()], self.lock).await?;
+                    let target = Target::Range { index, range, descending };
+                    let source = access::source(self.scan, target, &locked.view, None, BATCH_ROWS);
                     self.state = State::Range { index, source };
                 }
             }
