@@ -147,4 +147,19 @@ proptest! {
         unicode::sort_key(unicode::Strength::Primary, unicode::Language::Root, &format!("{text}\u{ad}"), &mut long);
         prop_assert_eq!(short, long);
     }
+
+    /// Characters that contract, combine or do not count, behind letters and between them.
+    #[test]
+    fn texts_that_differ_early_compare_as_their_keys(
+        left in "[aAblL0.\\-\u{0}\u{301}\u{b7}\u{387}\u{ad}\u{345}\u{fdd0}\u{e4}]{0,6}",
+        right in "[aAblL0.\\-\u{0}\u{301}\u{b7}\u{387}\u{ad}\u{345}\u{fdd0}\u{e4}]{0,6}",
+    ) {
+        let key = |text: &str| {
+            let mut key = Vec::new();
+            unicode::sort_key(unicode::Strength::Primary, unicode::Language::Root, text, &mut key);
+            key
+        };
+        let order = unicode::compare(unicode::Strength::Primary, unicode::Language::Root, &left, &right);
+        prop_assert_eq!(order, key(&left).cmp(&key(&right)));
+    }
 }

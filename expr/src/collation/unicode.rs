@@ -129,8 +129,27 @@ fn is_plain(strength: Strength, language: Language) -> bool {
     strength == Strength::Primary && language == Language::Root
 }
 
+/// What the first characters that differ say, if both are letters of their own: ASCII, not ignored, of different weights,
+/// and followed by nothing that could belong to them. `None` where more has to be looked at.
+fn by_first_difference(left: &str, right: &str) -> Option<Ordering> {
+    let (left, right) = (left.as_bytes(), right.as_bytes());
+    let at = left.iter().zip(right).position(|(left, right)| left != right || !left.is_ascii())?;
+    let weight = |text: &[u8]| {
+        let alone = text.get(at + 1).is_none_or(u8::is_ascii);
+        ASCII.weights.get(usize::from(text[at])).copied().filter(|weight| alone && *weight != 0)
+    };
+    let order = weight(left)?.cmp(&weight(right)?);
+    order.is_ne().then_some(order)
+}
+
 pub(super) fn compare(strength: Strength, language: Language, left: &str, right: &str) -> Ordering {
-    if is_plain(strength, language) && left.is_ascii() && right.is_ascii() {
+    if !is_plain(strength, language) {
+        return icu(strength, language).compare(left, right);
+    }
+    if let Some(order) = by_first_difference(left, right) {
+        return order;
+    }
+    if left.is_ascii() && right.is_ascii() {
         let (left, right) = after_common_ascii(left, right);
         let weights = &ASCII.weights;
         let weigh = |text: &'static [u32; 128], byte: u8| text[byte as usize];
@@ -182,26 +201,38 @@ const RUN_END_LOW: u8 = 0x03;
 /// Ends it before a greater one.
 const RUN_END_HIGH: u8 = 0xff;
 
+/// Characters whose weights are gathered before they are appended.
+const GATHERED: usize = 64;
+
 impl AsciiWeights {
     /// The bytes that the collator would write: a run of characters with the same (compressed) lead byte has it once.
     fn sort_key(&self, text: &str, key: &mut Vec<u8>) {
         key.reserve(text.len() * 2);
         let mut run_weight = 0u32;
-        for byte in text.bytes() {
-            let weight = self.weights[byte as usize];
-            if weight == 0 {
-                continue;
-            }
-            let [lead, rest @ ..] = weight.to_be_bytes();
-            let compressed = self.compressed[lead as usize];
-            if !compressed || lead != run_weight.to_be_bytes()[0] {
-                if run_weight != 0 {
-                    key.push(if weight < run_weight { RUN_END_LOW } else { RUN_END_HIGH });
+        for characters in text.as_bytes().chunks(GATHERED) {
+            // For each a mark, a lead byte and three more; the last may write one more than it has.
+            let mut gathered = [0; 5 * GATHERED + 1];
+            let mut length = 0;
+            for byte in characters {
+                let weight = self.weights[usize::from(byte & 0x7f)];
+                if weight == 0 {
+                    continue;
                 }
-                key.push(lead);
-                run_weight = if compressed { weight } else { 0 };
+                let [lead, rest @ ..] = weight.to_be_bytes();
+                let compressed = self.compressed[lead as usize];
+                if !compressed || lead != (run_weight >> 24) as u8 {
+                    if run_weight != 0 {
+                        gathered[length] = if weight < run_weight { RUN_END_LOW } else { RUN_END_HIGH };
+                        length += 1;
+                    }
+                    gathered[length] = lead;
+                    length += 1;
+                    run_weight = if compressed { weight } else { 0 };
+                }
+                gathered[length..length + 3].copy_from_slice(&rest);
+                length += 3 - (weight.trailing_zeros() / 8).min(3) as usize;
             }
-            key.extend(rest.into_iter().take_while(|byte| *byte != 0));
+            key.extend_from_slice(&gathered[..length]);
         }
     }
 }
