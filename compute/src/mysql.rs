@@ -10,6 +10,7 @@
 
 mod authentication;
 mod binary;
+mod certificate;
 mod character_set;
 mod column;
 mod command;

@@ -227,6 +227,7 @@ async fn start_compute(around: &Surroundings) -> Result<RunningRole, Failure> {
     let config = ComputeConfig {
         listen: settings.listen,
         data_dir: around.data_dir.path().to_owned(),
+        tls: settings.front_end.tls_files(),
         root_password: settings.root_password.clone(),
         insecure: settings.front_end.insecure,
         secure_file_priv: settings.front_end.secure_file_priv.clone(),
@@ -243,9 +244,10 @@ async fn start_compute(around: &Surroundings) -> Result<RunningRole, Failure> {
             Err(error @ compute::StartError::Listen { .. }) => {
                 Ok(Err(Failure::in_the_way(format!("--listen: {error}"))))
             }
-            Err(error @ (compute::StartError::Tls(_) | compute::StartError::Journal { .. })) => {
-                Ok(Err(Failure::running(error.to_string())))
+            Err(error @ compute::StartError::Tls(_)) => {
+                Ok(Err(Failure::in_the_way(format!("TLS of MySQL clients: {error}"))))
             }
+            Err(error @ compute::StartError::Journal { .. }) => Ok(Err(Failure::running(error.to_string()))),
             Err(error) => Err(error),
             Ok(compute) => Ok(Ok(compute)),
         }

@@ -4,6 +4,7 @@
 mod harness;
 
 mod balancer;
+mod certificates;
 mod hostile;
 
 use harness::Launch;
