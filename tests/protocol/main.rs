@@ -5,6 +5,7 @@ mod harness;
 
 mod balancer;
 mod certificates;
+mod corpus;
 mod hostile;
 
 use harness::Launch;
