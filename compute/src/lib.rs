@@ -6,6 +6,7 @@
 pub mod account;
 pub mod catalog;
 pub mod execute;
+pub mod fuzz;
 pub mod journal;
 mod mysql;
 pub mod session;

@@ -18,6 +18,7 @@ mod compression;
 mod connection;
 mod cursor;
 mod errors;
+pub mod fuzz;
 mod guard;
 mod handshake;
 mod local_file;

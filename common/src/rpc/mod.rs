@@ -19,6 +19,7 @@
 mod caller;
 mod client;
 mod frame;
+pub mod fuzz;
 mod member;
 mod message;
 mod peer;

@@ -173,7 +173,7 @@ pub async fn change_user(
 }
 
 /// What the client asked for; its zstd level is the last byte of its response.
-fn compression(capabilities: CapabilityFlags, response: &[u8]) -> Option<Algorithm> {
+pub fn compression(capabilities: CapabilityFlags, response: &[u8]) -> Option<Algorithm> {
     if capabilities.contains(CapabilityFlags::CLIENT_COMPRESS) {
         Some(Algorithm::Zlib)
     } else if capabilities.contains(CapabilityFlags::CLIENT_ZSTD_COMPRESSION_ALGORITHM) {
