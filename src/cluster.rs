@@ -3,6 +3,7 @@
 //! ```text
 //! DIR/cluster.json            the nodes, each with the command that restarts exactly it
 //! DIR/ca/                     the cluster's authority; DIR/certificates/NAME/ what a node shows to the others
+//! DIR/ca-next/                the authority that takes over, while it does
 //! DIR/NAME/                   a node's data; DIR/logs/NAME.log what it says
 //! DIR/objects/                the store, unless --store names another
 //! ```
@@ -11,6 +12,7 @@
 //! if its command line is the recorded one.
 
 mod process;
+mod rotate;
 mod status;
 
 use crate::failure::Failure;
@@ -24,6 +26,7 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use rotate::rotate;
 pub use status::{status_of_cluster, status_of_server};
 
 /// A node in a debug build on a busy machine, with room to spare.

@@ -1,6 +1,7 @@
 //! Flags of the MySQL front end, the same wherever a compute runs.
 
 use crate::page_server;
+use compute::TlsFiles;
 use ipnet::IpNet;
 use std::path::PathBuf;
 
@@ -14,6 +15,16 @@ pub struct Settings {
     /// The directory whose files LOAD DATA without LOCAL may read; none by default
     #[arg(long, value_name = "DIR")]
     pub secure_file_priv: Option<PathBuf>,
+    /// Certificates (PEM) of the authorities whose signature makes a client's certificate good: clients are asked for theirs,
+    /// and accounts that REQUIRE X509, a SUBJECT or an ISSUER can log in
+    #[arg(long, value_name = "FILE")]
+    pub ssl_ca: Option<PathBuf>,
+    /// The certificate (PEM, with those between it and its authority) that clients see; by default one is made
+    #[arg(long, value_name = "FILE", requires = "ssl_key")]
+    pub ssl_cert: Option<PathBuf>,
+    /// The private key (PEM) of --ssl-cert
+    #[arg(long, value_name = "FILE", requires = "ssl_cert")]
+    pub ssl_key: Option<PathBuf>,
     /// Networks of balancers whose PROXY protocol headers (1 and 2) say who the client is, for example 10.0.0.0/24
     #[arg(long, value_name = "NETWORKS", value_delimiter = ',')]
     pub proxy_from: Vec<IpNet>,
@@ -26,4 +37,11 @@ pub struct Settings {
     /// What a transaction, or a load into an empty table, writes goes to the store ahead of its commit when it is more
     #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = page_server::parse_size)]
     pub bulk_size: u64,
+}
+
+impl Settings {
+    pub fn tls_files(&self) -> TlsFiles {
+        let certificate = self.ssl_cert.clone().zip(self.ssl_key.clone());
+        TlsFiles { certificate, authorities: self.ssl_ca.clone() }
+    }
 }

@@ -95,6 +95,8 @@ enum ClusterCommand {
     Up(UpArguments),
     /// Stop every node of the cluster that runs
     Down(DirectoryArguments),
+    /// Replace the authority and every certificate, while the cluster serves; again after it was cut short
+    Rotate(DirectoryArguments),
     /// What runs, who leads the log, who owns the tablets
     Status(ClusterStatusArguments),
 }
@@ -274,6 +276,7 @@ async fn run_cluster(command: ClusterCommand) -> Result<(), failure::Failure> {
             cluster::up(&arguments.dir, design, arguments.log_recovery).await
         }
         ClusterCommand::Down(arguments) => cluster::down(&arguments.dir).await,
+        ClusterCommand::Rotate(arguments) => cluster::rotate(&arguments.dir).await,
         ClusterCommand::Status(arguments) => cluster::status_of_cluster(&arguments.dir, arguments.json).await,
     }
 }

@@ -10,6 +10,8 @@
 
 mod roles;
 
+pub use roles::CERTIFICATES_METRIC;
+
 use crate::failure::Failure;
 use crate::front_end;
 use crate::lifecycle;

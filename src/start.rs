@@ -86,6 +86,7 @@ impl Roles {
         let config = ComputeConfig {
             listen: settings.listen,
             data_dir: data_dir.path().to_owned(),
+            tls: settings.front_end.tls_files(),
             root_password: settings.root_password.clone(),
             insecure: settings.front_end.insecure,
             secure_file_priv: settings.front_end.secure_file_priv.clone(),
@@ -97,6 +98,7 @@ impl Roles {
         let compute =
             compute::start(config, wal.service(), page_server.service()).await.map_err(|error| match &error {
                 compute::StartError::Listen { .. } => Failure::in_the_way(format!("--listen: {error}")),
+                compute::StartError::Tls(_) => Failure::in_the_way(format!("TLS of MySQL clients: {error}")),
                 _ => Failure::running(format!("start the MySQL front end: {error}")),
             })?;
         common::telemetry::add_registry(compute.metrics());

@@ -5,6 +5,8 @@
 
 mod harness;
 
+use common::rpc::{Deadlines, Identity, RpcClient, WalClient};
+use common::service::WalService;
 use harness::bank::{ACCOUNTS, BALANCE, Bank, setting};
 use harness::cluster::Cluster;
 use mysql_async::prelude::*;
@@ -180,4 +182,71 @@ async fn wal_nodes_lose_their_disks_one_after_the_other_and_come_back_as_new_mem
     bank.wait_acknowledged(Instant::now()).await;
     bank.close().await;
     Arc::into_inner(cluster).expect("the writers have ended").down();
+}
+
+fn rotate(cluster: &Cluster) {
+    let mut command = std::process::Command::new(harness::program());
+    let output =
+        command.args(["cluster", "rotate", "--dir"]).arg(cluster.directory()).output().expect("cluster rotate");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{}{}{}", text(&output.stdout), text(&output.stderr), cluster.logs());
+}
+
+/// Whether a wal node answers somebody with this identity.
+async fn is_let_in(cluster: &Cluster, certificates: &std::path::Path) -> bool {
+    let client = RpcClient::new(&Identity::load(certificates).expect("an identity")).expect("a client");
+    let wal = WalClient::new(client.peer(cluster.node("wal-1").listen), Deadlines::default());
+    let answered = wal.status().await.is_ok();
+    client.close().await;
+    answered
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn certificates_are_replaced_while_the_cluster_serves() {
+    let _alone = ALONE.lock().await;
+    let cluster = Arc::new(Cluster::up(3, 1, 2));
+    let certificates = cluster.directory().join("certificates/compute-1");
+    let stolen = tempfile::tempdir().unwrap();
+    for file in ["ca.pem", "node.pem", "node-key.pem", "transport.key"] {
+        std::fs::copy(certificates.join(file), stolen.path().join(file)).unwrap();
+    }
+    assert!(is_let_in(&cluster, stolen.path()).await);
+    let mut connection = cluster.connect("compute-1").await.expect("connect");
+    connection.query_drop("CREATE DATABASE d").await.expect("create");
+    connection.query_drop("CREATE TABLE d.t (a INT PRIMARY KEY, b INT NOT NULL)").await.expect("create");
+    connection.query_drop("INSERT INTO d.t VALUES (1, 0)").await.expect("insert");
+
+    // Nobody waits, and nothing fails.
+    let rotating = cluster.clone();
+    let rotation = tokio::task::spawn_blocking(move || rotate(&rotating));
+    let mut writes = 0;
+    while !rotation.is_finished() {
+        connection.query_drop("UPDATE d.t SET b = b + 1").await.expect("a write while certificates change");
+        writes += 1;
+    }
+    rotation.await.unwrap();
+    println!("{writes} writes while certificates changed");
+
+    assert!(!is_let_in(&cluster, stolen.path()).await, "the old certificate");
+    assert!(is_let_in(&cluster, &certificates).await, "the new one");
+    // Connections of the new authority alone.
+    for name in ["pageserver-1", "compute-2", "wal-1", "wal-2", "wal-3"] {
+        cluster.end(name, Signal::KILL);
+        cluster.restart(name);
+        tokio::task::block_in_place(|| cluster.wait_ready(name));
+    }
+    let mut other = cluster.connect("compute-2").await.expect("connect");
+    let seen: Option<u64> = other.query_first("SELECT b FROM d.t").await.expect("select");
+    assert_eq!(seen, Some(writes));
+
+    // Cut short when nothing but the names of the directories was left to change, and then once more as a whole.
+    let directory = |name: &str| cluster.directory().join(name);
+    std::fs::rename(directory("ca"), directory("ca-next")).unwrap();
+    tokio::task::block_in_place(|| rotate(&cluster));
+    assert!(is_let_in(&cluster, &certificates).await);
+    tokio::task::block_in_place(|| rotate(&cluster));
+    assert!(directory("ca").exists() && !directory("ca-next").exists());
+    other.query_drop("UPDATE d.t SET b = b + 1").await.expect("a write");
+    drop((connection, other));
+    Arc::into_inner(cluster).expect("nobody else has it").down();
 }

@@ -40,6 +40,7 @@ impl Roles {
         let config = ComputeConfig {
             listen: "127.0.0.1:0".parse().unwrap(),
             data_dir: directory.path().to_owned(),
+            tls: compute::TlsFiles::default(),
             root_password: String::new(),
             insecure: false,
             secure_file_priv: None,

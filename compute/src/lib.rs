@@ -6,6 +6,7 @@
 pub mod account;
 pub mod catalog;
 pub mod execute;
+pub mod fuzz;
 pub mod journal;
 mod mysql;
 pub mod session;
@@ -20,6 +21,7 @@ use crate::execute::Services;
 use crate::execute::expressions::ExpressionCache;
 use crate::journal::{Journal, JournalConfig};
 use crate::mysql::server::{Front, Server};
+pub use crate::mysql::tls::TlsFiles;
 use crate::session::Engine;
 use crate::txn::{Remote, WriteMemory};
 use common::env::random::Random;
@@ -45,8 +47,9 @@ const STATISTICS_INTERVAL: Duration = Duration::from_secs(5);
 pub struct ComputeConfig {
     /// Where MySQL clients connect.
     pub listen: SocketAddr,
-    /// For the TLS certificate and key.
+    /// For the TLS certificate and key that are made where none are given.
     pub data_dir: PathBuf,
+    pub tls: TlsFiles,
     /// Of the account `root`; empty: accepted from loopback only.
     pub root_password: String,
     /// Accept an empty password from other hosts too.
@@ -96,7 +99,7 @@ pub async fn start(
     wal: Arc<dyn WalService>,
     pages: Arc<dyn PageService>,
 ) -> Result<Compute, StartError> {
-    let tls = mysql::tls::server_config(&config.data_dir)?;
+    let tls = mysql::tls::server_config(&config.data_dir, &config.tls)?;
     let listener = TcpListener::bind(config.listen)
         .await
         .map_err(|source| StartError::Listen { address: config.listen, source })?;
@@ -122,6 +125,7 @@ pub async fn start(
     let journal = Journal::open(&journals).map_err(|(path, source)| StartError::Journal { path, source })?;
     let engine = Arc::new(Engine::new(services, clock, version, memory, journal));
     engine.set_file_directory(config.secure_file_priv.as_deref());
+    engine.set_tls_files(config.tls.authorities.as_deref(), config.tls.certificate.as_ref());
     engine.set_slow_log(&config.data_dir.join(SLOW_LOG_FILE));
     for metric in engine.services.remote.write_memory.metrics() {
         engine.journal.registry().register(metric).expect("a metric registered once");

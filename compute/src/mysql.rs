@@ -10,6 +10,7 @@
 
 mod authentication;
 mod binary;
+mod certificate;
 mod character_set;
 mod column;
 mod command;
@@ -17,6 +18,7 @@ mod compression;
 mod connection;
 mod cursor;
 mod errors;
+pub mod fuzz;
 mod guard;
 mod handshake;
 mod local_file;

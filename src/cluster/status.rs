@@ -53,7 +53,7 @@ pub async fn is_ready(http: SocketAddr) -> bool {
 }
 
 /// What a node answers with 200.
-async fn get(http: SocketAddr, path: &str) -> Option<String> {
+pub async fn get(http: SocketAddr, path: &str) -> Option<String> {
     let ask = async {
         let mut stream = TcpStream::connect(http).await?;
         let request = format!("GET {path} HTTP/1.1\r\nHost: drumlin\r\nConnection: close\r\n\r\n");

@@ -6,7 +6,9 @@ use crate::lifecycle;
 use common::env::{Clock, Random, SystemClock};
 use common::id::NodeId;
 use common::rpc::routing::PageRouter;
-use common::rpc::{Deadlines, PageClient, RpcClient, Server, ServerConfig, Services, serve};
+use common::rpc::{
+    Deadlines, Ends, PageClient, RpcClient, Server, ServerConfig, ServerEnd, Services, follow_identity, serve,
+};
 use common::service::page::GetRequest;
 use common::service::wal::MemberChange;
 use common::service::{PageService, WalService};
@@ -29,6 +31,7 @@ const PROBE_DEADLINE: Duration = Duration::from_millis(500);
 /// Calls that still run when a node stops have so long to end.
 const GRACE: Duration = Duration::from_secs(2);
 const IDENTITY_FILE: &str = "node-id";
+pub const CERTIFICATES_METRIC: &str = "cluster_certificates";
 
 /// A role that runs, with what must not end before it.
 pub struct Running {
@@ -36,6 +39,7 @@ pub struct Running {
     settings: Settings,
     client: RpcClient,
     _remembering: AbortOnDropHandle<()>,
+    _renewing: AbortOnDropHandle<()>,
     _data_dir: common::env::DataDir,
 }
 
@@ -43,6 +47,15 @@ enum RunningRole {
     Wal { node: WalNode, server: Server },
     Pageserver { member: Member, server: Server, _announcing: AbortOnDropHandle<()> },
     Compute { compute: Compute },
+}
+
+impl RunningRole {
+    fn server_end(&self) -> Option<ServerEnd> {
+        match self {
+            RunningRole::Wal { server, .. } | RunningRole::Pageserver { server, .. } => Some(server.end()),
+            RunningRole::Compute { .. } => None,
+        }
+    }
 }
 
 impl Running {
@@ -54,8 +67,9 @@ impl Running {
             Role::Pageserver => start_page_server(&around).await?,
             Role::Compute => start_compute(&around).await?,
         };
+        let renewing = renew_certificates(&around, role.server_end());
         let Surroundings { settings, data_dir, client, .. } = around;
-        Ok(Running { role, settings, client, _remembering: remembering, _data_dir: data_dir })
+        Ok(Running { role, settings, client, _remembering: remembering, _renewing: renewing, _data_dir: data_dir })
     }
 
     fn local_addr(&self) -> SocketAddr {
@@ -89,6 +103,20 @@ impl lifecycle::Roles for Running {
         }
         self.client.close().await;
     }
+}
+
+/// Uses what is put into the node's directory of certificates, and tells by a metric what that is.
+fn renew_certificates(around: &Surroundings, server: Option<ServerEnd>) -> AbortOnDropHandle<()> {
+    let gauge = common::telemetry::gauge_vec(
+        CERTIFICATES_METRIC,
+        "1 for the certificates in use: a fingerprint of what is shown to other nodes and which authorities are believed.",
+        &["fingerprint"],
+    );
+    let ends = Ends { client: around.client.clone(), server };
+    AbortOnDropHandle::new(tokio::spawn(follow_identity(around.settings.certificates.clone(), ends, move |identity| {
+        gauge.reset();
+        gauge.with_label_values(&[identity.fingerprint()]).set(1);
+    })))
 }
 
 fn serve_at(around: &Surroundings, services: Services) -> Result<Server, Failure> {
@@ -227,6 +255,7 @@ async fn start_compute(around: &Surroundings) -> Result<RunningRole, Failure> {
     let config = ComputeConfig {
         listen: settings.listen,
         data_dir: around.data_dir.path().to_owned(),
+        tls: settings.front_end.tls_files(),
         root_password: settings.root_password.clone(),
         insecure: settings.front_end.insecure,
         secure_file_priv: settings.front_end.secure_file_priv.clone(),
@@ -243,9 +272,10 @@ async fn start_compute(around: &Surroundings) -> Result<RunningRole, Failure> {
             Err(error @ compute::StartError::Listen { .. }) => {
                 Ok(Err(Failure::in_the_way(format!("--listen: {error}"))))
             }
-            Err(error @ (compute::StartError::Tls(_) | compute::StartError::Journal { .. })) => {
-                Ok(Err(Failure::running(error.to_string())))
+            Err(error @ compute::StartError::Tls(_)) => {
+                Ok(Err(Failure::in_the_way(format!("TLS of MySQL clients: {error}"))))
             }
+            Err(error @ compute::StartError::Journal { .. }) => Ok(Err(Failure::running(error.to_string()))),
             Err(error) => Err(error),
             Ok(compute) => Ok(Ok(compute)),
         }

@@ -48,6 +48,11 @@ const PERL: Differs = &[
 ];
 const RUBY: Differs = &[("dates", "moments far from today lose their fraction of a second; on MariaDB too")];
 const GO: Differs = &[("an error ends several results", "version 1.5 waits for more after the error, for ever")];
+const SQLX: Differs = &[
+    ALWAYS_FOUND_ROWS,
+    ALWAYS_MULTI,
+    ("an empty result has columns", "tells columns with rows alone, or of a prepared statement"),
+];
 
 pub const CLIENTS: &[Client] = &[
     Client { name: "PyMySQL", command: python, differs: &[ALWAYS_FOUND_ROWS] },
@@ -65,6 +70,8 @@ pub const CLIENTS: &[Client] = &[
     Client { name: "go-sql-driver", command: go, differs: GO },
     Client { name: "connector-j", command: java, differs: &[] },
     Client { name: "connector-c", command: c, differs: &[] },
+    Client { name: "mysql_async", command: rust, differs: &[ALWAYS_MULTI] },
+    Client { name: "sqlx", command: rust, differs: SQLX },
 ];
 
 impl Client {
@@ -221,4 +228,35 @@ fn c(environment: &Environment) -> Command {
     build.args(["-O1", "-Wall", "-D_GNU_SOURCE", "-o"]).arg(&program).arg(source("client.c"));
     run(build.args(flags.split_whitespace()));
     Command::new(program)
+}
+
+/// Of each the newest that Cargo finds; what a library does not need for these checks is left out, so that it builds soon.
+const RUST_PACKAGE: &str = r#"
+[workspace]
+
+[package]
+name = "client"
+edition = "2024"
+
+[dependencies]
+bytes = "1"
+futures-util = { version = "0.3", default-features = false }
+mysql_async = { version = "0.37", default-features = false, features = ["minimal-rust", "ring", "rustls-tls", "tls12"] }
+sqlx = { version = "0.9", default-features = false, features = ["chrono", "mysql-rsa", "runtime-tokio", "tls-rustls-ring-webpki"] }
+tokio = { version = "1", features = ["macros", "rt"] }
+
+[profile.dev]
+debug = false
+"#;
+
+/// A package and a target directory of its own: the workspace's features and versions stay what they are.
+fn rust(environment: &Environment) -> Command {
+    let home = environment.path("rust");
+    std::fs::create_dir_all(&home).unwrap();
+    let manifest = format!("{RUST_PACKAGE}\n[[bin]]\nname = \"client\"\npath = {:?}\n", source("client.rs"));
+    std::fs::write(home.join("Cargo.toml"), manifest).unwrap();
+    let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    build.args(["build", "--quiet", "--manifest-path"]).arg(home.join("Cargo.toml"));
+    run(build.arg("--target-dir").arg(home.join("target")));
+    Command::new(home.join("target/debug/client"))
 }

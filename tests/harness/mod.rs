@@ -11,6 +11,7 @@ pub mod history;
 pub mod lists;
 pub mod mariadb;
 pub mod moto;
+pub mod mutation;
 pub mod segment;
 pub mod tools;
 pub mod unsynced;

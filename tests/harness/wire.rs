@@ -134,7 +134,8 @@ pub fn login(capabilities: u32) -> Vec<u8> {
     login_of("root", capabilities)
 }
 
-fn login_of(user: &str, capabilities: u32) -> Vec<u8> {
+/// A handshake response without a password.
+pub fn login_of(user: &str, capabilities: u32) -> Vec<u8> {
     let mut payload = capabilities.to_le_bytes().to_vec();
     payload.extend_from_slice(&(64u32 << 20).to_le_bytes());
     payload.push(45);

@@ -1,16 +1,37 @@
-//! Mutated packets and statements: the server answers or ends the connection, serves others meanwhile, and its memory
-//! stays where it was. `DRUMLIN_MUTATIONS` says how many packets (a tenth as many statements), `DRUMLIN_SEED` which ones.
+//! Mutated packets and statements: the server answers or ends the connection, serves another client all the time, and its
+//! memory stays where it was. `DRUMLIN_MUTATIONS` says how many packets (a tenth as many statements), `DRUMLIN_SEED` which
+//! ones. At length, against a release build:
+//! `DRUMLIN_TEST_BINARY=... DRUMLIN_MUTATIONS=1000000 cargo test --test protocol mutated -- --nocapture`
 
+use super::corpus;
+use super::harness::mutation::{mutated, revalued, reworded};
 use super::harness::wire::{self, Wire};
 use super::harness::{Launch, Server};
 use common::env::random::Random;
 use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, DriverError, Error, Opts, Params, Value};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 const MUTATIONS: u64 = 2_000;
 /// Mutations between two looks at the server.
 const ROUND: u64 = 1_000;
 /// What may be kept after many requests: caches that fill, memory that the allocator does not give back.
 const GROWTH_MAX_BYTES: u64 = 256 << 20;
+/// No answer within this is a hang. Statements that run for long are ended by `max_execution_time` before.
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+/// Of a mutated statement that reads.
+const EXECUTION_MS_MAX: u64 = 5_000;
+/// Statements that follow each other as in their file, before another place is chosen.
+const IN_ORDER: u64 = 40;
+/// Logins that wait for their refusal.
+const SLOW_MAX: usize = 100;
+/// Between two questions of the other client.
+const WATCH_EVERY: Duration = Duration::from_millis(5);
 
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text}: not a number")))
@@ -32,7 +53,7 @@ fn commands() -> Vec<Vec<u8>> {
         with(0x09, b""),
         with(0x0c, &[9, 0, 0, 0]),
         with(0x0e, b""),
-        with(0x11, b"root\0\0d\0\x2d\0mysql_native_password\0"),
+        with(0x11, b"nobody\0\0d\0\x2d\0mysql_native_password\0"),
         with(0x1b, &[0, 0]),
         with(0x1f, b""),
         with(0x16, b"SELECT a, b FROM t WHERE a = ? AND b > ?"),
@@ -62,82 +83,169 @@ const STATEMENTS: &[&str] = &[
     "SELECT REGEXP_REPLACE('aabbcc', '(b+)', '<$1>'), SUBSTRING_INDEX('a.b.c', '.', -2), INTERVAL(3, 1, 2, 4), CASE WHEN 1 THEN 'x' END",
 ];
 
-/// Some bytes are others, gone, there twice, or of another payload.
-fn mutated(payload: &[u8], others: &[Vec<u8>], random: &Random) -> Vec<u8> {
-    let mut bytes = payload.to_vec();
-    for _ in 0..=random.below(3) {
-        let at = random.below(bytes.len() as u64 + 1) as usize;
-        match random.below(7) {
-            0 => bytes.insert(at, random.u64() as u8),
-            1 => bytes.truncate(at),
-            2 if at < bytes.len() => bytes[at] ^= 1 << random.below(8),
-            3 if at < bytes.len() => {
-                bytes[at] = [0, 1, 0x7f, 0x80, 0xfb, 0xfc, 0xfe, 0xff, b'\'', b'(', b'`'][random.below(11) as usize]
-            }
-            4 => {
-                let piece = bytes[at..].iter().take(random.below(40) as usize).copied().collect::<Vec<_>>();
-                let again = random.below(8) as usize;
-                bytes.splice(at..at, piece.repeat(again));
-            }
-            5 => {
-                let end = (at + random.below(12) as usize).min(bytes.len());
-                bytes.drain(at..end);
-            }
-            _ => {
-                let other = &others[random.below(others.len() as u64) as usize];
-                let from = random.below(other.len() as u64 + 1) as usize;
-                bytes.truncate(at);
-                bytes.extend_from_slice(&other[from..]);
-            }
-        }
+/// A login, or COM_CHANGE_USER, of somebody who was not there before: whoever fails again has to wait.
+fn of_another(payload: &[u8], number: u64) -> Vec<u8> {
+    const NAME: &[u8] = b"nobody\0";
+    match payload.windows(NAME.len()).position(|window| window == NAME) {
+        Some(at) => [&payload[..at], format!("n{number}\0").as_bytes(), &payload[at + NAME.len()..]].concat(),
+        None => payload.to_vec(),
     }
-    bytes
 }
 
-/// Others are served, and nothing was kept.
-async fn look(server: &Server, at_first: &mut Option<u64>) {
-    let mut connection = server.connect().await;
-    let answer: Option<u64> = connection.query_first("SELECT 6 * 7").await.unwrap();
-    assert_eq!(answer, Some(42));
-    connection.disconnect().await.unwrap();
-    let now = memory_bytes(server);
-    let first = *at_first.get_or_insert(now);
-    assert!(now < first + GROWTH_MAX_BYTES, "memory grew from {first} to {now} bytes");
+/// What a balancer would say of a client that was not there before.
+fn from_another(number: u64) -> String {
+    let [.., a, b, c] = number.to_be_bytes();
+    format!("PROXY TCP4 10.{a}.{b}.{c} 192.0.2.1 40000 3306\r\n")
+}
+
+/// Memory of the server at the start, in the middle and at the end.
+struct Memory<'a> {
+    server: &'a Server,
+    count: u64,
+    first_bytes: Option<u64>,
+    middle_bytes: Option<u64>,
+}
+
+impl<'a> Memory<'a> {
+    fn of(server: &'a Server, count: u64) -> Memory<'a> {
+        Memory { server, count, first_bytes: None, middle_bytes: None }
+    }
+
+    /// After so many of all.
+    fn look(&mut self, done: u64) {
+        let now_bytes = memory_bytes(self.server);
+        let first_bytes = *self.first_bytes.get_or_insert_with(|| {
+            println!("memory at the start: {} MiB", now_bytes >> 20);
+            now_bytes
+        });
+        if done >= self.count / 2 && self.middle_bytes.is_none() {
+            println!("memory after {done}: {} MiB", now_bytes >> 20);
+            self.middle_bytes = Some(now_bytes);
+        }
+        if done == self.count {
+            println!("memory at the end, after {done}: {} MiB", now_bytes >> 20);
+        }
+        assert!(now_bytes < first_bytes + GROWTH_MAX_BYTES, "memory grew from {first_bytes} to {now_bytes} bytes");
+    }
+}
+
+/// Another client, which is served all the time.
+struct Bystander {
+    stop: Arc<AtomicBool>,
+    task: JoinHandle<Served>,
+}
+
+#[derive(Default)]
+struct Served {
+    answers: u64,
+    longest: Duration,
+    /// A mutated COM_PROCESS_KILL may name its connection.
+    lost: u64,
+}
+
+impl Bystander {
+    fn begin(server: &Server) -> Bystander {
+        let stop = Arc::new(AtomicBool::new(false));
+        Bystander { task: tokio::spawn(watch(Opts::from(server.options()), stop.clone())), stop }
+    }
+
+    async fn end(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let Served { answers, longest, lost } = self.task.await.unwrap();
+        println!(
+            "another client had {answers} answers meanwhile, the slowest after {longest:?}; it was killed {lost} times"
+        );
+        assert!(answers > 0);
+    }
+}
+
+async fn watch(options: Opts, stop: Arc<AtomicBool>) -> Served {
+    let mut served = Served::default();
+    let mut ticks = tokio::time::interval(WATCH_EVERY);
+    while !stop.load(Ordering::Relaxed) {
+        let connected = timeout(ANSWER_WITHIN, Conn::new(options.clone())).await;
+        let mut connection = connected.expect("the other client hangs").expect("the other client comes in");
+        while !stop.load(Ordering::Relaxed) {
+            ticks.tick().await;
+            let begun = Instant::now();
+            let asked = connection.query_first::<u64, _>("SELECT 6 * 7");
+            match timeout(ANSWER_WITHIN, asked).await.expect("the other client hangs") {
+                Ok(answer) => assert_eq!(answer, Some(42)),
+                Err(_) => {
+                    served.lost += 1;
+                    break;
+                }
+            }
+            served.answers += 1;
+            served.longest = served.longest.max(begun.elapsed());
+        }
+    }
+    served
 }
 
 async fn start() -> (tempfile::TempDir, Server) {
     let data = tempfile::tempdir().unwrap();
-    let server = Launch::new(data.path()).start();
-    server.run(&["CREATE DATABASE d", "CREATE TABLE d.t (a INT PRIMARY KEY, b VARCHAR(20))"]).await;
+    let server = Launch::new(data.path()).argument("--proxy-from").argument("127.0.0.0/8").start();
+    clean(&server).await;
     (data, server)
 }
 
-#[tokio::test]
+/// As at the start: what mutated statements made is gone.
+async fn clean(server: &Server) {
+    let mut connection = server.connect().await;
+    connection.query_drop("SET foreign_key_checks = 0").await.unwrap();
+    let databases: Vec<String> = connection.query("SHOW DATABASES").await.unwrap();
+    let own = ["information_schema", "mysql", "performance_schema", "sys"];
+    for database in databases.iter().filter(|name| !own.contains(&name.as_str())) {
+        connection.query_drop(format!("DROP DATABASE `{}`", database.replace('`', "``"))).await.unwrap();
+    }
+    let accounts = "SELECT CONCAT(QUOTE(user), '@', QUOTE(host)) FROM mysql.user WHERE user <> 'root'";
+    let accounts: Vec<String> = connection.query(accounts).await.unwrap();
+    for account in accounts {
+        connection.query_drop(format!("DROP USER {account}")).await.unwrap();
+    }
+    for statement in ["CREATE DATABASE d", "CREATE TABLE d.t (a INT PRIMARY KEY, b VARCHAR(20))"] {
+        connection.query_drop(statement).await.unwrap();
+    }
+    connection.disconnect().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mutated_packets_hurt_nobody() {
     let (_data, server) = start().await;
     let (count, seed) = (setting("DRUMLIN_MUTATIONS", MUTATIONS), setting("DRUMLIN_SEED", 1));
     let random = Random::seeded(seed);
     let commands = commands();
-    let logins = [wire::login(wire::PLAIN), wire::login(wire::PLAIN | wire::DEPRECATE_EOF | wire::MULTI_STATEMENTS)];
-    let mut memory = None;
-    let mut logged_in = None;
+    let capabilities = [wire::PLAIN, wire::PLAIN | wire::DEPRECATE_EOF | wire::MULTI_STATEMENTS];
+    let logins = capabilities.map(|capabilities| wire::login_of("nobody", capabilities));
+    let mut memory = Memory::of(&server, count);
+    let bystander = Bystander::begin(&server);
+    let (mut logged_in, mut slow) = (None, VecDeque::new());
     for number in 0..count {
         if number % ROUND == 0 {
-            look(&server, &mut memory).await;
+            // It may be in the middle of a transaction, which others would wait for.
+            logged_in.take().into_iter().for_each(Wire::finish);
+            clean(&server).await;
+            memory.look(number);
         }
         match random.below(20) {
             // Before anybody is known.
             0 => {
                 let mut wire = Wire::connect(server.mysql());
-                let _ =
-                    wire.send_raw(&wire::framed(1, &mutated(&logins[random.below(2) as usize], &commands, &random)));
-                wire.finish();
+                let login = of_another(&logins[random.below(2) as usize], number);
+                let login = wire::framed(1, &mutated(&login, &commands, &random));
+                let _ = wire.send_raw(&[from_another(number).as_bytes(), &login].concat());
+                // Names that come again, the empty one, are slowed down: meanwhile others go on.
+                slow.push_back(wire);
+                if slow.len() > SLOW_MAX {
+                    slow.pop_front().into_iter().for_each(Wire::finish);
+                }
             }
             // Headers too: lengths and numbers that do not fit.
             1 => {
                 let mut wire = Wire::log_in(server.mysql(), wire::PLAIN);
-                let command = &commands[random.below(commands.len() as u64) as usize];
-                let _ = wire.send_raw(&mutated(&wire::framed(0, command), &commands, &random));
+                let command = of_another(&commands[random.below(commands.len() as u64) as usize], number);
+                let _ = wire.send_raw(&mutated(&wire::framed(0, &command), &commands, &random));
                 wire.finish();
             }
             _ => {
@@ -145,7 +253,8 @@ async fn mutated_packets_hurt_nobody() {
                     Some(wire) => wire,
                     None => Wire::log_in(server.mysql(), wire::PLAIN | wire::MULTI_STATEMENTS),
                 };
-                let command = mutated(&commands[random.below(commands.len() as u64) as usize], &commands, &random);
+                let command = of_another(&commands[random.below(commands.len() as u64) as usize], number);
+                let command = mutated(&command, &commands, &random);
                 // Its answer ends where that of the next command begins.
                 let mark = format!("mark-{number}-of-{seed}");
                 let next = format!("\x03SELECT '{mark}'");
@@ -156,41 +265,81 @@ async fn mutated_packets_hurt_nobody() {
             }
         }
     }
-    look(&server, &mut memory).await;
-    println!(
-        "{count} mutated packets, seed {seed}: answered or refused; memory {} bytes at first, {} at last",
-        memory.unwrap_or_default(),
-        memory_bytes(&server)
-    );
+    slow.into_iter().for_each(Wire::finish);
+    memory.look(count);
+    bystander.end().await;
+    println!("{count} mutated packets, seed {seed}: answered or refused");
     server.stop();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mutated_statements_are_answered_or_refused() {
     let (_data, server) = start().await;
     let (count, seed) = (setting("DRUMLIN_MUTATIONS", MUTATIONS) / 10, setting("DRUMLIN_SEED", 1));
     let random = Random::seeded(seed);
-    let statements: Vec<Vec<u8>> = STATEMENTS.iter().map(|statement| statement.as_bytes().to_vec()).collect();
-    let (mut memory, mut answered) = (None, 0);
+    let mut statements: Vec<Vec<u8>> = STATEMENTS.iter().map(|statement| statement.as_bytes().to_vec()).collect();
+    statements.extend(corpus::statements());
+    let mut memory = Memory::of(&server, count);
+    let bystander = Bystander::begin(&server);
+    let (mut answered, mut errors) = (0, BTreeMap::<u16, u64>::new());
     let mut connection = server.connect().await;
+    let (mut place, mut before) = (0, String::new());
     for number in 0..count {
         if number % ROUND == 0 {
-            look(&server, &mut memory).await;
-        }
-        if number % 20 == 0 {
             connection.reset().await.unwrap();
+            clean(&server).await;
+            memory.look(number);
+        }
+        if number % IN_ORDER == 0 {
+            place = random.below(statements.len() as u64) as usize;
+            connection.reset().await.unwrap();
+            let waits = format!("SET max_execution_time = {EXECUTION_MS_MAX}, innodb_lock_wait_timeout = 1");
+            connection.query_drop(waits).await.unwrap();
+            connection.query_drop("CREATE DATABASE IF NOT EXISTS d").await.unwrap();
             connection.query_drop("USE d").await.unwrap();
         }
-        let statement = mutated(&statements[random.below(statements.len() as u64) as usize], &statements, &random);
-        match connection.query_drop(statement).await {
+        place = (place + 1) % statements.len();
+        let statement = &statements[place];
+        // As it is first: what follows has tables to be about.
+        if random.below(2) == 0 {
+            let whole = timeout(ANSWER_WITHIN, run(&mut connection, statement, false)).await;
+            let whole = whole.unwrap_or_else(|_| panic!("no answer: {}", String::from_utf8_lossy(statement)));
+            if !matches!(whole, Ok(()) | Err(Error::Server(_))) {
+                connection = server.connect().await;
+            }
+        }
+        let change = [mutated, reworded, revalued, revalued][random.below(4) as usize];
+        let statement = change(statement, &statements, &random);
+        let text = String::from_utf8_lossy(&statement).into_owned();
+        let shown = || format!("statement {number} of seed {seed}: {text}\nbehind: {before}");
+        let ran = timeout(ANSWER_WITHIN, run(&mut connection, &statement, random.below(4) == 0)).await;
+        match ran.unwrap_or_else(|_| panic!("no answer: {}", shown())) {
             Ok(()) => answered += 1,
             // Error 1105 is ours to explain.
-            Err(mysql_async::Error::Server(error)) => assert_ne!(error.code, 1105, "{error}"),
-            Err(error) => panic!("{error}"),
+            Err(Error::Server(error)) if error.code == 1105 => panic!("{error}: {}", shown()),
+            Err(Error::Server(error)) => *errors.entry(error.code).or_default() += 1,
+            // The server asked for a file.
+            Err(Error::Driver(DriverError::LocalInfile(_))) => connection = server.connect().await,
+            Err(error) => panic!("{error}: {}", shown()),
         }
+        before = text;
     }
-    look(&server, &mut memory).await;
-    println!("{count} mutated statements, seed {seed}: {answered} answered, the rest refused");
+    clean(&server).await;
+    memory.look(count);
+    bystander.end().await;
+    println!("{count} mutated statements, seed {seed}: {answered} answered, the rest refused, by error: {errors:?}");
     connection.disconnect().await.unwrap();
     server.stop();
+}
+
+/// As text, or prepared, with NULL for each parameter.
+async fn run(connection: &mut Conn, statement: &[u8], prepared: bool) -> Result<(), Error> {
+    if !prepared {
+        return connection.query_drop(statement).await;
+    }
+    let prepared = connection.prep(statement).await?;
+    let values = vec![Value::NULL; prepared.num_params().into()];
+    let ran = connection.exec_drop(&prepared, Params::Positional(values)).await;
+    connection.close(prepared).await?;
+    ran
 }

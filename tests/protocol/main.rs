@@ -4,6 +4,8 @@
 mod harness;
 
 mod balancer;
+mod certificates;
+mod corpus;
 mod hostile;
 
 use harness::Launch;

@@ -22,6 +22,7 @@ mod archive;
 pub mod config;
 mod driver;
 mod found;
+pub mod fuzz;
 pub mod lock_table;
 pub mod metrics;
 mod pressure;

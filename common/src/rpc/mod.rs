@@ -10,7 +10,7 @@
 //! ```
 //!
 //! What always holds
-//! - Whoever is at the other end has a certificate of this cluster's authority (`tls`).
+//! - Whoever is at the other end has a certificate of this cluster's authority (`tls`), when the connection was made.
 //! - A call ends: with the service's answer, at its deadline, or when the connection is lost. Dropping the future of a
 //!   call, or the stream of a subscription or scan, drops the work at the other end.
 //! - A commit that may have reached the log never fails with an error that says it did not.
@@ -19,9 +19,11 @@
 mod caller;
 mod client;
 mod frame;
+pub mod fuzz;
 mod member;
 mod message;
 mod peer;
+mod renewal;
 pub mod routing;
 mod scan_batch;
 mod server;
@@ -34,7 +36,8 @@ mod tests;
 pub use client::{Deadlines, PageClient, WalClient};
 pub use member::{MemberClient, MemberError};
 pub use peer::{Peer, RpcClient};
-pub use server::{Server, ServerConfig, Services, serve};
+pub use renewal::{Ends, follow_identity};
+pub use server::{Server, ServerConfig, ServerEnd, Services, serve};
 pub use tls::{ClusterAuthority, Identity};
 
 /// Why a remote call could not be set up or served.

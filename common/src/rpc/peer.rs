@@ -44,18 +44,28 @@ pub(super) enum CallError {
 #[derive(Clone)]
 pub struct RpcClient {
     endpoint: quinn::Endpoint,
+    /// What new connections are made with.
+    config: Arc<Mutex<quinn::ClientConfig>>,
 }
 
 impl RpcClient {
     /// Must be called within a tokio runtime.
     pub fn new(identity: &Identity) -> Result<RpcClient, RpcError> {
-        Ok(RpcClient { endpoint: transport::client_endpoint(identity)? })
+        let config = Arc::new(Mutex::new(transport::client_config(identity)?));
+        Ok(RpcClient { endpoint: transport::client_endpoint(identity)?, config })
+    }
+
+    /// From now on, connections are made with this identity; those that are there stay.
+    pub(super) fn renew(&self, identity: &Identity) -> Result<(), RpcError> {
+        *self.config.lock() = transport::client_config(identity)?;
+        Ok(())
     }
 
     /// A node by its address. Connects at the first call.
     pub fn peer(&self, address: SocketAddr) -> Arc<Peer> {
         Arc::new(Peer {
             endpoint: self.endpoint.clone(),
+            config: self.config.clone(),
             address,
             link: Mutex::new(None),
             connecting: tokio::sync::Mutex::new(()),
@@ -72,6 +82,7 @@ impl RpcClient {
 
 pub struct Peer {
     endpoint: quinn::Endpoint,
+    config: Arc<Mutex<quinn::ClientConfig>>,
     address: SocketAddr,
     /// The connection in use, replaced when it is lost.
     link: Mutex<Option<Arc<Link>>>,
@@ -188,8 +199,11 @@ impl Peer {
     async fn connect(&self) -> Result<Link, CallError> {
         let failed = |error: String| CallError::NotSent(format!("connect to {}: {error}", self.address));
         let connect = async {
-            let connecting =
-                self.endpoint.connect(self.address, CLUSTER_NAME).map_err(|error| failed(error.to_string()))?;
+            let config = self.config.lock().clone();
+            let connecting = self
+                .endpoint
+                .connect_with(config, self.address, CLUSTER_NAME)
+                .map_err(|error| failed(error.to_string()))?;
             let connection = connecting.await.map_err(|error| failed(error.to_string()))?;
             let mut lanes = Vec::new();
             for _ in 0..LANES {

@@ -53,6 +53,25 @@ pub struct Server {
     tasks: TaskTracker,
 }
 
+/// A server, as far as its identity goes.
+#[derive(Clone)]
+pub struct ServerEnd {
+    endpoint: quinn::Endpoint,
+    stop: CancellationToken,
+}
+
+impl ServerEnd {
+    /// From now on, connections are taken with this identity; those that are there stay.
+    pub(super) fn renew(&self, identity: &Identity) -> Result<(), RpcError> {
+        let config = transport::server_config(identity)?;
+        // One that stops takes no more.
+        if !self.stop.is_cancelled() {
+            self.endpoint.set_server_config(Some(config));
+        }
+        Ok(())
+    }
+}
+
 /// What this process offers to others.
 #[derive(Clone, Default)]
 pub struct Services {
@@ -76,6 +95,11 @@ pub fn serve(config: ServerConfig, identity: &Identity, services: Services) -> R
 impl Server {
     pub fn local_addr(&self) -> SocketAddr {
         self.local_address
+    }
+
+    /// The end that gets new identities.
+    pub fn end(&self) -> ServerEnd {
+        ServerEnd { endpoint: self.endpoint.clone(), stop: self.stop.clone() }
     }
 
     /// Answers the calls that have begun, refuses new ones, and closes. Calls still running after `grace` are dropped.

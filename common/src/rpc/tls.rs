@@ -1,7 +1,8 @@
 //! Who belongs to a cluster: an authority made once, and a certificate for each node that it signed.
 //!
-//! Both sides of every connection show a certificate of the same authority. Certificates do not expire: a node leaves
-//! the cluster by the cluster map, and a stolen key is answered by a new authority.
+//! Both sides of every connection show a certificate of an authority that the other believes: one, and two while a new one
+//! takes over (docs/decisions/0035-certificates-in-turn.md). Certificates do not expire: a node leaves the cluster by the
+//! cluster map, and a stolen key is answered by a new authority.
 //!
 //! The node also keeps the two keys with which QUIC tells old clients, after a restart, that their connection is gone
 //! (`transport.key`): without them a restarted node stays silent to them until they time out.
@@ -48,7 +49,7 @@ impl ClusterAuthority {
         let read_text = |path: &Path| std::fs::read_to_string(path).map_err(|error| broken(path, &error));
         if certificate_path.exists() {
             let pem = read_text(&certificate_path)?;
-            read_certificate(&certificate_path)?;
+            read_certificates(&certificate_path)?;
             let key = KeyPair::from_pem(&read_text(&key_path)?).map_err(|error| broken(&key_path, &error))?;
             return Ok(ClusterAuthority { pem, key });
         }
@@ -62,6 +63,25 @@ impl ClusterAuthority {
         let pem = certificate.pem();
         write_new(&certificate_path, pem.as_bytes())?;
         Ok(ClusterAuthority { pem, key })
+    }
+
+    /// Has the node of this directory believe these, and nobody else. What it shows stays as it is.
+    pub fn believe(directory: &Path, authorities: &[&ClusterAuthority]) -> Result<(), RpcError> {
+        let all: String = authorities.iter().map(|authority| authority.pem.as_str()).collect();
+        write_new(&directory.join(AUTHORITY_CERTIFICATE), all.as_bytes())
+    }
+
+    /// Gives the node of this directory a new key, and a certificate for it. Whom it believes stays as it is.
+    pub fn renew(&self, directory: &Path, node: NodeId) -> Result<(), RpcError> {
+        let path = directory.join(NODE_CERTIFICATE);
+        let key = KeyPair::generate().map_err(|error| broken(&path, &error))?;
+        let certificate = self.sign(node, &key).map_err(|error| broken(&path, &error))?;
+        // In one file, so that there is no moment in which one does not fit the other.
+        write_new(&path, (certificate.pem() + &key.serialize_pem()).as_bytes())?;
+        match std::fs::remove_file(directory.join(NODE_KEY)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(broken(&directory.join(NODE_KEY), &error)),
+            _ => Ok(()),
+        }
     }
 
     fn sign(&self, node: NodeId, node_key: &KeyPair) -> Result<rcgen::Certificate, rcgen::Error> {
@@ -82,9 +102,9 @@ fn authority_params() -> Result<CertificateParams, rcgen::Error> {
 }
 
 /// What a node shows to its peers, whom it believes, and its transport keys. Its directory holds a copy of the
-/// authority's certificate, not its key: a node cannot make others.
+/// authorities' certificates, not their keys: a node cannot make others.
 pub struct Identity {
-    authority: CertificateDer<'static>,
+    authorities: Vec<CertificateDer<'static>>,
     certificate: CertificateDer<'static>,
     key: PrivatePkcs8KeyDer<'static>,
     pub(super) reset_key: [u8; RESET_KEY_BYTES],
@@ -117,15 +137,26 @@ impl Identity {
 
     /// Reads the identity that was made in `directory`.
     pub fn load(directory: &Path) -> Result<Identity, RpcError> {
-        let (key_path, transport_path) = (directory.join(NODE_KEY), directory.join(TRANSPORT_KEY));
+        let (certificate_path, transport_path) = (directory.join(NODE_CERTIFICATE), directory.join(TRANSPORT_KEY));
         let transport_key = std::fs::read(&transport_path).map_err(|error| broken(&transport_path, &error))?;
         let transport_key: [u8; TRANSPORT_KEY_BYTES] =
             transport_key.try_into().map_err(|_| broken(&transport_path, &"it has the wrong length"))?;
         let (reset_key, connection_id_key) = transport_key.split_at(RESET_KEY_BYTES);
+        let certificate = std::fs::read(&certificate_path).map_err(|error| broken(&certificate_path, &error))?;
+        // A certificate that was renewed has its key behind it.
+        let key = match PrivatePkcs8KeyDer::from_pem_slice(&certificate) {
+            Ok(key) => key,
+            Err(_) => {
+                let key_path = directory.join(NODE_KEY);
+                PrivatePkcs8KeyDer::from_pem_file(&key_path).map_err(|error| broken(&key_path, &error))?
+            }
+        };
+        let certificate =
+            CertificateDer::from_pem_slice(&certificate).map_err(|error| broken(&certificate_path, &error))?;
         Ok(Identity {
-            authority: read_certificate(&directory.join(AUTHORITY_CERTIFICATE))?,
-            certificate: read_certificate(&directory.join(NODE_CERTIFICATE))?,
-            key: PrivatePkcs8KeyDer::from_pem_file(&key_path).map_err(|error| broken(&key_path, &error))?,
+            authorities: read_certificates(&directory.join(AUTHORITY_CERTIFICATE))?,
+            certificate,
+            key,
             reset_key: reset_key.try_into().expect("32 of 40 bytes"),
             connection_id_key: u64::from_le_bytes(connection_id_key.try_into().expect("8 of 40 bytes")),
         })
@@ -158,8 +189,18 @@ impl Identity {
 
     fn roots(&self) -> Result<Arc<RootCertStore>, RpcError> {
         let mut roots = RootCertStore::empty();
-        roots.add(self.authority.clone()).map_err(tls_error)?;
+        for authority in &self.authorities {
+            roots.add(authority.clone()).map_err(tls_error)?;
+        }
         Ok(Arc::new(roots))
+    }
+
+    /// Stands for what it shows and whom it believes: another one after every change.
+    pub fn fingerprint(&self) -> String {
+        let mut digest = ring::digest::Context::new(&ring::digest::SHA256);
+        digest.update(&self.certificate);
+        self.authorities.iter().for_each(|authority| digest.update(authority));
+        digest.finish().as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     fn private_key(&self) -> PrivateKeyDer<'static> {
@@ -169,7 +210,7 @@ impl Identity {
     /// An identity whose own certificate is of another authority than the one it believes.
     #[cfg(test)]
     pub(super) fn believing(mut self, other: &ClusterAuthority) -> Identity {
-        self.authority = CertificateDer::from_pem_slice(other.pem.as_bytes()).expect("a certificate");
+        self.authorities = vec![CertificateDer::from_pem_slice(other.pem.as_bytes()).expect("a certificate")];
         self
     }
 }
@@ -186,8 +227,11 @@ fn broken(path: &Path, reason: &dyn std::fmt::Display) -> RpcError {
     RpcError::Identity { path: path.display().to_string(), reason: reason.to_string() }
 }
 
-fn read_certificate(path: &Path) -> Result<CertificateDer<'static>, RpcError> {
-    CertificateDer::from_pem_file(path).map_err(|error| broken(path, &error))
+/// One at least.
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, RpcError> {
+    let all = CertificateDer::pem_file_iter(path).and_then(|found| found.collect::<Result<Vec<_>, _>>());
+    let all = all.map_err(|error| broken(path, &error))?;
+    if all.is_empty() { Err(broken(path, &"it holds no certificate")) } else { Ok(all) }
 }
 
 /// Readable by its owner alone, and either there whole or not at all.
@@ -224,6 +268,34 @@ mod tests {
         for secret in [ca.join("ca-key.pem"), node.join("node-key.pem"), node.join("transport.key")] {
             assert_eq!(std::fs::metadata(&secret).unwrap().permissions().mode() & 0o777, 0o600, "{secret:?}");
         }
+    }
+
+    #[test]
+    fn a_renewed_identity_is_another_one_and_keeps_its_transport_keys() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let (old, new) = (
+            ClusterAuthority::load_or_create(&path("old")).unwrap(),
+            ClusterAuthority::load_or_create(&path("new")).unwrap(),
+        );
+        let node = path("node");
+        let first = Identity::load_or_create(&node, &old, NodeId(1), &Random::system()).unwrap();
+        ClusterAuthority::believe(&node, &[&old, &new]).unwrap();
+        let believing = Identity::load(&node).unwrap();
+        assert_eq!((believing.authorities.len(), &believing.certificate), (2, &first.certificate));
+        new.renew(&node, NodeId(1)).unwrap();
+        assert!(!node.join(NODE_KEY).exists());
+        let renewed = Identity::load(&node).unwrap();
+        assert_ne!(renewed.certificate, first.certificate);
+        assert_eq!((renewed.reset_key, renewed.connection_id_key), (first.reset_key, first.connection_id_key));
+        renewed.server_config().unwrap();
+        renewed.client_config().unwrap();
+        let fingerprints = [first, believing, renewed].map(|identity| identity.fingerprint());
+        assert!(fingerprints[0] != fingerprints[1] && fingerprints[1] != fingerprints[2], "{fingerprints:?}");
+        // Again, as after a rotation that was cut short.
+        new.renew(&node, NodeId(1)).unwrap();
+        Identity::load(&node).unwrap().server_config().unwrap();
+        assert_eq!(std::fs::metadata(node.join(NODE_CERTIFICATE)).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

@@ -56,21 +56,29 @@ fn open_endpoint(
 }
 
 pub(super) fn server_endpoint(identity: &Identity, listen: SocketAddr) -> Result<quinn::Endpoint, RpcError> {
+    open_endpoint(identity, Some(server_config(identity)?), listen)
+}
+
+/// What new connections from others are served with.
+pub(super) fn server_config(identity: &Identity) -> Result<quinn::ServerConfig, RpcError> {
     let crypto =
         QuicServerConfig::try_from(identity.server_config()?).map_err(|error| RpcError::Tls(error.to_string()))?;
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
     config.transport_config(transport_config());
-    open_endpoint(identity, Some(config), listen)
+    Ok(config)
 }
 
-pub(super) fn client_endpoint(identity: &Identity) -> Result<quinn::Endpoint, RpcError> {
+/// What new connections to others are made with.
+pub(super) fn client_config(identity: &Identity) -> Result<quinn::ClientConfig, RpcError> {
     let crypto =
         QuicClientConfig::try_from(identity.client_config()?).map_err(|error| RpcError::Tls(error.to_string()))?;
     let mut config = quinn::ClientConfig::new(Arc::new(crypto));
     config.transport_config(transport_config());
+    Ok(config)
+}
+
+pub(super) fn client_endpoint(identity: &Identity) -> Result<quinn::Endpoint, RpcError> {
     // A socket for both address families where the system has them, else for the older one.
-    let mut endpoint = open_endpoint(identity, None, SocketAddr::from(([0u16; 8], 0)))
-        .or_else(|_| open_endpoint(identity, None, SocketAddr::from(([0u8; 4], 0))))?;
-    endpoint.set_default_client_config(config);
-    Ok(endpoint)
+    open_endpoint(identity, None, SocketAddr::from(([0u16; 8], 0)))
+        .or_else(|_| open_endpoint(identity, None, SocketAddr::from(([0u8; 4], 0))))
 }

@@ -5,7 +5,8 @@
 
 use parking_lot::Mutex;
 use prometheus::{
-    CounterVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    CounterVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
@@ -82,6 +83,10 @@ pub fn float_counter_vec(metric: &str, help: &str, labels: &[&str]) -> CounterVe
 
 pub fn gauge(metric: &str, help: &str) -> IntGauge {
     register(IntGauge::new(name(metric), help))
+}
+
+pub fn gauge_vec(metric: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    register(IntGaugeVec::new(Opts::new(name(metric), help), labels))
 }
 
 /// Buckets from 100 µs to 26 s, each four times the one before.

@@ -11,6 +11,7 @@ use super::parameters;
 use super::prepared::Statement;
 use super::reply::RowFormat;
 use super::server::{CONNECT_TIMEOUT, Front, too_many};
+use super::tls::Secured;
 use crate::account::AccountName;
 use crate::journal::ConnectionEvent;
 use crate::session::result::{Done, StatementResult};
@@ -38,7 +39,7 @@ pub struct Connection {
     pub(super) result_status: StatusFlags,
     peer: SocketAddr,
     front: Arc<Front>,
-    over_tls: bool,
+    tls: Option<Secured>,
     /// Whose connection this counts as.
     account: AccountName,
     id: u64,
@@ -64,8 +65,9 @@ impl Connection {
         let mut session = Session::new(front.engine.clone(), id, client.login.clone());
         session.set_client_found_rows(client.capabilities.contains(CapabilityFlags::CLIENT_FOUND_ROWS));
         session.set_client_collation(client.collation);
-        let (compression, over_tls) = (client.compression, client.tls.is_some());
-        session.set_wire(Wire { tls: client.tls, compression: compression.map(Algorithm::name) });
+        let compression = client.compression;
+        let tls = client.tls.as_ref().map(|secured| (secured.version, secured.cipher.clone()));
+        session.set_wire(Wire { tls, compression: compression.map(Algorithm::name) });
         let mut connection = Connection {
             packets: client.packets,
             capabilities: client.capabilities,
@@ -75,7 +77,7 @@ impl Connection {
             result_status: StatusFlags::empty(),
             peer,
             front,
-            over_tls,
+            tls: client.tls,
             account: client.login.account,
             id,
             user: client.login.user,
@@ -306,9 +308,9 @@ impl Connection {
     }
 
     async fn change_user(&mut self, request: command::ChangeUser) -> Result<(), End> {
-        let (over_tls, capabilities) = (self.over_tls, self.capabilities);
+        let (tls, capabilities) = (self.tls.as_ref(), self.capabilities);
         let changed =
-            handshake::change_user(&mut self.packets, &self.front, &request.user, self.peer, over_tls, capabilities);
+            handshake::change_user(&mut self.packets, &self.front, &request.user, self.peer, tls, capabilities);
         let login = match tokio::time::timeout(CONNECT_TIMEOUT, changed).await {
             Ok(Ok(login)) => login,
             Ok(Err(HandshakeError::Packet(error))) => return Err(error.into()),

@@ -6,7 +6,7 @@ use super::login::{self, Attempt};
 use super::packet::{PacketError, PacketStream, Transport};
 use super::proxy::{self, Header};
 use super::server::Front;
-use super::tls;
+use super::tls::Secured;
 use crate::account::password::SHA2_PLUGIN;
 use crate::session::Login;
 use common::env::random::Random;
@@ -37,8 +37,8 @@ pub struct Client {
     pub collation: CollationId,
     /// From the first command on.
     pub compression: Option<Algorithm>,
-    /// Version and cipher; none without TLS.
-    pub tls: Option<(&'static str, String)>,
+    /// None without TLS.
+    pub tls: Option<Secured>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -117,11 +117,10 @@ pub async fn accept(
         let sequence = packets.sequence();
         let acceptor = TlsAcceptor::from(front.tls.clone());
         let transport = acceptor.accept(packets.into_transport()).await.map_err(HandshakeError::Tls)?;
-        tls = Some(tls::describe(transport.get_ref().1));
+        tls = Some(Secured::of(transport.get_ref().1));
         packets = PacketStream::new(Box::new(transport)).with_sequence(sequence);
         message = packets.read(MESSAGE_BYTES_MAX).await?;
     }
-    let over_tls = tls.is_some();
     let Ok(response) = HandshakeResponse::deserialize((), &mut ParseBuf(&message)) else {
         return refuse(&mut packets, "", SqlError::new(ErrorCode(1043), "Bad handshake")).await;
     };
@@ -142,12 +141,12 @@ pub async fn accept(
     let collation = CollationId(response.collation().into());
     let answer = response.scramble_buf().to_vec();
     let compression = compression(capabilities, &message);
-    if !over_tls && front.engine.globals().boolean("require_secure_transport") {
+    if tls.is_none() && front.engine.globals().boolean("require_secure_transport") {
         let text = "Connections using insecure transport are prohibited while --require_secure_transport=ON.";
         return refuse(&mut packets, &user, SqlError::new(ErrorCode(3159), text)).await;
     }
     let can_handle_expired = capabilities.contains(CapabilityFlags::CLIENT_CAN_HANDLE_EXPIRED_PASSWORDS);
-    let attempt = Attempt { user: &user, peer, over_tls, can_handle_expired, plugin: offered, nonce, answer };
+    let attempt = Attempt { user: &user, peer, tls: tls.as_ref(), can_handle_expired, plugin: offered, nonce, answer };
     let login = login::log_in(&mut packets, front, attempt).await?;
     Ok(Client { packets, peer, capabilities, login, database, collation, compression, tls })
 }
@@ -158,13 +157,13 @@ pub async fn change_user(
     front: &Front,
     user: &str,
     peer: SocketAddr,
-    over_tls: bool,
+    tls: Option<&Secured>,
     capabilities: CapabilityFlags,
 ) -> Result<Login, HandshakeError> {
     let attempt = Attempt {
         user,
         peer,
-        over_tls,
+        tls,
         can_handle_expired: capabilities.contains(CapabilityFlags::CLIENT_CAN_HANDLE_EXPIRED_PASSWORDS),
         plugin: None,
         nonce: [0; NONCE_BYTES],
@@ -174,7 +173,7 @@ pub async fn change_user(
 }
 
 /// What the client asked for; its zstd level is the last byte of its response.
-fn compression(capabilities: CapabilityFlags, response: &[u8]) -> Option<Algorithm> {
+pub fn compression(capabilities: CapabilityFlags, response: &[u8]) -> Option<Algorithm> {
     if capabilities.contains(CapabilityFlags::CLIENT_COMPRESS) {
         Some(Algorithm::Zlib)
     } else if capabilities.contains(CapabilityFlags::CLIENT_ZSTD_COMPRESSION_ALGORITHM) {

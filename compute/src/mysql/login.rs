@@ -10,6 +10,7 @@ use super::handshake::{HandshakeError, MESSAGE_BYTES_MAX, host, make_nonce, refu
 use super::packet::PacketStream;
 use super::rsa::KeyPair;
 use super::server::Front;
+use super::tls::Secured;
 use crate::account::password::{self, NATIVE_PLUGIN};
 use crate::account::{AccountDef, AccountName, Credential, TlsRule};
 use crate::session::Login;
@@ -66,7 +67,8 @@ impl Logins {
 pub struct Attempt<'a> {
     pub user: &'a str,
     pub peer: SocketAddr,
-    pub over_tls: bool,
+    /// None: not over TLS.
+    pub tls: Option<&'a Secured>,
     pub can_handle_expired: bool,
     /// How `answer` was made from `nonce`; None: nothing usable was sent.
     pub plugin: Option<Plugin>,
@@ -106,7 +108,7 @@ pub async fn log_in(
         guard.failed(&user, peer.ip(), now_us);
         return refuse(packets, &user, error).await;
     }
-    let Some(account) = account.filter(|account| right && tls_suffices(account, attempt.over_tls)) else {
+    let Some(account) = account.filter(|account| right && tls_suffices(account, attempt.tls)) else {
         guard.failed(&user, peer.ip(), now_us);
         let used = if attempt.answer.len() > 1 { "YES" } else { "NO" };
         let text = format!("Access denied for user {who} (using password: {used})");
@@ -136,13 +138,8 @@ fn is_too_old(account: &AccountDef, lifetime_of_server: u64, now_us: u64) -> boo
     days > 0 && now_us / 1_000_000 >= account.password_changed.saturating_add(days * DAY_SECONDS)
 }
 
-/// No client shows a certificate here, so what asks for one is refused.
-fn tls_suffices(account: &AccountDef, over_tls: bool) -> bool {
-    match account.tls {
-        TlsRule::None => true,
-        TlsRule::Any => over_tls,
-        TlsRule::X509 | TlsRule::Specified { .. } => false,
-    }
+fn tls_suffices(account: &AccountDef, tls: Option<&Secured>) -> bool {
+    tls.map_or(account.tls == TlsRule::None, |secured| secured.satisfies(&account.tls))
 }
 
 async fn is_right(
@@ -257,7 +254,7 @@ async fn shown_password(
 ) -> Result<Option<Vec<u8>>, HandshakeError> {
     send(packets, &[SHOW_PASSWORD]).await?;
     let mut message = packets.read(MESSAGE_BYTES_MAX).await?;
-    if !attempt.over_tls {
+    if attempt.tls.is_none() {
         let Some(key) = front.logins.key().await else { return Ok(None) };
         if message == WANTS_PUBLIC_KEY {
             send(packets, key.public_pem.as_bytes()).await?;

@@ -58,6 +58,13 @@ enum Parsed {
     Wrong,
 }
 
+/// What a header would say; of bytes that come from anywhere.
+pub fn read(bytes: &[u8]) {
+    if let Parsed::Whole(_, length) = parse(bytes) {
+        assert!(length <= bytes.len(), "a header ends within what was read");
+    }
+}
+
 fn parse(bytes: &[u8]) -> Parsed {
     let begins = |beginning: &[u8]| bytes.iter().zip(beginning).all(|(byte, expected)| byte == expected);
     if !begins(BEGINNING_V1) && !begins(BEGINNING_V2) {

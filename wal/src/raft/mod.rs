@@ -18,6 +18,7 @@ mod alone;
 mod applied;
 mod command;
 mod consensus;
+pub mod fuzz;
 mod log_store;
 mod members;
 mod network;

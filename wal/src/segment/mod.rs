@@ -16,6 +16,7 @@
 //! - Only the last segment may end in a torn record, and only in bytes that no completed fdatasync covers.
 
 mod disk;
+pub mod fuzz;
 mod index;
 mod log;
 pub mod memory_disk;

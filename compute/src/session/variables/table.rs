@@ -214,6 +214,8 @@ static VARIABLES: &[Variable] = &[
     row("sql_select_limit", Both, int(0, u64::MAX), "18446744073709551615"),
     row("sql_warnings", Both, Boolean, "OFF"),
     row("ssl_ca", ReadOnly, Text, ""),
+    row("ssl_cert", ReadOnly, Text, "server-cert.pem"),
+    row("ssl_key", ReadOnly, Text, "server-key.pem"),
     row("stored_program_cache", Global, int(16, 524_288), "256"),
     row("super_read_only", Global, Boolean, "OFF"),
     row("system_time_zone", ReadOnly, Text, "UTC"),

@@ -192,7 +192,11 @@ pub fn decimal(value: Decimal) -> Expression {
 pub fn negated(expression: Expression) -> Result<Expression, Expression> {
     let Expression::Literal { value, ty } = &expression else { return Err(expression) };
     Ok(match value {
-        Value::Int(value) => integer(-value),
+        Value::Int(value) => match value.checked_neg() {
+            Some(value) => integer(value),
+            // What `-9223372036854775808` stands for is negated once more: no integer holds it.
+            None => decimal(Decimal::from(value.unsigned_abs())),
+        },
         Value::UInt(value) if *value == i64::MIN.unsigned_abs() => integer(i64::MIN),
         Value::UInt(value) => decimal(Decimal::from(*value).negate()),
         Value::Double(value) => Expression::literal(Value::Double(-value), ty.clone()),

@@ -170,6 +170,12 @@ impl Binder<'_> {
         let Some(width) = rows.first().map(Vec::len) else {
             return Err(SqlError::not_supported("VALUES without rows"));
         };
+        // To a client, a result without columns is none.
+        if width == 0 {
+            let text = "Each row of a VALUES clause must have at least one column, unless when used as source in an INSERT \
+                        statement.";
+            return Err(SqlError::new(ErrorCode(3942), text));
+        }
         if rows.iter().any(|row| row.len() != width) {
             return Err(SqlError::new(
                 ErrorCode::WRONG_VALUE_COUNT_ON_ROW,

@@ -239,22 +239,23 @@ fn tls(parser: &mut Parser<'_>) -> Parsed<TlsRule> {
     if parser.word("x509") {
         return Ok(TlsRule::X509);
     }
-    let (mut subject, mut issuer, mut cipher) = (String::new(), String::new(), String::new());
-    let mut any = false;
+    let (mut subject, mut issuer, mut cipher) = (None, None, None);
     loop {
-        let place = if parser.word("subject") {
-            &mut subject
+        let (option, place) = if parser.word("subject") {
+            ("SUBJECT", &mut subject)
         } else if parser.word("issuer") {
-            &mut issuer
+            ("ISSUER", &mut issuer)
         } else if parser.word("cipher") {
-            &mut cipher
-        } else if any {
-            return Ok(TlsRule::Specified { subject, issuer, cipher });
+            ("CIPHER", &mut cipher)
+        } else if subject.is_some() || issuer.is_some() || cipher.is_some() {
+            let given = Option::unwrap_or_default;
+            return Ok(TlsRule::Specified { subject: given(subject), issuer: given(issuer), cipher: given(cipher) });
         } else {
             return parser.refuse();
         };
-        *place = parser.string()?;
-        any = true;
+        if place.replace(parser.string()?).is_some() {
+            return Err(error::used_twice(option));
+        }
         parser.word("and");
     }
 }

@@ -41,6 +41,9 @@ pub fn from_parser(error: ParserError, text: &str, offset: usize) -> SqlError {
     if let Some(state) = message.strip_prefix(BAD_STATE) {
         return SqlError::new(ErrorCode(1407), format!("Bad SQLSTATE: '{state}'"));
     }
+    if let Some(option) = message.strip_prefix(USED_TWICE) {
+        return SqlError::new(ErrorCode(1225), format!("Option '{option}' used twice in statement"));
+    }
     if message == SEPARATOR {
         let text = "Field separator argument is not what is expected; check the manual";
         return SqlError::new(ErrorCode(1083), text);
@@ -61,6 +64,13 @@ const UNSUPPORTED: &str = "unsupported: ";
 /// 1235 from inside a parse function.
 pub fn unsupported(what: &str) -> ParserError {
     ParserError::ParserError(format!("{UNSUPPORTED}{what}"))
+}
+
+const USED_TWICE: &str = "used twice: ";
+
+/// 1225 from inside a parse function.
+pub fn used_twice(option: &str) -> ParserError {
+    ParserError::ParserError(format!("{USED_TWICE}{option}"))
 }
 
 const SEPARATOR: &str = "separator";

@@ -1,0 +1,1 @@
+INSERT INTO d.t (a, b) VALUES (1, 'x'), (2, DEFAULT) AS new ON DUPLICATE KEY UPDATE b = CONCAT(new.b, VALUES(b))

@@ -1,0 +1,1 @@
+INSERT INTO t VALUES (1,'it''s',NULL,-1.5e3,0x4d79),(2,"q",b'101',N'x',_utf8mb4'y' COLLATE utf8mb4_bin)

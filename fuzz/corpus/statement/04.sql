@@ -1,0 +1,1 @@
+UPDATE t AS x, u SET x.b = DEFAULT, u.c = x.a << 2 | 1 WHERE x.a BETWEEN 1 AND 3 AND u.c IS NOT TRUE

@@ -1,0 +1,1 @@
+SET @x = 5, SESSION sql_mode = 'ANSI_QUOTES', @@global.max_connections := DEFAULT, NAMES utf8mb4 COLLATE utf8mb4_bin
