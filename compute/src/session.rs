@@ -94,6 +94,7 @@ pub struct Session {
     /// PREPARE name FROM: texts by name in lower case.
     named: HashMap<String, String>,
     warnings: Vec<Warning>,
+    counted: run::WarningCounts,
     last_insert_id: u64,
     row_count: i64,
     found_rows: u64,
@@ -183,6 +184,7 @@ impl Session {
             recent: Recent::default(),
             named: HashMap::new(),
             warnings: Vec::new(),
+            counted: run::WarningCounts::default(),
             last_insert_id: 0,
             row_count: -1,
             found_rows: 0,

@@ -4,10 +4,12 @@
 //! GROUP_CONCAT are the executors' business: they decide which rows arrive here, and in what order.
 
 use crate::SqlError;
+use crate::cast::binary_is_no_json;
 use crate::collation::{self, CollationId};
 use crate::compare::compare;
 use crate::error::ErrorCode;
 use crate::eval::EvalContext;
+use crate::function::json::node_of;
 use crate::mysql_type::{BlobSize, MysqlType, TypeKind};
 use crate::value::Value;
 use crate::value::decimal::Decimal;
@@ -188,8 +190,9 @@ enum State {
         separator: String,
         binary: bool,
     },
-    Array(Vec<Node>),
-    Object(Map<String, Node>),
+    /// With the type of what goes in.
+    Array(Vec<Node>, MysqlType),
+    Object(Map<String, Node>, MysqlType),
 }
 
 impl Accumulator {
@@ -218,8 +221,8 @@ impl Accumulator {
                 separator: separator.unwrap_or(",").to_string(),
                 binary: arguments.iter().any(MysqlType::is_binary),
             },
-            AggregateFunction::JsonArrayAgg => State::Array(Vec::new()),
-            AggregateFunction::JsonObjectAgg => State::Object(Map::new()),
+            AggregateFunction::JsonArrayAgg => State::Array(Vec::new(), json_type(arguments.first())),
+            AggregateFunction::JsonObjectAgg => State::Object(Map::new(), json_type(arguments.get(1))),
         };
         let collation = argument.map_or(CollationId::BINARY, |ty| ty.collation);
         Accumulator { function, collation, state }
@@ -326,16 +329,19 @@ impl Accumulator {
                     }
                     text.truncate(end);
                     *cut = true;
-                    context.warn(ErrorCode(1260), "Row 1 was cut by GROUP_CONCAT()");
+                    context.bad_value(ErrorCode(1260), "Row 1 was cut by GROUP_CONCAT()")?;
                 }
             }
-            State::Array(items) => items.push(node(value)),
-            State::Object(members) => {
+            State::Array(items, ty) => items.push(node_of(value, ty)),
+            State::Object(members, ty) => {
                 if value.is_null() {
                     let text = "JSON documents may not contain NULL member names.";
                     return Err(SqlError::new(ErrorCode(3158), text));
                 }
-                members.insert(value.to_text().into_owned(), node(values.get(1).unwrap_or(&Value::Null)));
+                if matches!(value, Value::Bytes(_)) {
+                    return Err(binary_is_no_json());
+                }
+                members.insert(value.to_text().into_owned(), node_of(values.get(1).unwrap_or(&Value::Null), ty));
             }
         }
         Ok(())
@@ -376,10 +382,10 @@ impl Accumulator {
             State::Concat { any: false, .. } => Value::Null,
             State::Concat { text, binary: true, .. } => Value::Bytes(text.into()),
             State::Concat { text, .. } => Value::text(String::from_utf8_lossy(&text)),
-            State::Array(items) if items.is_empty() => Value::Null,
-            State::Array(items) => Value::Json(Json::array(items)),
-            State::Object(members) if members.is_empty() => Value::Null,
-            State::Object(members) => Value::Json(Json::object(members)),
+            State::Array(items, _) if items.is_empty() => Value::Null,
+            State::Array(items, _) => Value::Json(Json::array(items)),
+            State::Object(members, _) if members.is_empty() => Value::Null,
+            State::Object(members, _) => Value::Json(Json::object(members)),
         })
     }
 
@@ -387,15 +393,17 @@ impl Accumulator {
     pub fn heap_bytes(&self) -> usize {
         match &self.state {
             State::Concat { text, .. } => text.capacity(),
-            State::Array(items) => items.len() * 64,
-            State::Object(members) => members.len() * 128,
+            State::Array(items, _) => items.len() * 64,
+            State::Object(members, _) => members.len() * 128,
             _ => 0,
         }
     }
 }
 
-fn node(value: &Value) -> Node {
-    if value.is_null() { Node::Null } else { (*value.to_json().0).clone() }
+/// Truth values count as numbers here.
+fn json_type(argument: Option<&MysqlType>) -> MysqlType {
+    let plain = |ty: &&MysqlType| !matches!(ty.kind, TypeKind::Int { .. });
+    argument.filter(plain).cloned().unwrap_or_else(MysqlType::null)
 }
 
 #[cfg(test)]

@@ -26,6 +26,10 @@ pub fn cast(value: Value, target: &MysqlType, context: &EvalContext) -> Result<V
         TypeKind::Int { unsigned: true, .. } => Value::UInt(to_unsigned(&value, context)?),
         TypeKind::Bit { bits } => match value {
             Value::Bit(number, _) => Value::Bit(number, *bits),
+            // A string is its bytes.
+            Value::Bytes(_) | Value::Text(_) => {
+                Value::Bit(value.to_bytes().iter().fold(0, |number, byte| number << 8 | u64::from(*byte)), *bits)
+            }
             other => Value::Bit(other.to_u64(context)?, *bits),
         },
         TypeKind::Year => match year_of_number(value.to_i64(context)?, matches!(value, Value::Text(_))) {
@@ -51,6 +55,11 @@ pub fn cast(value: Value, target: &MysqlType, context: &EvalContext) -> Result<V
             Value::Date(date) if rules.allow(date) => value,
             other => other.to_datetime_by(rules, context)?.map_or(Value::Null, |moment| Value::Date(moment.date())),
         },
+        // A number that is no time is nothing, where a text is cut.
+        TypeKind::Time { .. } if is_no_time(&value) => {
+            context.truncated_value("time", &value.to_text())?;
+            Value::Null
+        }
         TypeKind::Time { fsp } => value.to_time(context)?.map_or(Value::Null, |time| Value::Time(time.round(*fsp))),
         TypeKind::DateTime { fsp } | TypeKind::Timestamp { fsp } => match value.to_datetime_by(rules, context)? {
             None => Value::Null,
@@ -90,6 +99,22 @@ pub(crate) fn binary_is_no_json() -> SqlError {
         ErrorCode::INVALID_JSON_CHARSET,
         "Cannot create a JSON value from a string with CHARACTER SET 'binary'.",
     )
+}
+
+/// 838:59:59.999999 as a number.
+const TIME_NUMBER_MAX: f64 = 8_385_959.999_999;
+
+/// A number beyond the last time that is no date and time either.
+fn is_no_time(value: &Value) -> bool {
+    if !matches!(value, Value::Int(_) | Value::UInt(_) | Value::Decimal(_) | Value::Double(_) | Value::Float(_)) {
+        return false;
+    }
+    let quiet = EvalContext::constant();
+    let number = value.to_f64(&quiet).unwrap_or(0.0).abs();
+    // From ten digits on it may be one.
+    let calendar = DateRules { zero_date: true, zero_parts: false, invalid_days: false };
+    let moment = || value.to_datetime_by(calendar, &quiet).is_ok_and(|moment| moment.is_some());
+    number > TIME_NUMBER_MAX && (number < 1e10 || !moment())
 }
 
 /// Numbers of 2^63 and more wrap around when they come from unsigned integers or text, and stay at the largest otherwise.

@@ -4,8 +4,10 @@
 //! What does not convert leaves a warning and counts as 0, or as NULL where a date or time is needed; in statements that
 //! change data under a strict sql_mode it is an error. NULL itself counts as 0: callers look for it first.
 
+use crate::collation::Charset;
 use crate::error::{ErrorCode, SqlError};
 use crate::eval::{EvalContext, TimeZone};
+use crate::mysql_type::MysqlType;
 use crate::value::decimal::{Decimal, number_prefix_bytes};
 use crate::value::json::{Json, double_node, number_node};
 use crate::value::temporal::{Date, DateRules, DateTime, Time, parse_datetime, parse_time};
@@ -112,6 +114,18 @@ impl Value {
             Value::Time(time) => time.to_string(),
             Value::Json(document) => document.to_string(),
         })
+    }
+
+    /// The bytes of a value of that type as its character set has them; those of [`Value::to_bytes`] for all but text.
+    pub fn stored_bytes(&self, ty: &MysqlType) -> Cow<'_, [u8]> {
+        let charset = ty.collation.charset();
+        if !ty.is_text() || charset.is_utf8() || charset == Charset::Binary {
+            return self.to_bytes();
+        }
+        match self.to_text() {
+            Cow::Borrowed(text) => charset.encode(text),
+            Cow::Owned(text) => Cow::Owned(charset.encode(&text).into_owned()),
+        }
     }
 
     /// The bytes of the text form; of BIT its own bytes, most significant first.

@@ -10,6 +10,7 @@ use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
 
 pub mod charset;
+mod chinese;
 mod simple;
 mod table;
 mod unicode;
@@ -56,7 +57,7 @@ impl CollationId {
 
     /// Equal texts are the same characters; the order is that of code points or bytes.
     pub fn is_binary(self) -> bool {
-        matches!(self.info().rule, table::Rule::CodePoint)
+        matches!(self.info().rule, table::Rule::CodePoint | table::Rule::Code)
     }
 }
 
@@ -82,6 +83,14 @@ pub fn compare(collation: CollationId, left: &str, right: &str) -> Ordering {
     let right = &right[..padded(info, right)];
     match info.rule {
         table::Rule::CodePoint => left.cmp(right),
+        table::Rule::Code => info.charset.encode(left).cmp(&info.charset.encode(right)),
+        table::Rule::Pinyin(set) => {
+            let (left, right) = simple::after_common_ascii(left, right);
+            let (mut left_key, mut right_key) = (Vec::new(), Vec::new());
+            set.sort_key(left, &mut left_key);
+            set.sort_key(right, &mut right_key);
+            left_key.cmp(&right_key)
+        }
         table::Rule::Simple(weights) => simple::compare(weights, left, right),
         table::Rule::Unicode(strength, language) => unicode::compare(strength, language, left, right),
     }
@@ -97,8 +106,28 @@ pub fn sort_key(collation: CollationId, text: &str, key: &mut Vec<u8>) {
     let text = &text[..padded(info, text)];
     match info.rule {
         table::Rule::CodePoint => key.extend_from_slice(text.as_bytes()),
+        table::Rule::Code => key.extend_from_slice(&info.charset.encode(text)),
+        table::Rule::Pinyin(set) => set.sort_key(text, key),
         table::Rule::Simple(weights) => simple::sort_key(weights, text, key),
         table::Rule::Unicode(strength, language) => unicode::sort_key(strength, language, text, key),
+    }
+}
+
+/// What WEIGHT_STRING shows. `spaces`: those at the end count.
+pub fn weights(collation: CollationId, text: &str, spaces: bool) -> Vec<u8> {
+    let info = collation.info();
+    let shown = if spaces { text } else { &text[..padded(info, text)] };
+    match (info.rule, info.charset) {
+        // Two bytes for each character.
+        (table::Rule::Simple(weights @ simple::Weights::GeneralCi), Charset::Utf8mb3 | Charset::Utf8mb4) => {
+            let weigh = |character| (u32::from(simple::weight(weights, character).0) as u16).to_be_bytes();
+            shown.chars().flat_map(weigh).collect()
+        }
+        _ => {
+            let mut key = Vec::new();
+            sort_key(collation, text, &mut key);
+            key
+        }
     }
 }
 
@@ -120,7 +149,13 @@ pub fn characters_equal(collation: CollationId, left: char, right: char) -> bool
         return true;
     }
     match collation.info().rule {
-        table::Rule::CodePoint => false,
+        table::Rule::CodePoint | table::Rule::Code => false,
+        table::Rule::Pinyin(set) => {
+            let (mut left_key, mut right_key) = (Vec::new(), Vec::new());
+            set.weigh(left, &mut left_key);
+            set.weigh(right, &mut right_key);
+            left_key == right_key
+        }
         table::Rule::Simple(weights) => simple::weight(weights, left) == simple::weight(weights, right),
         table::Rule::Unicode(strength, language) => {
             let (mut left_buffer, mut right_buffer) = ([0; 4], [0; 4]);

@@ -254,9 +254,20 @@ pub fn eval(expression: &Expression, row: &[Value], context: &EvalContext) -> Re
             cast(eval_unrounded(argument, row, context)?, ty, context)
         }
         // A truth value becomes true or false, which its value does not tell.
-        Expression::Cast { argument, ty } if ty.kind == TypeKind::Json && json::is_boolean(&argument.ty()) => {
+        // So do bytes become a text in base 64.
+        Expression::Cast { argument, ty }
+            if ty.kind == TypeKind::Json && (json::is_boolean(&argument.ty()) || argument.ty().is_binary()) =>
+        {
             let value = eval(argument, row, context)?;
             Ok(if value.is_null() { value } else { json::json_value(json::node_of(&value, &argument.ty())) })
+        }
+        // A text becomes the bytes that its character set has for it.
+        Expression::Cast { argument, ty } if ty.is_binary() => {
+            let value = eval(argument, row, context)?;
+            let from = argument.ty();
+            let encoded = from.is_text() && !from.collation.charset().is_utf8() && !value.is_null();
+            let value = if encoded { Value::bytes(value.stored_bytes(&from)) } else { value };
+            cast(value, ty, context)
         }
         Expression::Cast { argument, ty } => cast(eval(argument, row, context)?, ty, context),
         Expression::And(operands) => chain(operands, false, row, context),
@@ -414,7 +425,7 @@ fn quantified(
     Ok(if unknown { Value::Null } else { Value::boolean(all) })
 }
 
-/// Rows are equal where all parts are, and not equal where one is not; other comparisons have one part.
+/// Rows are equal where all parts are, and not equal where one is not; their order is that of the first parts that differ.
 fn row_holds(
     needle: &[Value],
     comparison: Comparison,
@@ -422,6 +433,22 @@ fn row_holds(
     collations: &[crate::collation::CollationId],
     context: &EvalContext,
 ) -> Result<Option<bool>, SqlError> {
+    let strict = match comparison {
+        Comparison::Less | Comparison::LessOrEqual => Some(Comparison::Less),
+        Comparison::Greater | Comparison::GreaterOrEqual => Some(Comparison::Greater),
+        Comparison::Equal | Comparison::NullSafeEqual | Comparison::NotEqual => None,
+    };
+    if let Some(strict) = strict {
+        let last = needle.len().saturating_sub(1);
+        for ((left, right), collation) in needle.iter().zip(candidate).zip(collations).take(last) {
+            match holds(Comparison::Equal, left, right, *collation, context)? {
+                Some(true) => {}
+                Some(false) => return holds(strict, left, right, *collation, context),
+                None => return Ok(None),
+            }
+        }
+        return holds(comparison, &needle[last], &candidate[last], collations[last], context);
+    }
     let (part, decides) = match comparison {
         Comparison::NotEqual => (Comparison::NotEqual, true),
         other => (other, false),

@@ -151,6 +151,7 @@ static TABLES: &[&[Function]] = &[
     json::build::FUNCTIONS,
     json::read::FUNCTIONS,
     json::modify::FUNCTIONS,
+    json::schema::FUNCTIONS,
     regexp::FUNCTIONS,
     fulltext::FUNCTIONS,
     encryption::FUNCTIONS,

@@ -78,6 +78,21 @@ pub struct VirtualContext {
     pub viewer: Arc<Rights>,
     /// Binds a view's query, which the catalog keeps as text. Error 1356 for a view that is not valid any more.
     pub view_columns: fn(&Catalog, &ViewDef) -> Result<Vec<ViewColumn>, SqlError>,
+    /// Reads a table's PARTITION BY clause, which the catalog keeps as text.
+    pub partitions: fn(&TableDef) -> Result<Vec<PartitionRow>, SqlError>,
+}
+
+/// What a partition is, in the order of the definition.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PartitionRow {
+    pub name: String,
+    /// `RANGE COLUMNS`
+    pub method: &'static str,
+    /// The columns or the expression that it goes by.
+    pub expression: String,
+    /// Its values.
+    pub description: Option<String>,
+    pub comment: String,
 }
 
 /// What a column of a view is.

@@ -150,7 +150,9 @@ pub fn table_text(table: &TableDef, next_auto_increment: Option<u64>) -> String 
     let mut foreign_keys: Vec<&ForeignKeyDef> = table.foreign_keys.iter().collect();
     foreign_keys.sort_by(|left, right| left.name.cmp(&right.name));
     lines.extend(foreign_keys.into_iter().map(|key| foreign_key_line(table, key)));
-    lines.extend(table.checks.iter().map(check_line));
+    let mut checks: Vec<_> = table.checks.iter().collect();
+    checks.sort_by_key(|check| check.name.to_lowercase());
+    lines.extend(checks.into_iter().map(check_line));
     let mut text = format!("CREATE TABLE {} (\n  {}\n)", quoted(&table.name), lines.join(",\n  "));
     let _ = write!(text, " ENGINE={}", table.engine);
     if let Some(next) = next_auto_increment.filter(|next| *next > 1) {
@@ -222,7 +224,14 @@ fn default_clause(column: &ColumnDef) -> String {
         ColumnDefault::Expression(expression) => format!(" DEFAULT {}", parenthesised(expression)),
         ColumnDefault::Now => format!(" DEFAULT {}", current_timestamp(&column.ty)),
         ColumnDefault::Literal(text) if matches!(column.ty.kind, TypeKind::Bit { .. }) => format!(" DEFAULT b'{text}'"),
-        ColumnDefault::Literal(text) => format!(" DEFAULT {}", literal(text)),
+        // As the column holds it.
+        ColumnDefault::Literal(text) => match column.ty.kind {
+            TypeKind::Binary { length } => {
+                let missing = "\0".repeat((length as usize).saturating_sub(text.len()));
+                format!(" DEFAULT {}", literal(&format!("{text}{missing}")))
+            }
+            _ => format!(" DEFAULT {}", literal(text)),
+        },
         ColumnDefault::None | ColumnDefault::Null if column.ty.nullable && !long => " DEFAULT NULL".to_owned(),
         ColumnDefault::None | ColumnDefault::Null => String::new(),
     }

@@ -34,17 +34,17 @@ impl Results {
 /// A statement as text, from what the client calls its character set. Bytes that are no text in it (binary strings in
 /// literals) are carried through.
 pub fn statement(bytes: &[u8], client: Charset) -> Cow<'_, str> {
-    match client {
-        Charset::Latin1 => client.decode(bytes).unwrap_or_else(|_| text_bytes::to_text(bytes)),
-        _ => text_bytes::to_text(bytes),
+    match client.is_utf8() || client == Charset::Binary {
+        false => client.decode(bytes).unwrap_or_else(|_| text_bytes::to_text(bytes)),
+        true => text_bytes::to_text(bytes),
     }
 }
 
 /// A string parameter as text; `None` if it is none.
 pub fn parameter(bytes: &[u8], client: Charset) -> Option<Cow<'_, str>> {
-    match client {
-        Charset::Latin1 => client.decode(bytes).ok(),
-        _ => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
+    match client.is_utf8() || client == Charset::Binary {
+        false => client.decode(bytes).ok(),
+        true => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
     }
 }
 
@@ -72,6 +72,8 @@ mod tests {
     fn statements_are_read_in_the_clients_character_set() {
         assert_eq!(statement(b"SELECT 'gr\xf6\xdfe'", Charset::Latin1), "SELECT 'größe'");
         assert_eq!(statement("SELECT 'größe'".as_bytes(), Charset::Utf8mb4), "SELECT 'größe'");
+        // The second byte of 誠 is a backslash.
+        assert_eq!(statement(b"SELECT '\xd5\x5c'", Charset::Gbk), "SELECT '誠'");
         // Not UTF-8: carried.
         assert_ne!(statement(b"SELECT '\xf6'", Charset::Utf8mb4), "SELECT 'ö'");
     }

@@ -44,9 +44,10 @@ impl Session {
             lasting.set(false);
             self.variable_value(scope, name)
         };
+        let connection = self.connection_collation();
         let user_variable = |name: &str| {
             lasting.set(false);
-            variables.get(name).map(type_of)
+            variables.get(name).map(|value| type_of(value, connection))
         };
         let context = BindContext {
             catalog,
@@ -105,6 +106,8 @@ impl Session {
             "last_insert_id" | "identity" => {
                 return Ok((Value::UInt(self.last_insert_id), MysqlType::bigint_unsigned()));
             }
+            "warning_count" => return Ok((Value::Int(self.counted.all as i64), MysqlType::bigint())),
+            "error_count" => return Ok((Value::Int(self.counted.errors as i64), MysqlType::bigint())),
             "pseudo_thread_id" => return Ok((Value::UInt(self.handle.id), MysqlType::bigint_unsigned())),
             _ => {}
         }
@@ -189,8 +192,8 @@ fn virtual_columns(database: &str, table: &str) -> Option<VirtualColumns> {
     Some(table.columns.iter().map(|column| (column.name.to_string(), column.ty.clone())).collect())
 }
 
-/// Of a user variable, by the value that it holds. Manual: "User-Defined Variables" (11.4).
-fn type_of(value: &Value) -> MysqlType {
+/// Of a user variable, by the value that it holds. Manual: "User-Defined Variables" (11.4). `text`: the collation of texts.
+fn type_of(value: &Value, text: CollationId) -> MysqlType {
     match value {
         Value::Null => MysqlType::null(),
         Value::Int(_) => MysqlType::bigint(),
@@ -202,7 +205,7 @@ fn type_of(value: &Value) -> MysqlType {
         }
         Value::Bytes(bytes) => MysqlType::new(TypeKind::VarBinary { length: bytes.len() as u32 }),
         Value::Json(_) => MysqlType::new(TypeKind::Json),
-        other => MysqlType::varchar(other.to_text().chars().count() as u32, CollationId::UTF8MB4_0900_AI_CI),
+        other => MysqlType::varchar(other.to_text().chars().count() as u32, text),
     }
 }
 
@@ -217,6 +220,6 @@ pub(super) fn parameter_type(value: &Value, text: CollationId) -> MysqlType {
         Value::Date(_) => MysqlType::new(TypeKind::Date),
         Value::Time(_) => MysqlType::new(TypeKind::Time { fsp: FSP_MAX }),
         Value::DateTime(_) => MysqlType::new(TypeKind::DateTime { fsp: FSP_MAX }),
-        other => type_of(other),
+        other => type_of(other, text),
     }
 }

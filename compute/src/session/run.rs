@@ -60,6 +60,7 @@ impl Session {
         }
         // SHOW WARNINGS shows those of the statement before it.
         if !keeps_warnings(&statement.kind) {
+            self.counted = WarningCounts::of(&self.warnings);
             self.warnings.clear();
         }
         self.note_verb(&statement.kind);
@@ -553,6 +554,20 @@ impl Session {
             self.assign_into(target, value)?;
         }
         Ok(1)
+    }
+}
+
+/// Of the statement before: `@@warning_count` and `@@error_count`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct WarningCounts {
+    pub(super) all: usize,
+    pub(super) errors: usize,
+}
+
+impl WarningCounts {
+    fn of(warnings: &[Warning]) -> WarningCounts {
+        let errors = warnings.iter().filter(|warning| warning.level == WarningLevel::Error).count();
+        WarningCounts { all: warnings.len(), errors }
     }
 }
 

@@ -32,6 +32,7 @@ impl Session {
             time_zone: self.variables.effective().time_zone,
             viewer: self.newest_rights(),
             view_columns: super::binding::view_columns,
+            partitions: crate::sql::bind::partition::rows,
         }
     }
 

@@ -57,7 +57,7 @@ pub enum Kind {
     SqlMode,
     /// A time zone name or offset.
     TimeZone,
-    /// A character set's name, in utf8mb4, utf8mb3, latin1, ascii, binary.
+    /// A character set's name.
     CharacterSet,
     Collation,
 }
@@ -204,6 +204,10 @@ pub fn check_scope(variable: &'static Variable, scope: VariableScope) -> Result<
         (_, VariableScope::Session) if name == "max_allowed_packet" || name == "net_buffer_length" => {
             let text = format!("SESSION variable '{name}' is read-only. Use SET GLOBAL to assign the value");
             Err(SqlError::new(ErrorCode::VARIABLE_IS_READONLY, text))
+        }
+        _ if name == "error_count" || name == "warning_count" => {
+            let text = format!("Variable '{name}' is a read only variable");
+            Err(SqlError::new(ErrorCode::INCORRECT_GLOBAL_LOCAL_VAR, text))
         }
         (Scope::Both, _)
         | (Scope::Global, VariableScope::Global | VariableScope::Persist)

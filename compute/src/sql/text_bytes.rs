@@ -26,6 +26,13 @@ fn carry(bytes: &[u8]) -> String {
     text
 }
 
+/// Bytes written in hexadecimal digits, all carried: what they are as text only a character set tells.
+pub fn of_digits(digits: &str) -> String {
+    let digit = |byte: u8| (byte as char).to_digit(16).unwrap_or(0);
+    let bytes = digits.as_bytes().chunks(2).map(|pair| pair.iter().fold(0, |byte, next| byte << 4 | digit(*next)));
+    bytes.filter_map(|byte| char::from_u32(if byte < 0x80 { byte } else { FIRST + byte - 0x80 })).collect()
+}
+
 /// The bytes of a literal that carries some; `None` if it is text as it stands.
 pub fn to_bytes(literal: &str) -> Option<Vec<u8>> {
     if !literal.chars().any(|character| u32::from(character) >= FIRST) {

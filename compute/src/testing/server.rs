@@ -107,6 +107,7 @@ impl TestServer {
                     time_zone: TimeZone::Offset(0),
                     viewer: Rights::of_server(),
                     view_columns: |_, _| Ok(Vec::new()),
+                    partitions: |_| Ok(Vec::new()),
                 },
                 memory_limit_bytes: 1 << 30,
                 cancel: Arc::default(),

@@ -1,5 +1,6 @@
 //! Character sets, and conversion between them and the UTF-8 that values are held in.
 
+use super::chinese::Chinese;
 use super::{COLLATIONS, CollationId, CollationInfo};
 use crate::error::{ErrorCode, SqlError};
 use std::borrow::Cow;
@@ -8,6 +9,8 @@ use std::borrow::Cow;
 pub enum Charset {
     Ascii,
     Binary,
+    Gb18030,
+    Gbk,
     /// MySQL's latin1 is Windows code page 1252.
     Latin1,
     /// UTF-8 without characters beyond U+FFFF.
@@ -22,13 +25,22 @@ const CP1252_HIGH: [char; 32] = [
 ];
 
 impl Charset {
-    pub const ALL: [Charset; 5] =
-        [Charset::Ascii, Charset::Binary, Charset::Latin1, Charset::Utf8mb3, Charset::Utf8mb4];
+    pub const ALL: [Charset; 7] = [
+        Charset::Ascii,
+        Charset::Binary,
+        Charset::Gb18030,
+        Charset::Gbk,
+        Charset::Latin1,
+        Charset::Utf8mb3,
+        Charset::Utf8mb4,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
             Charset::Ascii => "ascii",
             Charset::Binary => "binary",
+            Charset::Gb18030 => "gb18030",
+            Charset::Gbk => "gbk",
             Charset::Latin1 => "latin1",
             Charset::Utf8mb3 => "utf8mb3",
             Charset::Utf8mb4 => "utf8mb4",
@@ -40,6 +52,8 @@ impl Charset {
         match self {
             Charset::Ascii => "US ASCII",
             Charset::Binary => "Binary pseudo charset",
+            Charset::Gb18030 => "China National Standard GB18030",
+            Charset::Gbk => "GBK Simplified Chinese",
             Charset::Latin1 => "cp1252 West European",
             Charset::Utf8mb3 => "UTF-8 Unicode",
             Charset::Utf8mb4 => "UTF-8 Unicode",
@@ -50,8 +64,9 @@ impl Charset {
     pub fn bytes_max(self) -> u32 {
         match self {
             Charset::Ascii | Charset::Binary | Charset::Latin1 => 1,
+            Charset::Gbk => 2,
             Charset::Utf8mb3 => 3,
-            Charset::Utf8mb4 => 4,
+            Charset::Utf8mb4 | Charset::Gb18030 => 4,
         }
     }
 
@@ -79,6 +94,8 @@ impl Charset {
         match self {
             Charset::Ascii => CollationId(65),
             Charset::Binary => CollationId::BINARY,
+            Charset::Gb18030 => CollationId(249),
+            Charset::Gbk => CollationId(87),
             Charset::Latin1 => CollationId(47),
             Charset::Utf8mb3 => CollationId(83),
             Charset::Utf8mb4 => CollationId::UTF8MB4_BIN,
@@ -90,15 +107,24 @@ impl Charset {
         match self {
             Charset::Ascii => 0,
             Charset::Latin1 => 1,
-            Charset::Utf8mb3 => 2,
-            Charset::Utf8mb4 => 3,
-            Charset::Binary => 4,
+            Charset::Gbk => 2,
+            Charset::Gb18030 => 3,
+            Charset::Utf8mb3 => 4,
+            Charset::Utf8mb4 => 5,
+            Charset::Binary => 6,
         }
+    }
+
+    /// Its texts are the bytes that values are held in.
+    pub fn is_utf8(self) -> bool {
+        matches!(self, Charset::Ascii | Charset::Utf8mb3 | Charset::Utf8mb4)
     }
 
     pub fn has_character(self, character: char) -> bool {
         match self {
             Charset::Ascii => character.is_ascii(),
+            Charset::Gb18030 => Chinese::Gb18030.has_character(character),
+            Charset::Gbk => Chinese::Gbk.has_character(character),
             Charset::Latin1 => latin1_byte(character).is_some(),
             Charset::Utf8mb3 => (character as u32) <= 0xffff,
             Charset::Utf8mb4 | Charset::Binary => true,
@@ -110,10 +136,15 @@ impl Charset {
         let plain = match self {
             Charset::Utf8mb4 | Charset::Binary => true,
             Charset::Utf8mb3 => text.chars().all(|character| self.has_character(character)),
-            Charset::Latin1 | Charset::Ascii => text.is_ascii(),
+            Charset::Latin1 | Charset::Ascii | Charset::Gb18030 | Charset::Gbk => text.is_ascii(),
         };
         if plain {
             return Cow::Borrowed(text.as_bytes());
+        }
+        match self {
+            Charset::Gb18030 => return Cow::Owned(Chinese::Gb18030.encode(text)),
+            Charset::Gbk => return Cow::Owned(Chinese::Gbk.encode(text)),
+            _ => {}
         }
         let mut bytes = Vec::with_capacity(text.len());
         for character in text.chars() {
@@ -134,6 +165,8 @@ impl Charset {
             Charset::Latin1 if !bytes.is_ascii() => {
                 Ok(Cow::Owned(bytes.iter().map(|byte| latin1_character(*byte)).collect()))
             }
+            Charset::Gb18030 if !bytes.is_ascii() => Chinese::Gb18030.decode(bytes).map(Cow::Owned),
+            Charset::Gbk if !bytes.is_ascii() => Chinese::Gbk.decode(bytes).map(Cow::Owned),
             Charset::Ascii if !bytes.is_ascii() => Err(bytes.iter().take_while(|byte| byte.is_ascii()).count()),
             _ => {
                 let text = std::str::from_utf8(bytes).map_err(|error| error.valid_up_to())?;

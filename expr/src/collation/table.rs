@@ -2,6 +2,7 @@
 
 use super::CollationId;
 use super::charset::Charset;
+use super::chinese::Chinese;
 use super::simple::Weights;
 use super::unicode::{Language, Strength};
 
@@ -18,6 +19,10 @@ pub enum Pad {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rule {
     CodePoint,
+    /// By the bytes that a text has in the character set.
+    Code,
+    /// Han characters by how they are spoken.
+    Pinyin(Chinese),
     /// One weight per character.
     Simple(Weights),
     /// The Unicode collation algorithm, as a language has it.
@@ -82,6 +87,11 @@ pub static COLLATIONS: &[CollationInfo] = &[
     row(11, "ascii_general_ci", Charset::Ascii, true, Pad::Space, 1, GENERAL),
     row(65, "ascii_bin", Charset::Ascii, false, Pad::Space, 1, Rule::CodePoint),
     row(63, "binary", Charset::Binary, true, Pad::None, 1, Rule::CodePoint),
+    row(248, "gb18030_chinese_ci", Charset::Gb18030, true, Pad::Space, 2, Rule::Pinyin(Chinese::Gb18030)),
+    row(249, "gb18030_bin", Charset::Gb18030, false, Pad::Space, 1, Rule::Code),
+    row(250, "gb18030_unicode_520_ci", Charset::Gb18030, false, Pad::Space, 8, PRIMARY),
+    row(28, "gbk_chinese_ci", Charset::Gbk, true, Pad::Space, 1, Rule::Pinyin(Chinese::Gbk)),
+    row(87, "gbk_bin", Charset::Gbk, false, Pad::Space, 1, Rule::Code),
     row(8, "latin1_swedish_ci", Charset::Latin1, true, Pad::Space, 1, Rule::Simple(Weights::Swedish)),
     row(47, "latin1_bin", Charset::Latin1, false, Pad::Space, 1, Rule::CodePoint),
     row(48, "latin1_general_ci", Charset::Latin1, false, Pad::Space, 1, GENERAL),

@@ -1,6 +1,5 @@
 //! Reading arguments: positions in text count characters, in binary strings bytes.
 
-use crate::collation::Charset;
 use crate::error::SqlError;
 use crate::eval::EvalContext;
 use crate::function::Call;
@@ -52,14 +51,7 @@ fn starts_character(byte: u8) -> bool {
 
 /// The bytes of the first argument in its own character set: an `é` of a latin1 column is one.
 pub fn stored_bytes<'v>(call: &Call<'_>, value: &'v Value) -> Cow<'v, [u8]> {
-    let ty = &call.argument_types[0];
-    match (ty.is_text(), ty.collation.charset()) {
-        (true, charset @ (Charset::Latin1 | Charset::Ascii)) => match value.to_text() {
-            Cow::Borrowed(text) => charset.encode(text),
-            Cow::Owned(text) => Cow::Owned(charset.encode(&text).into_owned()),
-        },
-        _ => value.to_bytes(),
-    }
+    call.argument_types.first().map_or_else(|| value.to_bytes(), |ty| value.stored_bytes(ty))
 }
 
 /// A count or position argument as MySQL reads it: too large unsigned numbers are just very large.

@@ -157,17 +157,17 @@ fn bit_count(_: &Call<'_>, arguments: &[Value], context: &EvalContext) -> Result
     Ok(Value::Int(count as i64))
 }
 
-fn ascii(_: &Call<'_>, arguments: &[Value], _: &EvalContext) -> Result<Value, SqlError> {
-    Ok(Value::Int(arguments[0].to_bytes().first().map_or(0, |&byte| i64::from(byte))))
+fn ascii(call: &Call<'_>, arguments: &[Value], _: &EvalContext) -> Result<Value, SqlError> {
+    Ok(Value::Int(argument::stored_bytes(call, &arguments[0]).first().map_or(0, |&byte| i64::from(byte))))
 }
 
 fn ord(call: &Call<'_>, arguments: &[Value], _: &EvalContext) -> Result<Value, SqlError> {
-    let bytes = arguments[0].to_bytes();
-    let first_length = match call.argument_types[0].is_binary() {
-        true => bytes.len().min(1),
-        false => argument::Unit::Character.offset(&bytes, 1),
+    let ty = &call.argument_types[0];
+    let bytes = match ty.is_binary() {
+        true => arguments[0].to_bytes().iter().copied().take(1).collect(),
+        false => Value::text(arguments[0].to_text().chars().take(1).collect::<String>()).stored_bytes(ty).into_owned(),
     };
-    Ok(Value::Int(bytes[..first_length].iter().fold(0, |sum, &byte| sum << 8 | i64::from(byte))))
+    Ok(Value::Int(bytes.iter().fold(0, |sum: i64, &byte| sum << 8 | i64::from(byte))))
 }
 
 fn char_type(types: &[MysqlType]) -> Result<MysqlType, SqlError> {
@@ -257,8 +257,8 @@ fn to_base64_type(types: &[MysqlType]) -> Result<MysqlType, SqlError> {
     Ok(result::string(characters.saturating_add(lines), CollationId::UTF8MB4_0900_AI_CI))
 }
 
-fn to_base64(_: &Call<'_>, arguments: &[Value], context: &EvalContext) -> Result<Value, SqlError> {
-    let bytes = arguments[0].to_bytes();
+fn to_base64(call: &Call<'_>, arguments: &[Value], context: &EvalContext) -> Result<Value, SqlError> {
+    let bytes = argument::stored_bytes(call, &arguments[0]);
     if !fits_packet("to_base64", bytes.len() / 3 * 4 + bytes.len() / 57, context) {
         return Ok(Value::Null);
     }

@@ -20,9 +20,9 @@ use std::io::{Read, Write};
 pub mod aes;
 
 pub static FUNCTIONS: &[Function] = &[
-    Function::new("MD5", Exactly(1), result::text::<32>, |_, arguments, _| Ok(digest::<Md5>(&arguments[0]))),
-    Function::new("SHA", Exactly(1), result::text::<40>, |_, arguments, _| Ok(digest::<Sha1>(&arguments[0]))),
-    Function::new("SHA1", Exactly(1), result::text::<40>, |_, arguments, _| Ok(digest::<Sha1>(&arguments[0]))),
+    Function::new("MD5", Exactly(1), result::text::<32>, |call, arguments, _| Ok(digest::<Md5>(call, arguments))),
+    Function::new("SHA", Exactly(1), result::text::<40>, |call, arguments, _| Ok(digest::<Sha1>(call, arguments))),
+    Function::new("SHA1", Exactly(1), result::text::<40>, |call, arguments, _| Ok(digest::<Sha1>(call, arguments))),
     Function::new("SHA2", Exactly(2), result::text::<128>, sha2),
     Function::new("COMPRESS", Exactly(1), compress_type, compress),
     Function::new("UNCOMPRESS", Exactly(1), result::long_binary, uncompress),
@@ -34,17 +34,16 @@ pub static FUNCTIONS: &[Function] = &[
     Function::new("RANDOM_BYTES", Exactly(1), result::binary::<1024>, random_bytes).volatile(),
 ];
 
-fn digest<D: Digest>(value: &Value) -> Value {
-    Value::text(hex::encode(D::digest(value.to_bytes())))
+fn digest<D: Digest>(call: &Call<'_>, arguments: &[Value]) -> Value {
+    Value::text(hex::encode(D::digest(argument::stored_bytes(call, &arguments[0]))))
 }
 
-fn sha2(_: &Call<'_>, arguments: &[Value], context: &EvalContext) -> Result<Value, SqlError> {
-    let text = &arguments[0];
+fn sha2(call: &Call<'_>, arguments: &[Value], context: &EvalContext) -> Result<Value, SqlError> {
     Ok(match argument::integer(&arguments[1], context)? {
-        224 => digest::<Sha224>(text),
-        0 | 256 => digest::<Sha256>(text),
-        384 => digest::<Sha384>(text),
-        512 => digest::<Sha512>(text),
+        224 => digest::<Sha224>(call, arguments),
+        0 | 256 => digest::<Sha256>(call, arguments),
+        384 => digest::<Sha384>(call, arguments),
+        512 => digest::<Sha512>(call, arguments),
         _ => {
             context.warn(
                 ErrorCode::WRONG_PARAMETERS_TO_NATIVE_FCT,
@@ -63,8 +62,8 @@ fn compress_type(types: &[MysqlType]) -> Result<MysqlType, SqlError> {
     Ok(result::string(bytes, CollationId::BINARY))
 }
 
-fn compress(_: &Call<'_>, arguments: &[Value], _: &EvalContext) -> Result<Value, SqlError> {
-    let bytes = arguments[0].to_bytes();
+fn compress(call: &Call<'_>, arguments: &[Value], _: &EvalContext) -> Result<Value, SqlError> {
+    let bytes = argument::stored_bytes(call, &arguments[0]);
     if bytes.is_empty() {
         return Ok(Value::bytes(b""));
     }

@@ -20,6 +20,7 @@ use serde_json::{Number, Value as Node};
 pub mod build;
 pub mod modify;
 pub mod read;
+pub mod schema;
 mod search;
 
 pub static FUNCTIONS: &[Function] = &[

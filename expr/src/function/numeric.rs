@@ -2,7 +2,7 @@
 
 use crate::error::{ErrorCode, SqlError};
 use crate::eval::EvalContext;
-use crate::function::{self, result};
+use crate::function::{self, argument, result};
 use crate::function::{Arguments, Call, Function};
 use crate::mysql_type::{MysqlType, TypeKind};
 use crate::value::Value;
@@ -191,8 +191,8 @@ fn crc32_type(types: &[MysqlType]) -> Result<MysqlType, SqlError> {
     })
 }
 
-fn crc32(_: &Call<'_>, arguments: &[Value], _: &EvalContext) -> Result<Value, SqlError> {
+fn crc32(call: &Call<'_>, arguments: &[Value], _: &EvalContext) -> Result<Value, SqlError> {
     let mut crc = flate2::Crc::new();
-    crc.update(&arguments[0].to_bytes());
+    crc.update(&argument::stored_bytes(call, &arguments[0]));
     Ok(Value::UInt(u64::from(crc.sum())))
 }

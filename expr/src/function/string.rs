@@ -49,7 +49,7 @@ pub static FUNCTIONS: &[Function] = &[
     Function::new("EXPORT_SET", Between(3, 5), export_set_type, export_set),
     Function::new("QUOTE", Exactly(1), quote_type, quote).takes_null(),
     Function::new("SOUNDEX", Exactly(1), soundex_type, soundex),
-    Function::new("WEIGHT_STRING", Exactly(1), result::long_binary, weight_string),
+    Function::new("WEIGHT_STRING", Between(1, 2), result::long_binary, weight_string),
 ];
 
 pub static BY_LITERAL: &[(&str, LiteralResult)] = &[
@@ -159,11 +159,18 @@ fn join<'v>(
     Ok(string_value(call, &out))
 }
 
-/// One character to one: what maps to several (ß to SS) stays, as in MySQL.
+/// One character to one: what maps to several (ß to SS), or to none of its character set, stays, as in MySQL.
 fn map_case(call: &Call<'_>, argument: &Value, map: fn(char) -> char) -> Value {
     match call.result_type.is_binary() {
         true => string_value(call, &argument.to_bytes()),
-        false => Value::text(argument.to_text().chars().map(map).collect::<String>()),
+        false => {
+            let charset = call.result_type.collation.charset();
+            let mapped = |character: char| match map(character) {
+                other if charset.has_character(other) => other,
+                _ => character,
+            };
+            Value::text(argument.to_text().chars().map(mapped).collect::<String>())
+        }
     }
 }
 
@@ -451,13 +458,13 @@ fn soundex(call: &Call<'_>, arguments: &[Value], _: &EvalContext) -> Result<Valu
     Ok(string_value(call, out.as_bytes()))
 }
 
+/// With a second argument the text was filled up, and its spaces count.
 fn weight_string(call: &Call<'_>, arguments: &[Value], _: &EvalContext) -> Result<Value, SqlError> {
     let ty = &call.argument_types[0];
     match ty.is_text() {
         true => {
-            let mut key = Vec::new();
-            crate::collation::sort_key(ty.collation, &arguments[0].to_text(), &mut key);
-            Ok(Value::bytes(key))
+            let filled = arguments.len() > 1;
+            Ok(Value::bytes(crate::collation::weights(ty.collation, &arguments[0].to_text(), filled)))
         }
         false if ty.is_binary() => Ok(string_value(call, &arguments[0].to_bytes())),
         false => Ok(Value::Null),

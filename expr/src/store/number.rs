@@ -27,7 +27,10 @@ pub(super) fn store_int(value: Value, bytes: u8, unsigned: bool, place: &Place<'
         },
     };
     let (smallest, largest) = bounds(bytes, unsigned);
-    if number < smallest || number > largest {
+    // As a double the largest BIGINT is one more.
+    let double = matches!(value, Value::Double(_) | Value::Float(_));
+    let is_largest = double && bytes == 8 && !unsigned && number == largest + 1;
+    if (number < smallest || number > largest) && !is_largest {
         place.out_of_range()?;
     }
     let number = number.clamp(smallest, largest);

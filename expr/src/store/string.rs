@@ -104,12 +104,16 @@ pub(super) fn store_text(
     place: &Place<'_>,
 ) -> Result<Value, SqlError> {
     let mut text = text_of(value, collation, place)?;
-    if text.len() as u64 > bytes_max {
+    let charset = collation.charset();
+    if text.len() as u64 > bytes_max && charset.encode(&text).len() as u64 > bytes_max {
         place.too_long()?;
-        let mut end = bytes_max as usize;
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
+        let mut buffer = [0; 4];
+        let mut size_bytes = 0;
+        let end = text.char_indices().find(|(_, character)| {
+            size_bytes += charset.encode(character.encode_utf8(&mut buffer)).len() as u64;
+            size_bytes > bytes_max
+        });
+        let end = end.map_or(text.len(), |(end, _)| end);
         text.truncate(end);
     }
     Ok(Value::Text(text))
@@ -139,13 +143,13 @@ pub(super) fn store_enum(
     place: &Place<'_>,
 ) -> Result<Value, SqlError> {
     let index = match &value {
+        // The error value of another column, or of this one.
+        Value::Enum(0, _) => return Ok(Value::Enum(0, CompactString::default())),
         Value::Text(_) | Value::Bytes(_) | Value::Enum(..) | Value::Set(..) | Value::Json(_) => {
             let text = value.to_text();
             let text = text.trim_end_matches(' ');
             match member_of(text, members, collation) {
                 Some(place) => Some(place + 1),
-                // The error value of another column, or of this one.
-                None if matches!(value, Value::Enum(0, _)) => return Ok(Value::Enum(0, CompactString::default())),
                 None => text.parse().ok(),
             }
         }
@@ -237,7 +241,9 @@ pub(crate) fn set_text(bits: u64, members: &[String]) -> CompactString {
 pub(super) fn store_json(value: Value, place: &Place<'_>) -> Result<Value, SqlError> {
     match value {
         Value::Json(_) => Ok(value),
-        Value::Text(text) => Ok(Value::Json(Json::parse(&text).map_err(|error| error.in_column(place.column))?)),
+        Value::Text(_) | Value::Enum(..) | Value::Set(..) => {
+            Ok(Value::Json(Json::parse(&value.to_text()).map_err(|error| error.in_column(place.column))?))
+        }
         Value::Bytes(_) | Value::Bit(..) => Err(binary_is_no_json()),
         other => Ok(Value::Json(other.to_json())),
     }

@@ -305,25 +305,43 @@ fn view_row(view: &ViewDef) -> Row {
     ]
 }
 
-/// One row per table: partitions are part of a definition, not of how rows are stored.
+/// A row for each partition, one for a table without. Rows are not stored by partition: their number is spread evenly.
 async fn partitions(wanted: &[usize], catalog: &Catalog, context: &VirtualContext) -> Vec<Row> {
     let wants_size = wanted.iter().any(|column| (12..=14).contains(column));
     let mut rows = Vec::new();
     for table in all_tables(catalog) {
         let size = if wants_size { context.estimate(table).await } else { Default::default() };
+        let partitions = match table.partitioning {
+            Some(_) => (context.partitions)(table).unwrap_or_default(),
+            None => Vec::new(),
+        };
+        let count = partitions.len().max(1) as u64;
         let mut row = vec![Value::Null; 25];
         row[0] = text(CATALOG);
         row[1] = text(&table.database);
         row[2] = text(&table.name);
-        row[12] = Value::UInt(size.rows);
+        row[12] = Value::UInt(size.rows / count);
         row[13] = Value::UInt(size.bytes.checked_div(size.rows).unwrap_or(0));
-        row[14] = Value::UInt(size.bytes);
+        row[14] = Value::UInt(size.bytes / count);
         for column in 15..=17 {
             row[column] = Value::UInt(0);
         }
         row[18] = moment(table.create_time, context.time_zone);
         row[22] = text("");
-        rows.push(row);
+        if partitions.is_empty() {
+            rows.push(row);
+            continue;
+        }
+        for (position, partition) in partitions.into_iter().enumerate() {
+            let mut row = row.clone();
+            row[3] = text(partition.name);
+            row[5] = Value::UInt(position as u64 + 1);
+            row[7] = text(partition.method);
+            row[9] = text(partition.expression);
+            row[11] = optional(partition.description);
+            row[22] = text(partition.comment);
+            rows.push(row);
+        }
     }
     rows
 }

@@ -78,6 +78,7 @@ fn context() -> VirtualContext {
         time_zone: TimeZone::Offset(0),
         viewer: crate::account::Rights::of_server(),
         view_columns: |_, _| Ok(Vec::new()),
+        partitions: |_| Ok(Vec::new()),
     }
 }
 

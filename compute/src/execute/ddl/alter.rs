@@ -220,7 +220,7 @@ impl Alteration {
         indexes::arrange(&mut self.new)?;
         indexes::check_auto_increment(&self.new)?;
         self.check_children(context)?;
-        check_comment(&self.new)?;
+        check_comment(&mut self.new, &context.eval)?;
         expression_rules::verify(&self.new)?;
         self.settle_partitions(context)?;
         let clustered = |table: &TableDef| (table.clustered().id, table.clustered().parts.clone());
@@ -346,6 +346,19 @@ impl Alteration {
                 let mut key = key.clone();
                 self.rename_parent_columns(&mut key.parent_columns);
                 foreign_keys::check_parent(&key, child, &self.new)?;
+            }
+        }
+        for key in &self.new.foreign_keys {
+            let changed = key.columns.iter().any(|id| {
+                let ty = |table: &TableDef| table.column_by_id(*id).map(|(_, column)| column.ty.clone());
+                matches!((ty(&self.old), ty(&self.new)), (Some(old), Some(new)) if old != new)
+            });
+            let itself = key.parent_database == self.old.database && key.parent_table == self.old.name;
+            if changed
+                && !itself
+                && let Some(parent) = self.catalog.table(&key.parent_database, &key.parent_table)
+            {
+                foreign_keys::check_parent(key, &self.new, parent)?;
             }
         }
         let renames = std::mem::take(&mut self.renamed_columns);

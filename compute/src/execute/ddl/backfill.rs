@@ -19,6 +19,7 @@ use common::key::{Key, KeyRange};
 use common::service::page::{Direction, ScanBatch, ScannedRow};
 use common::service::wal::CounterBump;
 use expr::eval::eval;
+use expr::mysql_type::TypeKind;
 use expr::value::Value;
 use expr::{ErrorCode, SqlError};
 use futures::StreamExt;
@@ -189,6 +190,10 @@ fn converted(
     context: &StatementContext<'_>,
 ) -> Result<Value, SqlError> {
     if value.is_null() && !after.ty.nullable {
+        // As MySQL does where rows are copied.
+        if matches!(after.ty.kind, TypeKind::Timestamp { .. }) && before.ty.kind != after.ty.kind {
+            return assign::now(after, &context.eval);
+        }
         if context.eval.strict_write && before.ty.kind == after.ty.kind && before.name == after.name {
             return Err(SqlError::new(ErrorCode(1138), "Invalid use of NULL value"));
         }

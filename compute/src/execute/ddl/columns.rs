@@ -28,13 +28,19 @@ pub fn define(
     if spec.name.chars().count() > 64 {
         return Err(SqlError::new(ErrorCode::TOO_LONG_IDENT, format!("Identifier name '{}' is too long", spec.name)));
     }
-    if spec.comment.chars().count() > COMMENT_MAX {
-        let text = format!("Comment for field '{}' is too long (max = {COMMENT_MAX})", spec.name);
-        return Err(SqlError::new(ErrorCode(1629), text));
-    }
+    let comment = fit_comment(&spec.comment, COMMENT_MAX, ErrorCode(1629), &format!("field '{}'", spec.name), eval)?;
     let mut ty = spec.ty.clone();
     if ty.is_text() {
         ty.collation = spec.collation.unwrap_or(table_collation);
+    }
+    // Texts of a table of bytes are bytes.
+    if ty.collation == CollationId::BINARY {
+        ty.kind = match ty.kind {
+            TypeKind::Char { length } => TypeKind::Binary { length },
+            TypeKind::VarChar { length } => TypeKind::VarBinary { length },
+            TypeKind::Text { size } => TypeKind::Blob { size },
+            other => other,
+        };
     }
     ty.nullable = spec.nullable.unwrap_or(true) && !spec.auto_increment;
     let mut column = ColumnDef {
@@ -45,13 +51,38 @@ pub fn define(
         on_update_now: spec.on_update_now,
         auto_increment: spec.auto_increment,
         generated: spec.generated.clone(),
-        comment: spec.comment.clone(),
+        comment,
         invisible: spec.invisible,
         added_default: None,
     };
+    if takes_no_default(&column.ty)
+        && !eval.sql_mode.is_strict()
+        && matches!(&column.default, ColumnDefault::Literal(text) if text.is_empty())
+    {
+        let error = no_default_taken(&column);
+        eval.warn(error.code, error.message);
+        column.default = ColumnDefault::None;
+    }
     check(&column, eval)?;
     settle_default(&mut column, eval)?;
     Ok(column)
+}
+
+/// A comment of at most so many characters: a longer one is an error in strict mode, and is cut otherwise.
+pub fn fit_comment(
+    comment: &str,
+    characters_max: usize,
+    code: ErrorCode,
+    what: &str,
+    eval: &EvalContext,
+) -> Result<String, SqlError> {
+    let Some((end, _)) = comment.char_indices().nth(characters_max) else { return Ok(comment.to_owned()) };
+    let text = format!("Comment for {what} is too long (max = {characters_max})");
+    if eval.sql_mode.is_strict() {
+        return Err(SqlError::new(code, text));
+    }
+    eval.warn(code, text);
+    Ok(comment[..end].to_owned())
 }
 
 /// A number or a moment as a default is kept, and shown, as the column would hold it: `1` as `1.00`.
@@ -92,15 +123,19 @@ pub fn check(column: &ColumnDef, eval: &EvalContext) -> Result<(), SqlError> {
         ColumnDefault::Null if column.ty.nullable => Ok(()),
         ColumnDefault::Null => Err(invalid_default()),
         ColumnDefault::Now => clock_digits(&column.ty).map(drop).ok_or_else(invalid_default),
-        ColumnDefault::Literal(_) if takes_no_default(&column.ty) => Err(SqlError::new(
-            ErrorCode::BLOB_CANT_HAVE_DEFAULT,
-            format!("BLOB, TEXT, GEOMETRY or JSON column '{}' can't have a default value", column.name),
-        )),
+        ColumnDefault::Literal(_) if takes_no_default(&column.ty) => Err(no_default_taken(column)),
         ColumnDefault::Literal(text) => {
             let strict = EvalContext { strict_write: true, ignore: false, ..eval.clone() };
             assign::literal_default(column, text, &strict).map(drop).map_err(|_| invalid_default())
         }
     }
+}
+
+fn no_default_taken(column: &ColumnDef) -> SqlError {
+    SqlError::new(
+        ErrorCode::BLOB_CANT_HAVE_DEFAULT,
+        format!("BLOB, TEXT, GEOMETRY or JSON column '{}' can't have a default value", column.name),
+    )
 }
 
 fn takes_no_default(ty: &MysqlType) -> bool {

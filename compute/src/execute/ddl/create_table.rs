@@ -10,6 +10,7 @@ use crate::sql::plan::{ColumnSpec, CreateTable, IndexSpec};
 use common::id::{ColumnId, CounterId, IndexId, Lsn};
 use expr::collation::CollationId;
 use expr::error::WarningLevel;
+use expr::eval::EvalContext;
 
 pub async fn create(create: &CreateTable, context: &mut StatementContext<'_>) -> Result<Done, SqlError> {
     if create.temporary {
@@ -80,7 +81,8 @@ async fn begin_counter_at(table: &TableDef, next: u64, context: &StatementContex
     if next <= 1 {
         return Ok(());
     }
-    let request = AllocateRequest { counter: table.counter, count: 0, at_least: next };
+    // Taking the number before moves the counter to it.
+    let request = AllocateRequest { counter: table.counter, count: 1, at_least: next - 1 };
     with_backoff(|| context.services.remote.wal.allocate(request)).await.map_err(wal_error).map(|_| ())
 }
 
@@ -216,7 +218,7 @@ fn define(
         create_time: now_seconds(context),
         version: Lsn::ZERO,
     };
-    check_comment(&table)?;
+    check_comment(&mut table, &context.eval)?;
     add_columns(&create.columns, collation, &mut table, context)?;
     if let Some(source) = &create.source {
         add_columns(&insert::columns_of_query(source, &table), collation, &mut table, context)?;
@@ -227,7 +229,7 @@ fn define(
     require_primary_not_null(&create.columns, &create.indexes, &mut table)?;
     add_indexes(&create.indexes, &mut table, context)?;
     for key in &create.foreign_keys {
-        foreign_keys::add(key, &mut table, catalog, context.settings.foreign_key_checks)?;
+        foreign_keys::add(key, &mut table, catalog, context.settings.foreign_key_checks, &context.eval)?;
     }
     indexes::arrange(&mut table)?;
     number_clustered(&mut table);
@@ -245,12 +247,10 @@ fn define(
 /// Characters in the comment of a table.
 const TABLE_COMMENT_MAX: usize = 2048;
 
-pub fn check_comment(table: &TableDef) -> Result<(), SqlError> {
-    if table.comment.chars().count() <= TABLE_COMMENT_MAX {
-        return Ok(());
-    }
-    let text = format!("Comment for table '{}' is too long (max = {TABLE_COMMENT_MAX})", table.name);
-    Err(SqlError::new(ErrorCode(1628), text))
+pub fn check_comment(table: &mut TableDef, eval: &EvalContext) -> Result<(), SqlError> {
+    let what = format!("table '{}'", table.name);
+    table.comment = columns::fit_comment(&table.comment, TABLE_COMMENT_MAX, ErrorCode(1628), &what, eval)?;
+    Ok(())
 }
 
 fn add_columns(
@@ -320,7 +320,7 @@ fn add_indexes(specs: &[IndexSpec], table: &mut TableDef, context: &StatementCon
         let spec = indexes::with_hidden_columns(spec, table, made_up, &*context.binder)?;
         let mut taken: Vec<&str> = table.indexes.iter().map(|index| index.name.as_str()).collect();
         taken.extend(if spec.name.is_none() { made_up } else { &[] });
-        let index = indexes::define(&spec, &table.columns, &taken, IndexId(table.next_index))?;
+        let index = indexes::define(&spec, &table.columns, &taken, IndexId(table.next_index), &context.eval)?;
         table.next_index += 1;
         table.indexes.push(index);
     }

@@ -86,6 +86,10 @@ fn refuse_if_referenced(catalog: &Catalog, dropped: &[Arc<TableDef>]) -> Result<
 pub async fn truncate(name: &ObjectName, context: &mut StatementContext<'_>) -> Result<Done, SqlError> {
     refuse_system_database(&name.database)?;
     let catalog = lock_names(vec![storage::table_key(&name.database, &name.name)], context).await?;
+    // MySQL says of a view that there is no such table.
+    if catalog.view(&name.database, &name.name).is_some() {
+        return Err(no_such_table(name));
+    }
     let table = find_table(&catalog, name)?;
     if context.settings.foreign_key_checks
         && let Some(child) = children(&catalog, &table.database, &table.name).first()

@@ -27,6 +27,10 @@ pub async fn exchange(
     let Some(text) = table.partitioning.as_deref().filter(|text| !text.is_empty()) else {
         return Err(SqlError::new(ErrorCode(1505), "Partition management on a not partitioned table is not possible"));
     };
+    if catalog.is_temporary(&plain) {
+        let text = format!("Table to exchange with partition is temporary: '{}'", plain.name);
+        return Err(SqlError::new(ErrorCode(1733), text));
+    }
     if plain.partitioning.as_ref().is_some_and(|text| !text.is_empty()) {
         let text = format!("Table to exchange with partition is partitioned: '{}'", plain.name);
         return Err(SqlError::new(ErrorCode(1732), text));

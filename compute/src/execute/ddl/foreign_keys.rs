@@ -5,11 +5,18 @@ use crate::catalog::schema::{ColumnDef, ForeignKeyDef, IndexDef, IndexKind, Refe
 use crate::catalog::{Catalog, TableDef};
 use crate::sql::plan::{ForeignKeySpec, IndexSpec};
 use common::id::{ColumnId, IndexId};
+use expr::eval::EvalContext;
 use expr::mysql_type::{MysqlType, TypeKind};
 use expr::{ErrorCode, SqlError};
 
 /// Adds a foreign key to a definition, with an index for it if none serves. Its name is generated if it has none.
-pub fn add(spec: &ForeignKeySpec, table: &mut TableDef, catalog: &Catalog, checks: bool) -> Result<(), SqlError> {
+pub fn add(
+    spec: &ForeignKeySpec,
+    table: &mut TableDef,
+    catalog: &Catalog,
+    checks: bool,
+    eval: &EvalContext,
+) -> Result<(), SqlError> {
     let name = match &spec.name {
         Some(name) => name.clone(),
         None => generated_name(table),
@@ -47,7 +54,7 @@ pub fn add(spec: &ForeignKeySpec, table: &mut TableDef, catalog: &Catalog, check
         None => {}
     }
     if !table.indexes.iter().any(|index| leads_with(index, &key.columns)) {
-        add_index(spec, &key, table)?;
+        add_index(spec, &key, table, eval)?;
     }
     table.foreign_keys.push(key);
     Ok(())
@@ -85,7 +92,13 @@ fn child_columns(spec: &ForeignKeySpec, table: &TableDef, name: &str) -> Result<
                 ));
             }
         }
-        if clause_on_generated(spec).is_some() && expression_rules::is_base_of_stored(&column.name, table)? {
+        let writes = |action| {
+            use ReferentialAction::{Cascade, SetDefault, SetNull};
+            matches!(action, Cascade | SetNull | SetDefault)
+        };
+        if (writes(spec.on_update) || writes(spec.on_delete))
+            && expression_rules::is_base_of_stored(&column.name, table)?
+        {
             return Err(SqlError::new(ErrorCode::CANNOT_ADD_FOREIGN, "Cannot add foreign key constraint"));
         }
         if sets_null && !column.ty.nullable {
@@ -183,7 +196,12 @@ pub fn leads_with(index: &IndexDef, columns: &[ColumnId]) -> bool {
 }
 
 /// The index that MySQL makes for a foreign key's own side.
-fn add_index(spec: &ForeignKeySpec, key: &ForeignKeyDef, table: &mut TableDef) -> Result<(), SqlError> {
+fn add_index(
+    spec: &ForeignKeySpec,
+    key: &ForeignKeyDef,
+    table: &mut TableDef,
+    eval: &EvalContext,
+) -> Result<(), SqlError> {
     let taken: Vec<&str> = table.indexes.iter().map(|index| index.name.as_str()).collect();
     let name = spec.index_name.clone().or_else(|| spec.name.clone());
     // A constraint's name may be that of another index; then the first column names it.
@@ -198,7 +216,7 @@ fn add_index(spec: &ForeignKeySpec, key: &ForeignKeyDef, table: &mut TableDef) -
         comment: String::new(),
         invisible: false,
     };
-    let index = indexes::define(&index, &table.columns, &taken, IndexId(table.next_index))?;
+    let index = indexes::define(&index, &table.columns, &taken, IndexId(table.next_index), eval)?;
     debug_assert!(leads_with(&index, &key.columns), "made for it");
     table.next_index += 1;
     table.indexes.push(index);

@@ -5,9 +5,10 @@ use crate::catalog::schema::{
     ColumnDef, ColumnDefault, GeneratedDef, IndexDef, IndexKind, IndexPart, KEY_EXPRESSION_PREFIX,
 };
 use crate::execute::BindExpressions;
-use crate::execute::ddl::columns::COMMENT_MAX;
+use crate::execute::ddl::columns::{COMMENT_MAX, fit_comment};
 use crate::sql::plan::IndexSpec;
 use common::id::{ColumnId, IndexId};
+use expr::eval::EvalContext;
 use expr::mysql_type::TypeKind;
 use expr::{ErrorCode, SqlError};
 
@@ -22,7 +23,13 @@ pub const PRIMARY: &str = "PRIMARY";
 pub const HIDDEN: &str = "GEN_CLUST_INDEX";
 
 /// An index over these columns. `taken` are names of other indexes, for those that get theirs here.
-pub fn define(spec: &IndexSpec, columns: &[ColumnDef], taken: &[&str], id: IndexId) -> Result<IndexDef, SqlError> {
+pub fn define(
+    spec: &IndexSpec,
+    columns: &[ColumnDef],
+    taken: &[&str],
+    id: IndexId,
+    eval: &EvalContext,
+) -> Result<IndexDef, SqlError> {
     if spec.parts.len() > PARTS_MAX {
         return Err(SqlError::new(
             ErrorCode(1070),
@@ -53,17 +60,14 @@ pub fn define(spec: &IndexSpec, columns: &[ColumnDef], taken: &[&str], id: Index
         ));
     }
     let name = name(spec, columns, &parts, taken)?;
-    if spec.comment.chars().count() > COMMENT_MAX {
-        let text = format!("Comment for index '{name}' is too long (max = {COMMENT_MAX})");
-        return Err(SqlError::new(ErrorCode(1688), text));
-    }
+    let comment = fit_comment(&spec.comment, COMMENT_MAX, ErrorCode(1688), &format!("index '{name}'"), eval)?;
     Ok(IndexDef {
         id,
         name,
         unique: spec.unique || spec.primary,
         parts,
         kind: spec.kind,
-        comment: spec.comment.clone(),
+        comment,
         invisible: spec.invisible,
         building: false,
     })
@@ -270,6 +274,10 @@ pub fn arrange(table: &mut TableDef) -> Result<(), SqlError> {
             table.indexes.insert(0, index);
         }
         None => table.indexes.insert(0, hidden()),
+    }
+    // The first unique key without NULLs stands for the primary key that is not there.
+    if table.indexes[0].invisible {
+        return Err(SqlError::new(ErrorCode(3522), "A primary key index cannot be invisible"));
     }
     Ok(())
 }

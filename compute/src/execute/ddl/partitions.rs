@@ -13,7 +13,7 @@ use crate::sql::parse::VARIABLE_QUOTE;
 use crate::sql::parse::ast::PartitionAction;
 use crate::sql::parse::ast::syntax::{self, Expr};
 use crate::sql::parse::partition::{Bound, Method, Partition, Partitioning, Values};
-use expr::eval::{EvalContext, eval};
+use expr::eval::{EvalContext, SqlMode, eval};
 use expr::mysql_type::TypeKind;
 use expr::value::Value;
 use expr::{ErrorCode, Expression, SqlError};
@@ -34,6 +34,10 @@ pub fn settle(
     check_count(&partitioning)?;
     check_names(&partitioning)?;
     check_kinds(&partitioning)?;
+    if partitioning.subpartitions.is_some() && partitioning.method.takes_every_row() {
+        let text = "It is only possible to mix RANGE/LIST partitioning with HASH/KEY partitioning for subpartitioning";
+        return Err(wrong(1500, text));
+    }
     let columns = columns_of(&partitioning, table)?;
     if !table.foreign_keys.is_empty() {
         return Err(wrong(1506, "Foreign keys are not yet supported in conjunction with partitioning"));
@@ -54,7 +58,17 @@ pub fn settle(
                 settle_numbers(partition, unsigned, table, context)?;
             }
         }
-        Method::Key { .. } => {}
+        Method::Key { .. } => {
+            let blob = |column: &&ColumnDef| {
+                matches!(
+                    column.ty.kind,
+                    TypeKind::Text { .. } | TypeKind::Blob { .. } | TypeKind::Json | TypeKind::Geometry(_)
+                )
+            };
+            if columns.iter().any(blob) {
+                return Err(wrong(1502, "A BLOB field is not allowed in partition function"));
+            }
+        }
     }
     check_values(&partitioning, &columns, &context.eval)?;
     check_unique_keys(table, &columns)?;
@@ -436,8 +450,14 @@ fn column_value(column: &ColumnDef, value: Value, context: &EvalContext) -> Resu
     if !fits {
         return Err(incorrect());
     }
-    let strict = EvalContext { strict_write: true, ..context.clone() };
+    let strict = EvalContext { strict_write: true, ..of_no_mode(context) };
     assign::convert(column, value, 1, &strict).map_err(|_| incorrect())
+}
+
+/// Values that partitions end at are the same whether the sql_mode is strict: a zero date is one of them.
+fn of_no_mode(context: &EvalContext) -> EvalContext {
+    let kept = SqlMode(context.sql_mode.0 & SqlMode::ALLOW_INVALID_DATES.0);
+    EvalContext { sql_mode: kept, ..context.clone() }
 }
 
 fn literal(value: &Value) -> Expr {
@@ -483,7 +503,7 @@ fn settled(bound: &Bound, column: Option<&&ColumnDef>, context: &EvalContext) ->
         _ => Value::Null,
     };
     Ok(Some(match column {
-        Some(column) => assign::convert(column, value, 1, context)?,
+        Some(column) => assign::convert(column, value, 1, &of_no_mode(context))?,
         None => value,
     }))
 }
@@ -589,6 +609,14 @@ pub fn apply(action: &PartitionAction, table: &TableDef) -> Result<Outcome, SqlE
     let mut verify = false;
     let missing = |verb: &str| wrong(1507, format!("Error in list of partitions to {verb}"));
     match action {
+        PartitionAction::Add(added) if added.is_empty() && hashed => {
+            return Err(wrong(1514, "At least one partition must be added"));
+        }
+        PartitionAction::Add(added) if added.is_empty() => {
+            let list = matches!(partitioning.method, Method::List(_) | Method::ListColumns(_));
+            let kind = if list { "LIST" } else { "RANGE" };
+            return Err(wrong(1492, format!("For {kind} partitions each partition must be defined")));
+        }
         PartitionAction::Add(added) if hashed => {
             if partitioning.partitions.is_empty() {
                 partitioning.partitions = partitioning.names().into_iter().map(unbounded).collect();
@@ -631,9 +659,16 @@ pub fn apply(action: &PartitionAction, table: &TableDef) -> Result<Outcome, SqlE
             return Err(wrong(1512, "DROP PARTITION can only be used on RANGE/LIST partitions"));
         }
         PartitionAction::Drop(names) => {
-            emptied = partition::numbers(&partitioning, names, &table.name).map_err(|_| missing("DROP"))?;
-            if emptied.len() >= partitioning.partitions.len() {
+            // As many names as there are partitions count as all of them, whatever they are.
+            if names.len() >= partitioning.partitions.len() {
                 return Err(wrong(1508, "Cannot remove all partitions, use DROP TABLE instead"));
+            }
+            emptied = partition::numbers(&partitioning, names, &table.name).map_err(|_| missing("DROP"))?;
+            let mut distinct = emptied.clone();
+            distinct.sort_unstable();
+            distinct.dedup();
+            if distinct.len() < names.len() {
+                return Err(missing("DROP"));
             }
             let gone = |partition: &Partition| names.iter().any(|name| name.eq_ignore_ascii_case(&partition.name));
             partitioning.partitions.retain(|partition| !gone(partition));

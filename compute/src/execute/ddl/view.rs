@@ -84,12 +84,11 @@ pub async fn drop(names: &[ObjectName], if_exists: bool, context: &mut Statement
             unknown.push(format!("{}.{}", name.database, name.name));
         }
     }
-    if !unknown.is_empty() {
-        let message = format!("Unknown table '{}'", unknown.join(","));
-        if !if_exists {
-            return Err(SqlError::new(ErrorCode::BAD_TABLE, message));
-        }
-        context.warn(WarningLevel::Note, ErrorCode::BAD_TABLE, message);
+    if !unknown.is_empty() && !if_exists {
+        return Err(SqlError::new(ErrorCode::BAD_TABLE, format!("Unknown table '{}'", unknown.join(","))));
+    }
+    for name in unknown {
+        context.warn(WarningLevel::Note, ErrorCode::BAD_TABLE, format!("Unknown table '{name}'"));
     }
     Ok(Done::default())
 }

@@ -378,6 +378,7 @@ impl<'q> InsertRows<'q> {
         }
         // MySQL counts a row replaced by the very same one once.
         self.affected += existing.len() as u64 - identical;
+        self.duplicates -= u64::from(identical == existing.len() as u64);
         if self.triggers.delete.is_empty() {
             return change::delete_rows(&self.keeper, existing, 0, context).await;
         }

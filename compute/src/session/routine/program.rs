@@ -41,7 +41,7 @@ impl Loaded {
         let mut types = parameters;
         for variable in &program.variables[types.len().min(program.variables.len())..] {
             let Some(written) = &variable.ty else { continue };
-            let (mut ty, collation) = column_type::column_type(&variable.name, written)?;
+            let (mut ty, collation) = column_type::column_type(&variable.name, written, body.database_collation)?;
             if ty.is_text() && collation.is_none() {
                 ty.collation = body.database_collation;
             }

@@ -98,6 +98,7 @@ static VARIABLES: &[Variable] = &[
     row("div_precision_increment", Both, int(0, 30), "4"),
     row("drumlin_executor", Both, Enumeration(&["auto", "row", "analytic"]), "auto"),
     row("end_markers_in_json", Both, Boolean, "OFF"),
+    row("error_count", Session, int(0, 65535), "0"),
     row("event_scheduler", Global, Enumeration(&["OFF", "ON", "DISABLED"]), "ON"),
     row("explicit_defaults_for_timestamp", Both, Boolean, "ON"),
     row("foreign_key_checks", Both, Boolean, "ON"),
@@ -115,6 +116,7 @@ static VARIABLES: &[Variable] = &[
     row("information_schema_stats_expiry", Both, int(0, 31_536_000), "86400"),
     row("innodb_autoinc_lock_mode", ReadOnly, int(0, 2), "2"),
     row("innodb_buffer_pool_size", Global, int(0, u64::MAX), "134217728"),
+    row("innodb_default_row_format", Global, Enumeration(&["redundant", "compact", "dynamic"]), "dynamic"),
     row("innodb_file_per_table", Global, Boolean, "ON"),
     row("innodb_flush_log_at_trx_commit", Global, int(0, 2), "1"),
     row("innodb_lock_wait_timeout", Both, int(1, 1_073_741_824), "50"),
@@ -241,5 +243,6 @@ static VARIABLES: &[Variable] = &[
     row("version_compile_machine", ReadOnly, Text, "x86_64"),
     row("version_compile_os", ReadOnly, Text, "Linux"),
     row("wait_timeout", Both, int(1, 31_536_000), "28800"),
+    row("warning_count", Session, int(0, 65535), "0"),
     row("windowing_use_high_precision", Both, Boolean, "ON"),
 ];

@@ -4,7 +4,7 @@ use crate::catalog::TableDef;
 use crate::catalog::schema::{IndexDef, IndexKind};
 use crate::sql::bind::expression::{call, operator};
 use crate::sql::bind::literal::{literal_value, text_literal};
-use crate::sql::bind::unify::{cast_to, unify};
+use crate::sql::bind::unify::{cast_to, unify_choices};
 use crate::sql::bind::{AGGREGATES, Binder, column_type, derivation, error};
 use crate::sql::parse::ast::syntax::{
     DataType, DateTimeField, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
@@ -92,7 +92,24 @@ impl Binder<'_> {
         if found.name.is_empty() {
             return Err(error::parameter_count(name));
         }
-        call(found, arguments)
+        let mut made = call(found, arguments)?;
+        self.lend_collation(&mut made);
+        Ok(made)
+    }
+
+    /// A text that is made of what is no text has the connection's collation.
+    fn lend_collation(&self, made: &mut Expression) {
+        let Expression::Call { function, arguments, ty } = made else { return };
+        let connection = self.context.collation_connection;
+        let has_own = |argument: &Expression| argument.ty().is_string() || argument.ty().kind == TypeKind::Json;
+        if ty.is_text()
+            && ty.collation == CollationId::UTF8MB4_0900_AI_CI
+            && connection != CollationId::BINARY
+            && !derivation::is_system(function.name)
+            && !(derivation::follows_arguments(function.name) && arguments.iter().any(has_own))
+        {
+            ty.collation = connection;
+        }
     }
 
     /// Functions that are not evaluated as calls.
@@ -122,7 +139,7 @@ impl Binder<'_> {
                 self.infer_all(&mut bound)?;
                 let types: Vec<MysqlType> = bound.iter().map(Expression::ty).collect();
                 let nullable = types.iter().all(|ty| ty.nullable);
-                let ty = unify(&types)?.with_nullable(nullable);
+                let ty = unify_choices(&types, self.context.collation_connection)?.with_nullable(nullable);
                 let arguments = bound.into_iter().map(|argument| cast_to(argument, &ty)).collect();
                 Expression::Coalesce { arguments, ty }
             }

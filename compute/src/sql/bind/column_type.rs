@@ -2,6 +2,7 @@
 
 use crate::sql::parse::ast::syntax::{DataType, ObjectName, Value};
 use crate::sql::parse::ast::{CharacterSet, TypeName};
+use crate::sql::text_bytes;
 use expr::collation::{Charset, CollationId, collation_by_name};
 use expr::mysql_type::{BlobSize, GeometryKind, IntDisplay, MysqlType, TypeKind};
 use expr::{ErrorCode, SqlError};
@@ -54,15 +55,19 @@ fn size_of(bytes: u64) -> BlobSize {
     }
 }
 
-/// A column's type, and its collation if one was given.
-pub fn column_type(column: &str, name: &TypeName) -> Result<(MysqlType, Option<CollationId>), SqlError> {
+/// A column's type, and its collation if one was given; otherwise it has that of its home.
+pub fn column_type(
+    column: &str,
+    name: &TypeName,
+    home: CollationId,
+) -> Result<(MysqlType, Option<CollationId>), SqlError> {
     let mut collation = collation_of(&name.character_set)?;
     if name.binary {
         let charset = collation.unwrap_or(CollationId::UTF8MB4_0900_AI_CI).charset();
         collation = Some(charset.binary_collation());
     }
     let binary = collation == Some(CollationId::BINARY);
-    let kind = kind(column, name, binary)?;
+    let kind = kind(column, name, binary, collation.unwrap_or(home).charset())?;
     let mut ty = MysqlType::new(kind);
     if !ty.is_text() {
         return Ok((ty, None));
@@ -71,7 +76,7 @@ pub fn column_type(column: &str, name: &TypeName) -> Result<(MysqlType, Option<C
     Ok((ty, collation))
 }
 
-fn kind(column: &str, name: &TypeName, binary: bool) -> Result<TypeKind, SqlError> {
+fn kind(column: &str, name: &TypeName, binary: bool, charset: Charset) -> Result<TypeKind, SqlError> {
     let length = name.lengths.first().copied();
     let unsigned = name.unsigned;
     let int = |bytes: u8| {
@@ -120,6 +125,7 @@ fn kind(column: &str, name: &TypeName, binary: bool) -> Result<TypeKind, SqlErro
         "BIGINT" => int(8),
         "BIT" => match length.unwrap_or(1) {
             bits @ 1..=64 => TypeKind::Bit { bits: bits as u8 },
+            0 => return Err(SqlError::new(ErrorCode(3013), format!("Invalid size for column '{column}'."))),
             _ => {
                 return Err(SqlError::new(
                     ErrorCode(1439),
@@ -167,14 +173,9 @@ fn kind(column: &str, name: &TypeName, binary: bool) -> Result<TypeKind, SqlErro
             };
             let bytes = binary || name.name == "VARBINARY";
             let maximum = if bytes { 65_535 } else { 16_383 };
-            // latin1 and ascii have one byte for each character.
-            let single = name
-                .character_set
-                .charset
-                .as_deref()
-                .and_then(Charset::by_name)
-                .is_some_and(|charset| charset.bytes_max() == 1);
-            let maximum = if single { 65_535 } else { maximum };
+            // Where the column names its own, characters of that set have fewer bytes.
+            let own = name.character_set.charset.as_deref().and_then(Charset::by_name);
+            let maximum = own.map_or(maximum, |charset| 65_535 / charset.bytes_max());
             if length > maximum {
                 return Err(too_long(maximum));
             }
@@ -188,8 +189,8 @@ fn kind(column: &str, name: &TypeName, binary: bool) -> Result<TypeKind, SqlErro
         "BLOB" => TypeKind::Blob { size: length.map_or(BlobSize::Normal, |length| size_of(u64::from(length))) },
         "MEDIUMBLOB" => TypeKind::Blob { size: BlobSize::Medium },
         "LONGBLOB" => TypeKind::Blob { size: BlobSize::Long },
-        "ENUM" => TypeKind::Enum(members(column, &name.members)?),
-        "SET" => TypeKind::Set(members(column, &name.members)?),
+        "ENUM" => TypeKind::Enum(members(column, &name.members, charset)?),
+        "SET" => TypeKind::Set(members(column, &name.members, charset)?),
         "JSON" => TypeKind::Json,
         "GEOMETRY" => TypeKind::Geometry(GeometryKind::Geometry),
         "POINT" => TypeKind::Geometry(GeometryKind::Point),
@@ -203,9 +204,11 @@ fn kind(column: &str, name: &TypeName, binary: bool) -> Result<TypeKind, SqlErro
     })
 }
 
-/// Members lose their trailing spaces; 1291 for one that is there twice.
-fn members(column: &str, members: &[String]) -> Result<Arc<[String]>, SqlError> {
-    let members: Vec<String> = members.iter().map(|member| member.trim_end_matches(' ').to_owned()).collect();
+/// Members lose their trailing spaces; 1291 for one that is there twice. `?` stands for bytes that are no text.
+fn members(column: &str, members: &[String], charset: Charset) -> Result<Arc<[String]>, SqlError> {
+    let text =
+        |member: &String| text_bytes::to_bytes(member).map_or_else(|| member.clone(), |bytes| lossy(&bytes, charset));
+    let members: Vec<String> = members.iter().map(|member| text(member).trim_end_matches(' ').to_owned()).collect();
     for (position, member) in members.iter().enumerate() {
         if members[..position].contains(member) {
             return Err(SqlError::new(
@@ -215,6 +218,21 @@ fn members(column: &str, members: &[String]) -> Result<Arc<[String]>, SqlError> 
         }
     }
     Ok(Arc::from(members))
+}
+
+/// The text of bytes, each that is none a `?`.
+fn lossy(mut bytes: &[u8], charset: Charset) -> String {
+    let mut text = String::new();
+    loop {
+        match charset.decode(bytes) {
+            Ok(rest) => return text + &rest,
+            Err(position) => {
+                text.push_str(&charset.decode(&bytes[..position]).unwrap_or_default());
+                text.push('?');
+                bytes = &bytes[position + 1..];
+            }
+        }
+    }
 }
 
 fn precision(column: &str, digits: u32, decimals: u32, digits_max: u32) -> Result<(u8, u8), SqlError> {

@@ -130,7 +130,10 @@ impl Binder<'_> {
             operands.push(item);
         }
         numbers(&mut operands);
-        derivation::unite(&mut operands, "IN")?;
+        // Beside a number, texts are numbers too.
+        if !operands[0].ty().is_numeric() {
+            derivation::unite(&mut operands, "IN")?;
+        }
         negate(operator("IN", operands)?, negated)
     }
 
@@ -200,6 +203,13 @@ fn adapt(other: &Expression, constant: &mut Expression) {
             if ty.kind == TypeKind::Year && matches!(other, Expression::Column { .. } | Expression::Outer { .. }) =>
         {
             *constant = integer(if *number < 70 { 2000 + *number } else { 1900 + *number });
+        }
+        // A parameter beside a column of bits is compared as if it were stored there.
+        Expression::Parameter { .. }
+            if matches!(ty.kind, TypeKind::Bit { .. })
+                && matches!(other, Expression::Column { .. } | Expression::Outer { .. }) =>
+        {
+            *constant = Expression::Cast { argument: Box::new(constant.clone()), ty: ty.with_nullable(true) };
         }
         // A number beside a date is a date, if it can be one.
         Expression::Literal { value: Value::Int(_) | Value::UInt(_) | Value::Decimal(_), .. }

@@ -9,7 +9,8 @@ use crate::sql::plan::{
     AlterAction, ColumnSpec, CreateTable, CreateView, Ddl, ForeignKeySpec, IndexSpec, ObjectName, TableOptions,
 };
 use expr::collation::CollationId;
-use expr::mysql_type::TypeKind;
+use expr::mysql_type::{MysqlType, TypeKind};
+use expr::value::Value;
 use expr::{ErrorCode, Expression, SqlError};
 
 impl Binder<'_> {
@@ -91,7 +92,9 @@ impl Binder<'_> {
             source_replace: table.replace,
             name,
         };
+        let home = bound.options.collation.unwrap_or_else(|| self.database_collation(&bound.name.database));
         for column in &table.columns {
+            check_owner(column, &bound.name)?;
             let lower = column.name.to_lowercase();
             if bound.columns.iter().any(|other| other.name.to_lowercase() == lower) {
                 return Err(SqlError::new(
@@ -99,8 +102,10 @@ impl Binder<'_> {
                     format!("Duplicate column name '{}'", column.name),
                 ));
             }
-            bound.columns.push(self.column_spec(column)?);
+            bound.columns.push(self.column_spec(column, home)?);
             bound.indexes.extend(column_index(column));
+            // In the order in which they stand: they are numbered by it.
+            bound.checks.extend(checks_at(table, bound.columns.len() - 1));
             bound.checks.extend(column.check.as_ref().map(check));
         }
         for index in &table.indexes {
@@ -109,7 +114,7 @@ impl Binder<'_> {
         for key in &table.foreign_keys {
             bound.foreign_keys.push(self.foreign_key(&bound.name.database, key)?);
         }
-        bound.checks.extend(table.checks.iter().map(check));
+        bound.checks.extend(checks_at(table, bound.columns.len()));
         if bound.indexes.iter().filter(|index| index.primary).count() > 1 {
             return Err(SqlError::new(ErrorCode::MULTIPLE_PRI_KEY, "Multiple primary key defined"));
         }
@@ -133,12 +138,33 @@ impl Binder<'_> {
         })
     }
 
-    fn column_spec(&mut self, column: &ast::Column) -> Result<ColumnSpec, SqlError> {
-        let (ty, collation) = column_type(&column.name, &column.ty)?;
+    /// Of a table that is there already.
+    fn table_collation(&self, table: &ObjectName) -> CollationId {
+        match self.context.catalog.table(&table.database, &table.name) {
+            Some(table) => table.collation,
+            None => self.database_collation(&table.database),
+        }
+    }
+
+    pub fn database_collation(&self, database: &str) -> CollationId {
+        let database = self.context.catalog.database(database);
+        database.map_or(CollationId::UTF8MB4_0900_AI_CI, |database| database.definition.collation)
+    }
+
+    /// `home` is the collation of a column that names none.
+    fn column_spec(&mut self, column: &ast::Column, home: CollationId) -> Result<ColumnSpec, SqlError> {
+        let (ty, collation) = column_type(&column.name, &column.ty, home)?;
+        if column.on_update_now.is_some() && column.on_update_now != clock_digits(&ty.kind) {
+            let text = format!("Invalid ON UPDATE clause for '{}' column", column.name);
+            return Err(SqlError::new(ErrorCode(1294), text));
+        }
         let nullable = column.nullable;
         let ty = ty.with_nullable(nullable.unwrap_or(true));
         let default = match &column.default {
-            Some(default) => self.default(&column.name, &ty.kind, default)?,
+            Some(default) => {
+                let ty = MysqlType { collation: collation.unwrap_or(home), ..ty.clone() };
+                self.default(&column.name, &ty, default)?
+            }
             None => ColumnDefault::None,
         };
         Ok(ColumnSpec {
@@ -147,7 +173,7 @@ impl Binder<'_> {
             collation,
             nullable,
             default,
-            on_update_now: column.on_update_now,
+            on_update_now: column.on_update_now.is_some(),
             auto_increment: column.auto_increment,
             generated: column.generated.as_ref().map(|generated| GeneratedDef {
                 expression: canonical::text(&generated.expression),
@@ -158,13 +184,14 @@ impl Binder<'_> {
         })
     }
 
-    fn default(&mut self, column: &str, kind: &TypeKind, default: &ast::Default) -> Result<ColumnDefault, SqlError> {
+    fn default(&mut self, column: &str, ty: &MysqlType, default: &ast::Default) -> Result<ColumnDefault, SqlError> {
+        let kind = &ty.kind;
         let invalid = || SqlError::new(ErrorCode::INVALID_DEFAULT, format!("Invalid default value for '{column}'"));
         Ok(match default {
             ast::Default::Null => ColumnDefault::Null,
-            ast::Default::Now => match kind {
-                TypeKind::DateTime { .. } | TypeKind::Timestamp { .. } => ColumnDefault::Now,
-                _ => return Err(invalid()),
+            ast::Default::Now(digits) => match clock_digits(kind) == Some(*digits) {
+                true => ColumnDefault::Now,
+                false => return Err(invalid()),
             },
             ast::Default::Expression(expression) => ColumnDefault::Expression(canonical::text(expression)),
             ast::Default::Literal(literal) => {
@@ -172,6 +199,11 @@ impl Binder<'_> {
                     kind,
                     TypeKind::Text { .. } | TypeKind::Blob { .. } | TypeKind::Json | TypeKind::Geometry(_)
                 ) {
+                    // The empty text is left out with a warning, if the mode is not strict.
+                    if matches!(self.expression(literal)?, Expression::Literal { value, .. } if value.to_text().is_empty())
+                    {
+                        return Ok(ColumnDefault::Literal(String::new()));
+                    }
                     return Err(SqlError::new(
                         ErrorCode::BLOB_CANT_HAVE_DEFAULT,
                         format!("BLOB, TEXT, GEOMETRY or JSON column '{column}' can't have a default value"),
@@ -183,6 +215,11 @@ impl Binder<'_> {
                     return Ok(ColumnDefault::Literal(format!("b'{bits}'")));
                 }
                 match self.expression(literal)? {
+                    // The bytes of a text of the column's character set.
+                    Expression::Literal { value: Value::Bytes(bytes), .. } if ty.is_text() => {
+                        let text = ty.collation.charset().decode(&bytes).map_err(|_| invalid())?;
+                        ColumnDefault::Literal(text.into_owned())
+                    }
                     Expression::Literal { value, .. } => ColumnDefault::Literal(value.to_text().into_owned()),
                     // DATE '2020-01-01'
                     Expression::Cast { argument, .. } => match *argument {
@@ -248,13 +285,15 @@ impl Binder<'_> {
     ) -> Result<(), SqlError> {
         let action = match action {
             ast::AlterAction::AddColumn { column, position } => {
-                let spec = self.column_spec(column)?;
+                check_owner(column, table)?;
+                let spec = self.column_spec(column, self.table_collation(table))?;
                 actions.push(AlterAction::AddColumn { column: spec, position: position.clone(), if_not_exists: false });
                 self.column_extras(column, actions);
                 return Ok(());
             }
             ast::AlterAction::ChangeColumn { old_name, column, position } => {
-                let spec = self.column_spec(column)?;
+                check_owner(column, table)?;
+                let spec = self.column_spec(column, self.table_collation(table))?;
                 actions.push(AlterAction::ChangeColumn {
                     old_name: old_name.clone(),
                     column: spec,
@@ -271,13 +310,13 @@ impl Binder<'_> {
                 let default = match default {
                     None => ColumnDefault::None,
                     Some(default) => {
-                        let kind = self
+                        let ty = self
                             .context
                             .catalog
                             .table(&table.database, &table.name)
-                            .and_then(|table| table.column_index(column).map(|at| table.columns[at].ty.kind.clone()))
-                            .unwrap_or(TypeKind::Null);
-                        self.default(column, &kind, default)?
+                            .and_then(|table| table.column_index(column).map(|at| table.columns[at].ty.clone()))
+                            .unwrap_or(MysqlType::null());
+                        self.default(column, &ty, default)?
                     }
                 };
                 AlterAction::SetDefault { column: column.clone(), default }
@@ -312,11 +351,7 @@ impl Binder<'_> {
                 let collation = match collation_of(options)? {
                     Some(collation) => collation,
                     // CONVERT TO CHARACTER SET DEFAULT: the database's.
-                    None => self
-                        .context
-                        .catalog
-                        .database(&table.database)
-                        .map_or(CollationId::UTF8MB4_0900_AI_CI, |database| database.definition.collation),
+                    None => self.database_collation(&table.database),
                 };
                 AlterAction::ConvertCharacterSet(collation)
             }
@@ -359,10 +394,20 @@ impl Binder<'_> {
                     select.replace_range(start..end, &columns);
                 }
             }
-            let query = match &view.columns {
+            let mut query = match &view.columns {
                 Some(columns) => super::table::renamed(query, columns)?,
                 None => query,
             };
+            for (position, field) in query.fields.iter_mut().enumerate() {
+                let is_long = field.name.chars().count() > NAME_MAX;
+                if is_long && view.columns.is_some() {
+                    let text = format!("Identifier name '{}' is too long", field.name);
+                    return Err(SqlError::new(ErrorCode::TOO_LONG_IDENT, text));
+                }
+                if is_long {
+                    field.name = format!("Name_exp_{}", position + 1);
+                }
+            }
             for (position, field) in query.fields.iter().enumerate() {
                 if query.fields[..position].iter().any(|other| other.name.eq_ignore_ascii_case(&field.name)) {
                     return Err(SqlError::new(
@@ -371,6 +416,7 @@ impl Binder<'_> {
                     ));
                 }
             }
+            view.definer.as_deref().map_or(Ok(()), check_account)?;
             let definer = view.definer.clone().unwrap_or_else(|| self.context.definer.to_owned());
             return Ok(CreateView {
                 name,
@@ -417,6 +463,41 @@ fn scans(node: &crate::sql::plan::Node, look: &mut dyn FnMut(&crate::sql::plan::
     node.inputs().into_iter().for_each(|input| scans(input, look));
 }
 
+/// 1470 for an account whose user or host is too long.
+fn check_account(account: &str) -> Result<(), SqlError> {
+    let (user, host) = account.rsplit_once('@').unwrap_or((account, ""));
+    for (text, what, characters_max) in [(user, "user", 32), (host, "host", 255)] {
+        if text.chars().count() > characters_max {
+            let shown: String = text.chars().take(70).collect();
+            let text =
+                format!("String '{shown}' is too long for {what} name (should be no longer than {characters_max})");
+            return Err(SqlError::new(ErrorCode(1470), text));
+        }
+    }
+    Ok(())
+}
+
+/// Characters in a name.
+const NAME_MAX: usize = 64;
+
+/// 1103 for a column that is written with another table's name.
+fn check_owner(column: &ast::Column, table: &ObjectName) -> Result<(), SqlError> {
+    match &column.table {
+        Some(other) if *other != table.name => {
+            Err(SqlError::new(ErrorCode(1103), format!("Incorrect table name '{other}'")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Digits of the seconds of a column that the clock can fill; those of NOW() must be as many.
+fn clock_digits(kind: &TypeKind) -> Option<u64> {
+    match kind {
+        TypeKind::DateTime { fsp } | TypeKind::Timestamp { fsp } => Some(u64::from(*fsp)),
+        _ => None,
+    }
+}
+
 /// PRIMARY KEY and UNIQUE of a column's definition.
 fn column_index(column: &ast::Column) -> Vec<IndexSpec> {
     let index = |primary: bool| IndexSpec {
@@ -437,6 +518,11 @@ fn column_index(column: &ast::Column) -> Vec<IndexSpec> {
         indexes.push(index(false));
     }
     indexes
+}
+
+/// CHECKs of the table that stand behind so many columns.
+fn checks_at(table: &ast::CreateTable, columns: usize) -> impl Iterator<Item = CheckDef> {
+    table.checks.iter().filter(move |(before, _)| *before == columns).map(|(_, added)| check(added))
 }
 
 /// A check without a name gets one from the executor: `t_chk_1`.

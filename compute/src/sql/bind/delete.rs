@@ -4,7 +4,10 @@ use crate::account::Privileges;
 use crate::sql::bind::scope::Boundary;
 use crate::sql::bind::update::{Rows, lock_targets};
 use crate::sql::bind::{Binder, Frame};
-use crate::sql::parse::ast;
+use crate::sql::parse::ast::{
+    self,
+    syntax::{TableFactor, TableWithJoins},
+};
 use crate::sql::plan::{Delete, DeleteTarget};
 use expr::{ErrorCode, SqlError};
 
@@ -20,7 +23,7 @@ impl Binder<'_> {
             limit: delete.limit.as_ref(),
         };
         let mut input = self.rows_to_change(&rows)?;
-        let positions = if delete.targets.is_empty() { vec![0] } else { self.delete_targets(&delete.targets)? };
+        let positions = if delete.targets.is_empty() { vec![0] } else { self.delete_targets(delete)? };
         self.check_read_only_tables(&positions)?;
         let mut targets = Vec::new();
         let mut aliases = Vec::new();
@@ -43,16 +46,18 @@ impl Binder<'_> {
         Ok(Delete { input, targets, ignore: delete.ignore, subqueries })
     }
 
-    fn delete_targets(&mut self, names: &[ast::Name]) -> Result<Vec<usize>, SqlError> {
+    fn delete_targets(&mut self, delete: &ast::Delete) -> Result<Vec<usize>, SqlError> {
         let mut positions = Vec::new();
-        for name in names {
+        for name in &delete.targets {
+            // A table that has an alias is named by that alone.
+            let aliased = name.database.is_some() && delete.tables.iter().any(|tables| has_alias(tables, &name.name));
             let found = self.block().scope.tables.iter().position(|table| {
                 table.alias == name.name
                     && name.database.as_ref().is_none_or(|database| table.database.as_ref() == Some(database))
             });
             match found {
-                Some(position) => positions.push(position),
-                None => {
+                Some(position) if !aliased => positions.push(position),
+                _ => {
                     return Err(SqlError::new(
                         ErrorCode::UNKNOWN_TABLE,
                         format!("Unknown table '{}' in MULTI DELETE", name.name),
@@ -62,4 +67,10 @@ impl Binder<'_> {
         }
         Ok(positions)
     }
+}
+
+/// True if one of these tables has this alias.
+fn has_alias(tables: &TableWithJoins, alias: &str) -> bool {
+    let is = |factor: &TableFactor| matches!(factor, TableFactor::Table { alias: Some(found), .. } if found.name.value == alias);
+    is(&tables.relation) || tables.joins.iter().any(|join| is(&join.relation))
 }

@@ -2,6 +2,7 @@
 //! Manual: "Collation Coercibility in Expressions" (12.8.4).
 
 use expr::collation::{Charset, CollationId};
+use expr::mysql_type::{BlobSize, MysqlType, TypeKind};
 use expr::value::Value;
 use expr::{ErrorCode, Expression, SqlError};
 
@@ -87,11 +88,35 @@ const COMPARES: [&str; 14] = [
     "INTERVAL",
 ];
 
+/// Operators, as [`unite`] is told of them.
+const COMPARISONS: [&str; 9] = ["=", "<=>", "<>", "<", "<=", ">", ">=", "IN", "between"];
+
 const SYSTEM: [&str; 8] =
     ["CURRENT_ROLE", "CURRENT_USER", "DATABASE", "SCHEMA", "SESSION_USER", "SYSTEM_USER", "USER", "VERSION"];
 
 pub fn follows_arguments(function: &str) -> bool {
     FOLLOWS_ARGUMENTS.contains(&function) || function == "UPPER"
+}
+
+/// Their texts have the server's collation.
+pub fn is_system(function: &str) -> bool {
+    SYSTEM.contains(&function)
+}
+
+/// Arguments that are counts, positions and sets of bits.
+fn is_number(function: &str, position: usize) -> bool {
+    match function {
+        "ELT" | "MAKE_SET" => position == 0,
+        "EXPORT_SET" => position == 0 || position == 4,
+        "INSERT" => position == 1 || position == 2,
+        "LPAD" | "RPAD" => position == 1,
+        "LEFT" | "MID" | "REPEAT" | "RIGHT" | "SUBSTR" | "SUBSTRING" => position >= 1,
+        "REGEXP_SUBSTR" => position == 2 || position == 3,
+        "REGEXP_REPLACE" => position == 3 || position == 4,
+        "SUBSTRING_INDEX" => position == 2,
+        "LOCATE" | "POSITION" => position == 2,
+        _ => false,
+    }
 }
 
 pub fn compares(function: &str) -> bool {
@@ -104,6 +129,10 @@ pub fn of(expression: &Expression) -> Derivation {
     let plain = |strength: u8| Derivation { collation: ty.collation, strength, ascii: false, illegal: false };
     match expression {
         Expression::Literal { value: Value::Null, .. } => return plain(strength::IGNORABLE),
+        // The text of a document.
+        _ if ty.kind == TypeKind::Json => {
+            return Derivation { collation: CollationId::UTF8MB4_BIN, ..plain(strength::IMPLICIT) };
+        }
         _ if !ty.is_string() => return Derivation { ascii: true, ..plain(strength::NUMERIC) },
         _ => {}
     }
@@ -251,7 +280,10 @@ fn illegal_mix(operands: &[Expression], operation: &str) -> SqlError {
 
 /// Gives operands that are compared with one another the collation that they have in common.
 pub fn unite(operands: &mut [Expression], operation: &str) -> Result<(), SqlError> {
-    let texts = operands.iter().filter(|operand| operand.ty().is_string()).count();
+    // Documents are compared as such, unless a function wants their text.
+    let documents = !COMPARISONS.contains(&operation);
+    let is_text = |ty: MysqlType| ty.is_string() || documents && ty.kind == TypeKind::Json;
+    let texts = operands.iter().filter(|operand| is_text(operand.ty())).count();
     if texts < 2 {
         return Ok(());
     }
@@ -259,13 +291,41 @@ pub fn unite(operands: &mut [Expression], operation: &str) -> Result<(), SqlErro
     if together.strength == strength::NONE {
         return Err(illegal_mix(operands, operation));
     }
-    for operand in operands {
-        if together.collation != CollationId::BINARY {
-            decode_literal(operand, together.collation)?;
+    for (position, operand) in operands.iter_mut().enumerate() {
+        if is_number(operation, position) {
+            continue;
+        }
+        match together.collation == CollationId::BINARY {
+            true => encode(operand),
+            false => decode_literal(operand, together.collation)?,
         }
         set_collation(operand, together.collation);
     }
     Ok(())
+}
+
+/// A BIT among texts is a string of bytes.
+fn bits_as_bytes(operand: &mut Expression) {
+    let ty = operand.ty();
+    if let TypeKind::Bit { bits } = ty.kind {
+        let kind = TypeKind::VarBinary { length: u32::from(bits.div_ceil(8)) };
+        let bytes = MysqlType::new(kind).with_nullable(ty.nullable);
+        *operand = Expression::Cast { argument: Box::new(operand.clone()), ty: bytes };
+    }
+}
+
+/// A text of a character set other than UTF-8 becomes its bytes there, as values are held in UTF-8.
+fn encode(operand: &mut Expression) {
+    let ty = operand.ty();
+    if ty.is_text() && !ty.collation.charset().is_utf8() {
+        let length = super::unify::characters_max(&ty).saturating_mul(u64::from(ty.collation.charset().bytes_max()));
+        let kind = match length {
+            0..=65_535 => TypeKind::VarBinary { length: length as u32 },
+            _ => TypeKind::Blob { size: BlobSize::Long },
+        };
+        let bytes = MysqlType::new(kind).with_nullable(ty.nullable);
+        *operand = Expression::Cast { argument: Box::new(operand.clone()), ty: bytes };
+    }
 }
 
 /// A binary literal beside a text column is that column's text; error 3854 if it is none.
@@ -282,7 +342,7 @@ fn decode_literal(operand: &mut Expression, collation: CollationId) -> Result<()
     };
     let nullable = ty.nullable;
     let length = text.chars().count() as u32;
-    let ty = expr::mysql_type::MysqlType::varchar(length, collation).with_nullable(nullable);
+    let ty = MysqlType::varchar(length, collation).with_nullable(nullable);
     *operand = Expression::literal(Value::text(text), ty);
     Ok(())
 }
@@ -309,12 +369,29 @@ fn set_collation(expression: &mut Expression, collation: CollationId) {
 
 /// For functions that put texts together without comparing: what has no collation of its own takes the common one.
 pub fn lend(operands: &mut [Expression], operation: &str) -> Result<(), SqlError> {
+    if follows_arguments(operation) {
+        for (position, operand) in operands.iter_mut().enumerate() {
+            if !is_number(operation, position) {
+                bits_as_bytes(operand);
+            }
+        }
+    }
     let together = aggregate(operands.iter());
     if together.illegal && follows_arguments(operation) {
         return Err(illegal_mix(operands, operation));
     }
+    if together.collation == CollationId::BINARY && follows_arguments(operation) {
+        operands.iter_mut().for_each(encode);
+    }
     if together.strength == strength::NONE || together.collation == CollationId::BINARY {
         return Ok(());
+    }
+    if follows_arguments(operation) {
+        for (position, operand) in operands.iter_mut().enumerate() {
+            if !is_number(operation, position) {
+                decode_literal(operand, together.collation)?;
+            }
+        }
     }
     for operand in operands.iter_mut().filter(|operand| of(operand).strength >= strength::SYSTEM) {
         set_collation(operand, together.collation);

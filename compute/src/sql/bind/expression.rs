@@ -2,7 +2,7 @@
 
 use crate::sql::bind::comparison::row_items;
 use crate::sql::bind::scope::Clause;
-use crate::sql::bind::unify::{cast_to, unify};
+use crate::sql::bind::unify::{cast_to, unify_choices};
 use crate::sql::bind::{Binder, column_type, derivation, error, literal};
 use crate::sql::parse::VARIABLE_QUOTE;
 use crate::sql::parse::ast::syntax::{
@@ -346,7 +346,7 @@ impl Binder<'_> {
         let branches: Vec<(Expression, Expression)> = conditions.into_iter().zip(results).collect();
         let mut types: Vec<MysqlType> = branches.iter().map(|(_, result)| result.ty()).collect();
         types.push(otherwise.as_ref().map_or_else(MysqlType::null, Expression::ty));
-        let ty = unify(&types)?;
+        let ty = unify_choices(&types, self.context.collation_connection)?;
         let branches = branches.into_iter().map(|(condition, result)| (condition, cast_to(result, &ty))).collect();
         let otherwise = otherwise.map(|otherwise| Box::new(cast_to(otherwise, &ty)));
         Ok(Expression::Case { branches, otherwise, ty })
@@ -410,7 +410,8 @@ impl Binder<'_> {
     /// True where an aggregate or window call may stand.
     pub fn allows_aggregates(&self) -> bool {
         self.blocks.last().is_some_and(|block| {
-            !block.in_aggregate && matches!(block.clause, Clause::Fields | Clause::Having | Clause::Order)
+            let clauses = [Clause::Fields, Clause::Having, Clause::Order, Clause::WindowPartition, Clause::WindowOrder];
+            !block.in_aggregate && clauses.contains(&block.clause)
         })
     }
 }

@@ -31,6 +31,7 @@ impl Binder<'_> {
                 if query.fields.len() != columns.len() {
                     return Err(value_count(1));
                 }
+                columns.iter().try_for_each(|at| generated(&table, &table.columns[*at]))?;
                 query.into_variables.clear();
                 InsertSource::Query(query)
             }

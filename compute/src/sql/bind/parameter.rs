@@ -38,7 +38,7 @@ impl Binder<'_> {
     /// Values of which one is taken.
     pub fn infer_all(&mut self, values: &mut [Expression]) -> Result<(), SqlError> {
         let types: Vec<MysqlType> = values.iter().map(Expression::ty).collect();
-        let together = super::unify::unify(&types)?;
+        let together = super::unify::unify_choices(&types, self.context.collation_connection)?;
         values.iter_mut().for_each(|value| self.infer(value, &together));
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! expression over the row tells: the partition's number from 0, or NULL if the table has none for the row.
 
 use crate::catalog::TableDef;
+use crate::catalog::virtual_tables::PartitionRow;
 use crate::sql::bind::canonical::{self, quoted};
 use crate::sql::parse;
 use crate::sql::parse::ast::syntax::{Expr, UnaryOperator};
@@ -169,6 +170,23 @@ pub fn of_table(table: &TableDef) -> Result<Partitioning, SqlError> {
         Some(text) => parse_text(text),
         None => Err(SqlError::new(ErrorCode(1747), "PARTITION () clause on non partitioned table")),
     }
+}
+
+/// What information_schema.PARTITIONS tells of a table's partitions.
+pub fn rows(table: &TableDef) -> Result<Vec<PartitionRow>, SqlError> {
+    let partitioning = of_table(table)?;
+    let (method, expression) = (partitioning.method.name(), partitioning.method.operand());
+    let row = |(position, name): (usize, String)| {
+        let partition = partitioning.partitions.get(position);
+        PartitionRow {
+            name,
+            method,
+            expression: expression.clone(),
+            description: partition.and_then(Partition::description),
+            comment: partition.and_then(|partition| partition.comment.clone()).unwrap_or_default(),
+        }
+    };
+    Ok(partitioning.names().into_iter().enumerate().map(row).collect())
 }
 
 /// An expression over a table's row that gives the number of its partition, as a text.

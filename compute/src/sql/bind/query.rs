@@ -188,7 +188,7 @@ impl Binder<'_> {
         let mut fields = Vec::new();
         for column in 0..width {
             let types: Vec<MysqlType> = rows.iter().map(|row| row[column].ty()).collect();
-            let ty = super::unify::unify(&types)?;
+            let ty = super::unify::unify(&types, self.context.collation_connection)?;
             fields.push(Field { name: format!("column_{column}"), ty, origin: None });
         }
         let rows = rows.into_iter().map(|row| {

@@ -12,7 +12,9 @@ use sqlparser_visit::relations;
 
 /// The one use of sqlparser's visitor.
 mod sqlparser_visit {
-    use crate::sql::parse::ast::syntax::{ObjectName, Query, SetExpr, visit_relations};
+    use crate::sql::parse::ast::syntax::{
+        Expr, ObjectName, Query, SelectItem, SetExpr, visit_expressions, visit_relations,
+    };
     use std::ops::ControlFlow;
 
     /// Calls `visit` for the name of every table that a query reads.
@@ -30,10 +32,23 @@ mod sqlparser_visit {
             ControlFlow::<()>::Continue(())
         });
     }
+
+    /// True if a window function is among these.
+    pub fn has_window(items: &Vec<SelectItem>) -> bool {
+        visit_expressions(items, |expression| match expression {
+            Expr::Function(function) if function.over.is_some() => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        })
+        .is_break()
+    }
 }
 
-/// True if the query reads a table of this name without a database.
+/// True if the query reads a table of this name without a database, which is none of its own WITH.
 pub fn names(query: &Query, table: &str) -> bool {
+    let own = query.with.iter().flat_map(|with| &with.cte_tables);
+    if own.into_iter().any(|cte| cte.alias.name.value.eq_ignore_ascii_case(table)) {
+        return false;
+    }
     let mut found = false;
     relations(query, &mut |name| found |= is_name(name, table));
     found
@@ -49,16 +64,11 @@ impl Binder<'_> {
                 cte_tables: Vec::new(),
             }))?;
         }
-        let SetExpr::SetOperation { left, op: SetOperator::Union, set_quantifier, right } = query.body.as_ref() else {
-            return Err(SqlError::new(
-                ErrorCode(3573),
-                format!("Recursive Common Table Expression '{name}' should contain a UNION"),
-            ));
-        };
-        let all = *set_quantifier == SetQuantifier::All;
+        let (left, right, all) = &parts(&query.body, name)?;
+        let all = *all;
         let anchor = self.set_expression(left)?;
         if !columns.is_empty() && columns.len() != anchor.fields.len() {
-            return Err(error::different_columns());
+            return Err(super::table::wrong_list());
         }
         // Every column may become NULL in a later round.
         let types: Vec<MysqlType> = anchor.fields.iter().map(|field| field.ty.clone().with_nullable(true)).collect();
@@ -87,6 +97,53 @@ impl Binder<'_> {
         let root = Node::RecursiveCte { id, anchor: Box::new(anchor.root), recursive, all };
         let limit = self.limit(query.limit_clause.as_ref())?;
         Ok(Built { root: super::query::limited(root, limit), fields, calc_found_rows: false })
+    }
+}
+
+/// The parts of a recursive query: those before that read the table, those that do, and whether all unions of these are
+/// UNION ALL.
+fn parts<'q>(body: &'q SetExpr, name: &str) -> Result<(&'q SetExpr, SetExpr, bool), SqlError> {
+    let reads = |part: &SetExpr| {
+        let mut found = false;
+        sqlparser_visit::relations_of(part, &mut |table| found |= is_name(table, name));
+        found
+    };
+    let SetExpr::SetOperation { op: SetOperator::Union, .. } = body else {
+        let text = format!("Recursive Common Table Expression '{name}' should contain a UNION");
+        return Err(SqlError::new(ErrorCode(3573), text));
+    };
+    let misplaced = || {
+        let text = format!(
+            "Recursive Common Table Expression '{name}' should have one or more non-recursive query blocks followed by \
+             one or more recursive ones"
+        );
+        SqlError::new(ErrorCode(3574), text)
+    };
+    let mut rest = body;
+    let mut recursive: Option<SetExpr> = None;
+    let mut all = true;
+    while let SetExpr::SetOperation { left, op: SetOperator::Union, set_quantifier, right } = rest {
+        if !reads(right) {
+            return Err(misplaced());
+        }
+        all &= *set_quantifier == SetQuantifier::All;
+        recursive = Some(match recursive {
+            None => (**right).clone(),
+            Some(later) => SetExpr::SetOperation {
+                left: right.clone(),
+                op: SetOperator::Union,
+                set_quantifier: SetQuantifier::All,
+                right: Box::new(later),
+            },
+        });
+        if !reads(left) {
+            break;
+        }
+        rest = left;
+    }
+    match (rest, recursive) {
+        (SetExpr::SetOperation { left, op: SetOperator::Union, .. }, Some(recursive)) => Ok((left, recursive, all)),
+        _ => Err(misplaced()),
     }
 }
 
@@ -129,7 +186,7 @@ fn check_recursive(part: &SetExpr, name: &str) -> Result<(), SqlError> {
         return Err(SqlError::new(ErrorCode(3576), text));
     }
     let grouped = matches!(&select.group_by, GroupByExpr::Expressions(keys, _) if !keys.is_empty());
-    if all > 0 && grouped {
+    if all > 0 && (grouped || sqlparser_visit::has_window(&select.projection)) {
         let text = format!(
             "Recursive Common Table Expression '{name}' can contain neither aggregation nor window functions in recursive \
              query block"

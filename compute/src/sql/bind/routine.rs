@@ -216,11 +216,12 @@ impl Binder<'_> {
                 let name = self.object(&definition.name)?;
                 self.check_variables(&definition.system_variables)?;
                 let mut parameters = Vec::new();
+                let home = self.database_collation(&name.database);
                 for parameter in &definition.parameters {
-                    parameters.push(column_type::column_type(&parameter.name, &parameter.ty)?);
+                    parameters.push(column_type::column_type(&parameter.name, &parameter.ty, home)?);
                 }
                 let returns = definition.returns.as_ref();
-                let returns = returns.map(|ty| column_type::column_type("", ty)).transpose()?;
+                let returns = returns.map(|ty| column_type::column_type("", ty, home)).transpose()?;
                 let definition = definition.clone();
                 Ddl::CreateRoutine(Box::new(RoutineSpec { name, definition, parameters, returns }))
             }

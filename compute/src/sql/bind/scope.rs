@@ -67,6 +67,8 @@ pub enum Clause {
     Group,
     Having,
     Order,
+    WindowPartition,
+    WindowOrder,
     Other,
 }
 
@@ -79,6 +81,8 @@ impl Clause {
             Clause::Group => "group statement",
             Clause::Having => "having clause",
             Clause::Order => "order clause",
+            Clause::WindowPartition => "window partition by",
+            Clause::WindowOrder => "window order by",
         }
     }
 }
@@ -174,10 +178,8 @@ impl Scope {
     /// Puts `right` after this scope's row.
     pub fn append(&mut self, right: Scope) -> Result<(), SqlError> {
         for table in &right.tables {
-            let clash = self.tables.iter().any(|other| {
-                other.alias == table.alias
-                    && (other.database == table.database || other.database.is_none() || table.database.is_none())
-            });
+            // Derived tables are of no database: beside `db.t` there may be one called `t`.
+            let clash = self.tables.iter().any(|other| other.alias == table.alias && other.database == table.database);
             if clash {
                 return Err(error::not_unique_table(&table.alias));
             }

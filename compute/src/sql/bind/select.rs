@@ -11,6 +11,7 @@ use crate::sql::parse::ast::syntax::{
     Distinct, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, GroupByWithModifier, OrderByExpr,
     Select, SelectItem as ItemSyntax, SelectItemQualifiedWildcardKind, UnaryOperator, Value,
 };
+use crate::sql::parse::lexer::string_literal;
 use crate::sql::plan::{AggregateCall, Field, FieldOrigin, Node, SortKey, walk};
 use expr::aggregate::AggregateFunction;
 use expr::eval::SqlMode;
@@ -78,8 +79,15 @@ impl Binder<'_> {
         self.block().rollup = rollup;
         self.block().clause = Clause::Having;
         let mut having = select.having.as_ref().map(|having| self.expression(having)).transpose()?;
-        self.block().clause = Clause::Order;
         let mut keys = self.keys(order_by, &items)?;
+        // One row of all has no order.
+        if self.block().group_by.is_empty() && !self.block().aggregates.is_empty() {
+            keys.clear();
+        }
+        self.check_windows()?;
+        if matches!(select.distinct, Some(Distinct::Distinct)) {
+            self.check_distinct(&keys, &items)?;
+        }
 
         // Nothing more is bound here: the row changes from now on.
         let block = self.block();
@@ -160,7 +168,10 @@ impl Binder<'_> {
                 }
                 ItemSyntax::UnnamedExpr(expression) => {
                     let text = self.source.item(select, position).map(str::to_owned);
-                    let name = item_name(expression).or(text).unwrap_or_else(|| expression.to_string());
+                    let escapes = !self.context.sql_mode.has(SqlMode::NO_BACKSLASH_ESCAPES);
+                    let name = text.as_deref().and_then(|text| first_literal(expression, text, escapes));
+                    let name = name.or_else(|| item_name(expression)).or(text);
+                    let name = name.unwrap_or_else(|| expression.to_string());
                     let item = self.item(expression, name, false)?;
                     items.push(item);
                 }
@@ -276,6 +287,12 @@ impl Binder<'_> {
     fn group_key(&mut self, key: &Expr, items: &[Item]) -> Result<Expression, SqlError> {
         if let Expr::Identifier(name) = key {
             let path = [name.value.clone()];
+            let mut named = items.iter().filter(|item| item.field.name.eq_ignore_ascii_case(&name.value));
+            if let Some(first) = named.next()
+                && named.any(|other| !walk::same(&other.expression, &first.expression))
+            {
+                return Err(error::ambiguous(&name.value, "group statement"));
+            }
             let known = self.block().scope.find(&path, "group statement")?.is_some();
             if !known && let Some(item) = items.iter().find(|item| item.field.name.eq_ignore_ascii_case(&name.value)) {
                 return Ok(item.expression.clone());
@@ -284,9 +301,38 @@ impl Binder<'_> {
         self.expression(key)
     }
 
+    /// 3066: what DISTINCT makes one has no aggregate of its own to be ordered by.
+    fn check_distinct(&self, keys: &[(Key, bool)], items: &[Item]) -> Result<(), SqlError> {
+        let selected = |part: &Expression| items.iter().any(|item| walk::same(&item.expression, part));
+        let foreign = |part: &Expression| {
+            matches!(part, Expression::Column { index, .. } if (super::AGGREGATES..WINDOWS).contains(index))
+                && !selected(part)
+        };
+        let aggregates = |(key, _): &(Key, bool)| match key {
+            Key::Hidden(expression) => walk::any(expression, &foreign),
+            Key::Output(_) => false,
+        };
+        match keys.iter().position(aggregates) {
+            Some(at) if self.context.sql_mode.has(SqlMode::ONLY_FULL_GROUP_BY) => {
+                let text = format!(
+                    "Expression #{} of ORDER BY clause is not in SELECT list, contains aggregate function; this is \
+                     incompatible with DISTINCT",
+                    at + 1
+                );
+                Err(SqlError::new(ErrorCode(3066), text))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn keys(&mut self, order_by: &[OrderByExpr], items: &[Item]) -> Result<Vec<(Key, bool)>, SqlError> {
+        self.block().clause = Clause::Order;
+        let plain = self.block().group_by.is_empty() && self.block().aggregates.is_empty();
         let mut keys = Vec::new();
         for key in order_by {
+            if plain && !self.block().aggregates.is_empty() {
+                return Err(aggregate_in_order(keys.len()));
+            }
             let bound = match Self::position(&key.expr) {
                 Some(position) => match position.checked_sub(1).filter(|at| *at < items.len()) {
                     Some(at) => Key::Output(at),
@@ -296,7 +342,10 @@ impl Binder<'_> {
             };
             keys.push((bound, is_descending(key)));
         }
-        Ok(keys)
+        match plain && !self.block().aggregates.is_empty() {
+            true => Err(aggregate_in_order(keys.len())),
+            false => Ok(keys),
+        }
     }
 
     fn key(&mut self, key: &Expr, items: &[Item]) -> Result<Key, SqlError> {
@@ -320,11 +369,28 @@ impl Binder<'_> {
     }
 }
 
+/// 3029: the key alone would make one row of all.
+fn aggregate_in_order(number: usize) -> SqlError {
+    let text = format!(
+        "Expression #{number} of ORDER BY contains aggregate function and applies to the result of a non-aggregated query"
+    );
+    SqlError::new(ErrorCode(3029), text)
+}
+
 fn strip(expression: &Expr) -> &Expr {
     match expression {
         Expr::Nested(inner) => strip(inner),
         other => other,
     }
+}
+
+/// Of literals that stand behind each other as one text, the first names the column.
+fn first_literal(expression: &Expr, source: &str, backslash_escapes: bool) -> Option<String> {
+    let Expr::Value(value) = expression else { return None };
+    let quote = *source.as_bytes().first().filter(|quote| matches!(quote, b'\'' | b'"'))?;
+    let Value::SingleQuotedString(_) = value.value else { return None };
+    let (first, _) = string_literal(source, 0, quote, backslash_escapes)?;
+    Some(first.trim_start().to_owned())
 }
 
 /// The column name of items that are not named by their text: columns, literals, and those behind a plus sign.
@@ -366,6 +432,21 @@ struct Distinctness {
     strict: bool,
 }
 
+/// True if all that the expression reads is in one of the items, which may be a part of it.
+fn is_selected(expression: &Expression, items: &[Expression]) -> bool {
+    if items.iter().any(|item| walk::same(item, expression)) {
+        return true;
+    }
+    if matches!(expression, Expression::Column { .. } | Expression::Subquery { .. }) {
+        let is_item =
+            |read: &usize| items.iter().any(|item| matches!(item, Expression::Column { index, .. } if index == read));
+        return expression.columns().iter().all(is_item);
+    }
+    let mut all = true;
+    walk::each_child(expression, &mut |child| all = all && is_selected(child, items));
+    all
+}
+
 /// The select list, DISTINCT, ORDER BY and LIMIT over a node.
 fn project(
     node: Node,
@@ -389,12 +470,7 @@ fn project(
             Key::Output(at) => at,
             Key::Hidden(expression) => {
                 // What it reads is all selected: it has one value for each row of the result.
-                let selected = expression.columns().iter().all(|read| {
-                    expressions[..width]
-                        .iter()
-                        .any(|item| matches!(item, Expression::Column { index, .. } if index == read))
-                });
-                if distinct && strict && !selected {
+                if distinct && strict && !is_selected(&expression, &expressions[..width]) {
                     return Err(SqlError::new(
                         ErrorCode(3065),
                         "Expression #1 of ORDER BY clause is not in SELECT list, references column which is not in \

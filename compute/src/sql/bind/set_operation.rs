@@ -4,6 +4,7 @@ use crate::sql::bind::unify::{cast_to, unify};
 use crate::sql::bind::{Binder, Built, error};
 use crate::sql::parse::ast::syntax::{SetExpr, SetOperator, SetQuantifier};
 use crate::sql::plan::{Field, Node, SetKind};
+use expr::collation::CollationId;
 use expr::mysql_type::MysqlType;
 use expr::{ErrorCode, Expression, SqlError};
 
@@ -28,7 +29,7 @@ impl Binder<'_> {
         };
         let left = self.set_expression(left)?;
         let right = self.set_expression(right)?;
-        let types = unified(&left.fields, &right.fields)?;
+        let types = unified(&left.fields, &right.fields, self.context.collation_connection)?;
         let calc_found_rows = left.calc_found_rows;
         let fields = left
             .fields
@@ -43,14 +44,14 @@ impl Binder<'_> {
 }
 
 /// The types of the columns of both.
-pub fn unified(left: &[Field], right: &[Field]) -> Result<Vec<MysqlType>, SqlError> {
+pub fn unified(left: &[Field], right: &[Field], connection: CollationId) -> Result<Vec<MysqlType>, SqlError> {
     if left.len() != right.len() {
         return Err(error::different_columns());
     }
     left.iter()
         .zip(right)
         .map(|(left, right)| {
-            unify(&[left.ty.clone(), right.ty.clone()]).map_err(|error| match error.code {
+            unify(&[left.ty.clone(), right.ty.clone()], connection).map_err(|error| match error.code {
                 ErrorCode::CANT_AGGREGATE_2COLLATIONS => {
                     SqlError::new(ErrorCode(1271), "Illegal mix of collations for operation 'UNION'")
                 }

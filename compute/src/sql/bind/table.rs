@@ -235,17 +235,22 @@ pub fn derived(query: Query, alias: &str, database: Option<String>) -> (Node, Sc
     (Node::Derived(Box::new(query)), scope)
 }
 
+/// 1353.
+pub fn wrong_list() -> SqlError {
+    SqlError::new(
+        ErrorCode::VIEW_WRONG_LIST,
+        "In definition of view, derived table or common table expression, SELECT list and column names list have \
+         different column counts",
+    )
+}
+
 /// Gives a query's columns other names.
 pub fn renamed(mut query: Query, columns: &[String]) -> Result<Query, SqlError> {
     if columns.is_empty() {
         return Ok(query);
     }
     if columns.len() != query.fields.len() {
-        return Err(SqlError::new(
-            ErrorCode::VIEW_WRONG_LIST,
-            "In definition of view, derived table or common table expression, SELECT list and column names list have \
-             different column counts",
-        ));
+        return Err(wrong_list());
     }
     for (field, name) in query.fields.iter_mut().zip(columns) {
         field.name = name.clone();

@@ -2,18 +2,34 @@
 
 use expr::collation::{self, CollationId};
 use expr::mysql_type::{BlobSize, IntDisplay, MysqlType, TypeKind};
-use expr::{Expression, SqlError};
+use expr::{ErrorCode, Expression, SqlError};
 
-/// The type that holds values of all of `types`. Nullable if one is.
-pub fn unify(types: &[MysqlType]) -> Result<MysqlType, SqlError> {
+/// The type that holds values of all of `types`. Nullable if one is. A text of what is no text is the connection's.
+pub fn unify(types: &[MysqlType], connection: CollationId) -> Result<MysqlType, SqlError> {
     let nullable = types.iter().any(|ty| ty.nullable);
     let mut known = types.iter().filter(|ty| ty.kind != TypeKind::Null);
     let Some(first) = known.next() else { return Ok(MysqlType::null()) };
     let mut unified = first.clone();
     for ty in known {
-        unified = pair(&unified, ty)?;
+        unified = pair(&unified, ty, connection)?;
     }
     Ok(unified.with_nullable(nullable))
+}
+
+/// The same where only one of the values is taken: texts of one character set, whose collations do not agree, have its
+/// binary one.
+pub fn unify_choices(types: &[MysqlType], connection: CollationId) -> Result<MysqlType, SqlError> {
+    let error = match unify(types, connection) {
+        Err(error) if error.code == ErrorCode::CANT_AGGREGATE_2COLLATIONS => error,
+        other => return other,
+    };
+    let mut texts = types.iter().filter(|ty| ty.is_text()).map(|ty| ty.collation.charset());
+    let Some(charset) = texts.next().filter(|first| texts.all(|other| other == *first)) else { return Err(error) };
+    let binary = |ty: &MysqlType| match ty.is_text() {
+        true => MysqlType { collation: charset.binary_collation(), ..ty.clone() },
+        false => ty.clone(),
+    };
+    unify(&types.iter().map(binary).collect::<Vec<_>>(), connection)
 }
 
 /// `expression` as a value of `ty`; left alone if it is one already.
@@ -26,7 +42,7 @@ pub fn cast_to(expression: Expression, ty: &MysqlType) -> Expression {
     Expression::Cast { argument: Box::new(expression), ty }
 }
 
-fn pair(left: &MysqlType, right: &MysqlType) -> Result<MysqlType, SqlError> {
+fn pair(left: &MysqlType, right: &MysqlType, connection: CollationId) -> Result<MysqlType, SqlError> {
     if left.kind == right.kind && left.collation == right.collation {
         return Ok(left.clone());
     }
@@ -39,7 +55,7 @@ fn pair(left: &MysqlType, right: &MysqlType) -> Result<MysqlType, SqlError> {
     if left.kind == TypeKind::Json && right.kind == TypeKind::Json {
         return Ok(left.clone());
     }
-    string(left, right)
+    string(left, right, connection)
 }
 
 fn numeric(left: &MysqlType, right: &MysqlType) -> MysqlType {
@@ -109,7 +125,7 @@ fn temporal(left: &MysqlType, right: &MysqlType) -> MysqlType {
     })
 }
 
-fn string(left: &MysqlType, right: &MysqlType) -> Result<MysqlType, SqlError> {
+fn string(left: &MysqlType, right: &MysqlType, connection: CollationId) -> Result<MysqlType, SqlError> {
     let binary = left.is_binary() || right.is_binary();
     let characters = characters_max(left).max(characters_max(right));
     if binary {
@@ -123,7 +139,8 @@ fn string(left: &MysqlType, right: &MysqlType) -> Result<MysqlType, SqlError> {
         (true, true) => collation::comparison_collation(left, right)?,
         (true, false) => left.collation,
         (false, true) => right.collation,
-        (false, false) => CollationId::UTF8MB4_0900_AI_CI,
+        (false, false) if left.kind == TypeKind::Json || right.kind == TypeKind::Json => CollationId::UTF8MB4_BIN,
+        (false, false) => connection,
     };
     let kind = match characters {
         0..=16_383 => TypeKind::VarChar { length: characters as u32 },

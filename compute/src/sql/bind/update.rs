@@ -1,14 +1,17 @@
 //! UPDATE of one table or several.
 
 use crate::account::Privileges;
+use crate::catalog::TableDef;
 use crate::sql::bind::insert::{generated, is_own_default};
 use crate::sql::bind::query::{Limit, is_descending, limited};
 use crate::sql::bind::scope::{Block, Boundary, Clause};
-use crate::sql::bind::{Binder, Frame, error};
+use crate::sql::bind::{Binder, Frame, error, partition};
 use crate::sql::parse::ast::{self, syntax};
 use crate::sql::plan::{Node, ScanLock, SortKey, Update, UpdateTarget, walk};
 use common::service::wal::LockMode;
 use expr::{ErrorCode, SqlError};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// The clauses that UPDATE and DELETE share.
 pub struct Rows<'s> {
@@ -74,6 +77,8 @@ impl Binder<'_> {
                 )),
             }
         }
+        // A row that has several names is written by the last of them.
+        targets.sort_by_key(|(table, _)| *table);
         self.refuse_key_of_twin(&targets)?;
         let changed: Vec<usize> = targets.iter().map(|(table, _)| *table).collect();
         self.check_read_only_tables(&changed)?;
@@ -88,16 +93,20 @@ impl Binder<'_> {
 
     /// Error 1706: a table is changed by two names, and one of them moves its rows.
     fn refuse_key_of_twin(&mut self, targets: &[(usize, UpdateTarget)]) -> Result<(), SqlError> {
-        let moves = |target: &UpdateTarget| {
+        let moves = |target: &UpdateTarget, partitioned_by: &BTreeSet<usize>| {
             let table = &target.table;
             target.assignments.iter().any(|(position, _)| {
                 let id = table.columns[*position].id;
-                table.clustered().parts.iter().any(|part| part.column == id)
+                partitioned_by.contains(position) || table.clustered().parts.iter().any(|part| part.column == id)
             })
         };
         for (at, (table, target)) in targets.iter().enumerate() {
             for (other_table, other) in &targets[at + 1..] {
-                if target.table.id == other.table.id && (moves(target) || moves(other)) {
+                if target.table.id != other.table.id {
+                    continue;
+                }
+                let partitioned_by = self.partition_columns(&target.table)?;
+                if moves(target, &partitioned_by) || moves(other, &partitioned_by) {
                     let scope = &self.block().scope;
                     return Err(SqlError::new(
                         ErrorCode(1706),
@@ -111,6 +120,15 @@ impl Binder<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Positions of the columns that say in which partition a row is.
+    fn partition_columns(&self, table: &Arc<TableDef>) -> Result<BTreeSet<usize>, SqlError> {
+        if table.partitioning.is_none() {
+            return Ok(BTreeSet::new());
+        }
+        let text = partition::membership(&partition::of_table(table)?, table);
+        Ok(super::bind_table_expression(&text, table, &self.context)?.columns())
     }
 
     /// Tables, WHERE, ORDER BY and LIMIT; leaves its block on the stack for what is bound over the rows.

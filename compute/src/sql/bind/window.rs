@@ -2,9 +2,11 @@
 
 use crate::sql::bind::call::CallSyntax;
 use crate::sql::bind::query::is_descending;
+use crate::sql::bind::scope::Clause;
 use crate::sql::bind::{Binder, WINDOWS, error};
 use crate::sql::parse::ast::syntax::{
-    Expr, Function, NamedWindowExpr, WindowFrameBound, WindowFrameUnits, WindowSpec, WindowType,
+    Expr, Function, NamedWindowExpr, WindowFrame as FrameSyntax, WindowFrameBound, WindowFrameUnits, WindowSpec,
+    WindowType,
 };
 use crate::sql::plan::{FrameBound, SortKey, WindowCall, WindowFrame, WindowFunction};
 use expr::aggregate::AggregateFunction;
@@ -19,7 +21,7 @@ impl Binder<'_> {
         function: &Function,
         syntax: &CallSyntax<'_>,
     ) -> Result<Expression, SqlError> {
-        if !self.allows_aggregates() || self.clause() == super::scope::Clause::Having {
+        if !self.allows_aggregates() || self.clause() == Clause::Having {
             return Err(SqlError::new(
                 ErrorCode(3593),
                 format!("You cannot use the window function '{}' in this context.'", name.to_ascii_lowercase()),
@@ -110,7 +112,8 @@ impl Binder<'_> {
             }
             WindowFunction::PercentRank | WindowFunction::CumeDist => MysqlType::double().with_nullable(false),
             WindowFunction::Lag | WindowFunction::Lead if arguments.len() == 3 => {
-                let ty = super::unify::unify(&[arguments[0].ty(), arguments[2].ty()])?;
+                let ty =
+                    super::unify::unify(&[arguments[0].ty(), arguments[2].ty()], self.context.collation_connection)?;
                 arguments[0] = super::unify::cast_to(arguments[0].clone(), &ty);
                 arguments[2] = super::unify::cast_to(arguments[2].clone(), &ty);
                 ty.with_nullable(true)
@@ -142,6 +145,37 @@ impl Binder<'_> {
                 Ok(bound)
             }
         }
+    }
+
+    /// Windows of the WINDOW clause must make sense even where nothing uses them.
+    pub fn check_windows(&mut self) -> Result<(), SqlError> {
+        let names: Vec<String> = self.block().named_windows.iter().map(|(name, _)| name.clone()).collect();
+        for name in names {
+            let specification = self.named_window(&name, 0)?;
+            self.block().clause = Clause::WindowPartition;
+            for key in &specification.partition_by {
+                self.expression(key)?;
+            }
+            self.block().clause = Clause::WindowOrder;
+            for key in &specification.order_by {
+                self.expression(&key.expr)?;
+            }
+            let counts = |bound: &WindowFrameBound| {
+                matches!(bound, WindowFrameBound::Preceding(Some(_)) | WindowFrameBound::Following(Some(_)))
+            };
+            let ranges = |frame: &FrameSyntax| {
+                frame.units == WindowFrameUnits::Range
+                    && (counts(&frame.start_bound) || frame.end_bound.as_ref().is_some_and(counts))
+            };
+            if specification.window_frame.as_ref().is_some_and(ranges) && specification.order_by.len() != 1 {
+                let text = format!(
+                    "Window '{name}' with RANGE N PRECEDING/FOLLOWING frame requires exactly one ORDER BY expression, of \
+                     numeric or temporal type"
+                );
+                return Err(SqlError::new(ErrorCode(3587), text));
+            }
+        }
+        Ok(())
     }
 
     /// A window of the WINDOW clause.

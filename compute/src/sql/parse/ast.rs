@@ -273,7 +273,8 @@ pub struct CreateTable {
     pub columns: Vec<Column>,
     pub indexes: Vec<Index>,
     pub foreign_keys: Vec<ForeignKey>,
-    pub checks: Vec<Check>,
+    /// Each with the number of columns that stand before it.
+    pub checks: Vec<(usize, Check)>,
     pub options: TableOptions,
     pub source: Option<Box<Query>>,
     /// Text of `source`.
@@ -338,10 +339,13 @@ pub struct TypeName {
 #[derive(Debug, Clone)]
 pub struct Column {
     pub name: String,
+    /// Its table's, where that is written before it.
+    pub table: Option<String>,
     pub ty: TypeName,
     pub nullable: Option<bool>,
     pub default: Option<Default>,
-    pub on_update_now: bool,
+    /// With how many digits.
+    pub on_update_now: Option<u64>,
     pub auto_increment: bool,
     pub generated: Option<Generated>,
     pub comment: String,
@@ -358,7 +362,8 @@ pub enum Default {
     Null,
     /// A literal, with its sign or introducer.
     Literal(Box<Expr>),
-    Now,
+    /// With how many digits.
+    Now(u64),
     Expression(Box<Expr>),
 }
 

@@ -101,13 +101,7 @@ pub fn parse(parser: &mut Parser<'_>, name: ObjectName) -> Parsed<Expr> {
         Some("char") => char(parser)?,
         Some("match") => matching(parser, true)?,
         Some("json_value") => json_value(parser)?,
-        Some("weight_string") => {
-            let argument = parser.parse_expr()?;
-            if parser.peek_is("as") {
-                return Err(error::unsupported("WEIGHT_STRING(... AS ...)"));
-            }
-            call("WEIGHT_STRING", vec![argument])
-        }
+        Some("weight_string") => weight_string(parser)?,
         _ => return general(parser, name),
     };
     parser.expect(&Token::RParen)?;
@@ -240,6 +234,32 @@ fn trim(parser: &mut Parser<'_>) -> Parsed<Expr> {
         Some(_) => parser.refuse(),
         None => Ok(trim(None, first)),
     }
+}
+
+/// `WEIGHT_STRING(a AS CHAR(n))` is that of the text filled up to n characters, `AS BINARY(n)` of the bytes filled up.
+fn weight_string(parser: &mut Parser<'_>) -> Parsed<Expr> {
+    let argument = parser.parse_expr()?;
+    if !parser.word("as") {
+        return Ok(call("WEIGHT_STRING", vec![argument]));
+    }
+    let DataType::Custom(name, modifiers) = cast_type(parser)? else { return parser.refuse() };
+    let [length] = modifiers.as_slice() else { return parser.refuse() };
+    let length = literal(Value::Number(length.clone(), false));
+    let kind = name.to_string();
+    let argument = match kind.as_str() {
+        "CHAR" => call("RPAD", vec![argument, length, text(" ")]),
+        "BINARY" => {
+            let data_type = DataType::Custom(name, Vec::new());
+            let bytes = Expr::Cast { kind: CastKind::Cast, expr: Box::new(argument), data_type, format: None };
+            call("RPAD", vec![bytes, length, literal(Value::HexStringLiteral("00".to_owned()))])
+        }
+        _ => return parser.refuse(),
+    };
+    Ok(call("WEIGHT_STRING", vec![argument, text(&kind)]))
+}
+
+fn literal(value: Value) -> Expr {
+    Expr::Value(value.into())
 }
 
 /// `a, b)` of `MATCH (a, b) AGAINST (...)`, or `MATCH a, b AGAINST` without the parenthesis.

@@ -5,21 +5,28 @@ use crate::sql::parse::ast::{CharacterSet, Check, Column, Default, ForeignKey, G
 use crate::sql::parse::create::character_set_option;
 use crate::sql::parse::error;
 use crate::sql::parse::words::{Parsed, Words};
+use crate::sql::text_bytes;
 use sqlparser::ast::{Expr, UnaryOperator};
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Token;
 
 /// `name type attributes`
 pub fn column(parser: &mut Parser<'_>) -> Parsed<Column> {
-    let name = parser.name()?;
+    let mut name = parser.name()?;
+    let mut table = None;
+    // `t.a`, or `d.t.a`: the statement's own table.
+    while parser.token(&Token::Period) {
+        table = Some(std::mem::replace(&mut name, parser.name()?));
+    }
     let serial = parser.peek_is("serial");
     let ty = type_name(parser)?;
     let mut column = Column {
         name,
+        table,
         ty,
         nullable: serial.then_some(false),
         default: None,
-        on_update_now: false,
+        on_update_now: None,
         auto_increment: serial,
         generated: None,
         comment: String::new(),
@@ -42,10 +49,10 @@ fn attribute(parser: &mut Parser<'_>, column: &mut Column) -> Parsed<bool> {
     } else if parser.word("default") {
         column.default = Some(default(parser)?);
     } else if parser.words(&["on", "update"]) {
-        if !now(parser)? {
+        column.on_update_now = now(parser)?;
+        if column.on_update_now.is_none() {
             return parser.refuse();
         }
-        column.on_update_now = true;
     } else if parser.word("auto_increment") {
         column.auto_increment = true;
     } else if parser.words(&["serial", "default", "value"]) {
@@ -117,22 +124,23 @@ pub fn check(parser: &mut Parser<'_>, name: Option<String>) -> Parsed<Check> {
     Ok(Check { name, expression, enforced })
 }
 
-/// `CURRENT_TIMESTAMP[(n)]` and its synonyms, if next.
-fn now(parser: &mut Parser<'_>) -> Parsed<bool> {
+/// Digits of `CURRENT_TIMESTAMP[(n)]` and its synonyms, if next.
+fn now(parser: &mut Parser<'_>) -> Parsed<Option<u64>> {
     if parser.one_of(&["current_timestamp", "now", "localtime", "localtimestamp"]).is_none() {
-        return Ok(false);
+        return Ok(None);
     }
+    let mut digits = 0;
     if parser.token(&Token::LParen) && !parser.token(&Token::RParen) {
-        parser.unsigned()?;
+        digits = parser.unsigned()?;
         parser.expect(&Token::RParen)?;
     }
-    Ok(true)
+    Ok(Some(digits))
 }
 
 /// What follows DEFAULT.
 pub fn default(parser: &mut Parser<'_>) -> Parsed<Default> {
-    if now(parser)? {
-        return Ok(Default::Now);
+    if let Some(digits) = now(parser)? {
+        return Ok(Default::Now(digits));
     }
     if parser.word("null") {
         return Ok(Default::Null);
@@ -289,7 +297,7 @@ pub fn type_name(parser: &mut Parser<'_>) -> Parsed<TypeName> {
     ty.name = name.to_owned();
     if matches!(name, "ENUM" | "SET") {
         parser.expect(&Token::LParen)?;
-        ty.members = parser.list(|parser| parser.string())?;
+        ty.members = parser.list(member)?;
         parser.expect(&Token::RParen)?;
     } else if parser.token(&Token::LParen) {
         let lengths = parser.list(|parser| parser.unsigned())?;
@@ -298,6 +306,18 @@ pub fn type_name(parser: &mut Parser<'_>) -> Parsed<TypeName> {
     }
     type_attributes(parser, &mut ty)?;
     Ok(ty)
+}
+
+/// A member of an ENUM or SET: a text, or the bytes of one.
+fn member(parser: &mut Parser<'_>) -> Parsed<String> {
+    match &parser.peek_token_ref().token {
+        Token::HexStringLiteral(digits) => {
+            let text = text_bytes::of_digits(digits);
+            parser.advance_token();
+            Ok(text)
+        }
+        _ => parser.string(),
+    }
 }
 
 fn type_attributes(parser: &mut Parser<'_>, ty: &mut TypeName) -> Parsed<()> {

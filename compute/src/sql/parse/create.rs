@@ -127,7 +127,7 @@ fn element(parser: &mut Parser<'_>, table: &mut CreateTable) -> Parsed<()> {
     if parser.words(&["foreign", "key"]) {
         table.foreign_keys.push(foreign_key(parser, name)?);
     } else if parser.peek_is("check") {
-        table.checks.push(check(parser, name)?);
+        table.checks.push((table.columns.len(), check(parser, name)?));
     } else if let Some(index) = index_element(parser, name)? {
         table.indexes.push(index);
     } else if constraint {

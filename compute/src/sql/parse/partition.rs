@@ -185,10 +185,9 @@ pub fn action(parser: &mut Parser<'_>) -> Parsed<Option<PartitionAction>> {
     parser.advance_token();
     parser.advance_token();
     Ok(Some(match verb.as_str() {
-        "add" => match parser.word("partitions") {
-            true => PartitionAction::AddCount(parser.unsigned()?),
-            false => PartitionAction::Add(definitions(parser)?),
-        },
+        "add" if parser.word("partitions") => PartitionAction::AddCount(parser.unsigned()?),
+        "add" if parser.at_end() => PartitionAction::Add(Vec::new()),
+        "add" => PartitionAction::Add(definitions(parser)?),
         "drop" => PartitionAction::Drop(names(parser)?),
         "truncate" => PartitionAction::Truncate(names_or_all(parser)?),
         "coalesce" => PartitionAction::Coalesce(parser.unsigned()?),

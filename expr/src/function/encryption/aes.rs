@@ -6,8 +6,8 @@
 use crate::collation::CollationId;
 use crate::error::{ErrorCode, SqlError};
 use crate::eval::EvalContext;
-use crate::function::Call;
 use crate::function::result::{characters_max, string};
+use crate::function::{Call, argument};
 use crate::mysql_type::MysqlType;
 use crate::value::Value;
 use aes::cipher::{BlockDecrypt, BlockEncrypt, KeyInit};
@@ -76,9 +76,9 @@ pub fn decrypted_type(types: &[MysqlType]) -> Result<MysqlType, SqlError> {
     Ok(string(characters_max(&types[0]).saturating_mul(4), CollationId::BINARY))
 }
 
-pub fn encrypt(_: &Call<'_>, arguments: &[Value], context: &EvalContext) -> Result<Value, SqlError> {
+pub fn encrypt(call: &Call<'_>, arguments: &[Value], context: &EvalContext) -> Result<Value, SqlError> {
     let Some(mut cipher) = Cipher::new("aes_encrypt", arguments, context)? else { return Ok(Value::Null) };
-    Ok(Value::bytes(cipher.encrypt(&arguments[0].to_bytes())))
+    Ok(Value::bytes(cipher.encrypt(&argument::stored_bytes(call, &arguments[0]))))
 }
 
 /// NULL for what cannot be decrypted.

@@ -1,5 +1,6 @@
 //! JSON functions that make documents or texts from values: JSON_OBJECT, JSON_QUOTE, JSON_MERGE_PATCH, JSON_PRETTY.
 
+use crate::cast::binary_is_no_json;
 use crate::error::{ErrorCode, SqlError};
 use crate::eval::EvalContext;
 use crate::function::json::{document, json_value, made, node_of, text_type};
@@ -45,6 +46,9 @@ fn object(call: &Call<'_>, arguments: &[Value], _: &EvalContext) -> Result<Value
                 ErrorCode::JSON_DOCUMENT_NULL_KEY,
                 "JSON documents may not contain NULL member names.",
             ));
+        }
+        if matches!(pair[0], Value::Bytes(_)) {
+            return Err(binary_is_no_json());
         }
         members.insert(pair[0].to_text().into_owned(), node_of(&pair[1], &types[1]));
     }

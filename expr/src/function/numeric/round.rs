@@ -115,6 +115,8 @@ fn rounded_type(types: &[MysqlType], digits: Option<i64>, may_carry: bool) -> Re
         }
         _ if ty.is_integer() && ty.is_unsigned() => MysqlType::bigint_unsigned(),
         _ if ty.is_integer() => MysqlType::bigint(),
+        // As the number that it is elsewhere: whole, if it has no digits after the point.
+        TypeKind::Date | TypeKind::DateTime { fsp: 0 } | TypeKind::Timestamp { fsp: 0 } => MysqlType::bigint(),
         _ => double_with(digits),
     })
 }
@@ -128,6 +130,10 @@ fn round(call: &Call<'_>, arguments: &[Value], context: &EvalContext) -> Result<
     match &arguments[0] {
         Value::Decimal(number) => Ok(Value::Decimal(number.round(scale(call, number, digits)))),
         Value::Int(_) | Value::UInt(_) | Value::Bit(..) => cut_integer(arguments, digits, true, "round"),
+        moment if call.result_type.is_integer() => {
+            let number = Value::Int(moment.to_f64(context)? as i64);
+            cut_integer(&[number], digits, true, "round")
+        }
         other => Ok(Value::Double(round_double(other.to_f64(context)?, digits))),
     }
 }
@@ -137,6 +143,10 @@ fn truncate(call: &Call<'_>, arguments: &[Value], context: &EvalContext) -> Resu
     match &arguments[0] {
         Value::Decimal(number) => Ok(Value::Decimal(number.truncate(scale(call, number, digits)))),
         Value::Int(_) | Value::UInt(_) | Value::Bit(..) => cut_integer(arguments, digits, false, "truncate"),
+        moment if call.result_type.is_integer() => {
+            let number = Value::Int(moment.to_f64(context)? as i64);
+            cut_integer(&[number], digits, false, "truncate")
+        }
         other => Ok(Value::Double(cut_double(other.to_f64(context)?, digits, f64::trunc))),
     }
 }

@@ -1,7 +1,7 @@
 //! ALTER TABLE's actions on columns.
 
 use super::{Alteration, cannot_drop, note_or};
-use crate::catalog::schema::{ColumnDef, ColumnDefault, GeneratedDef};
+use crate::catalog::schema::{ColumnDef, ColumnDefault, GeneratedDef, IndexKind};
 use crate::execute::StatementContext;
 use crate::execute::codec::UTC;
 use crate::execute::ddl::create_table::primary_null;
@@ -163,6 +163,7 @@ impl Alteration {
         self.rebuild |= !stores_alike(&old.ty, &column.ty, in_index)
             || !same_generation
             || (column.auto_increment && !old.auto_increment);
+        self.rebuild |= self.settle_prefixes(&column)?;
         if old.name != column.name {
             self.renamed_columns.push((old.name.clone(), column.name.clone()));
         }
@@ -174,6 +175,33 @@ impl Alteration {
             }
         }
         Ok(())
+    }
+
+    /// A prefix that a changed column does not have, or that is all of it, goes: true if there was one.
+    fn settle_prefixes(&mut self, column: &ColumnDef) -> Result<bool, SqlError> {
+        let length = match column.ty.kind {
+            TypeKind::Char { length }
+            | TypeKind::VarChar { length }
+            | TypeKind::Binary { length }
+            | TypeKind::VarBinary { length } => length,
+            TypeKind::Text { .. } | TypeKind::Blob { .. } => u32::MAX,
+            _ => 0,
+        };
+        let mut changed = false;
+        for index in self.new.indexes.iter_mut().filter(|index| index.kind == IndexKind::Btree) {
+            for part in index.parts.iter_mut().filter(|part| part.column == column.id) {
+                if part.prefix.is_none() && length == u32::MAX {
+                    let text =
+                        format!("BLOB/TEXT column '{}' used in key specification without a key length", column.name);
+                    return Err(SqlError::new(ErrorCode(1170), text));
+                }
+                if part.prefix.is_some_and(|prefix| prefix >= length) {
+                    part.prefix = None;
+                    changed = true;
+                }
+            }
+        }
+        Ok(changed)
     }
 
     pub(super) fn rename_column(&mut self, old_name: &str, new_name: &str) -> Result<(), SqlError> {

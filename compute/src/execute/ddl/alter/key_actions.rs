@@ -31,7 +31,7 @@ impl Alteration {
         self.rebuild |= !spec.expressions.is_empty();
         let spec = indexes::with_hidden_columns(spec, &mut self.new, &[], &*context.binder)?;
         let taken: Vec<&str> = self.new.indexes.iter().map(|index| index.name.as_str()).collect();
-        let index = indexes::define(&spec, &self.new.columns, &taken, IndexId(self.new.next_index))?;
+        let index = indexes::define(&spec, &self.new.columns, &taken, IndexId(self.new.next_index), &context.eval)?;
         self.new.next_index += 1;
         self.added_indexes.push(index.id);
         self.new.indexes.push(index);
@@ -141,7 +141,7 @@ impl Alteration {
         context: &StatementContext<'_>,
     ) -> Result<(), SqlError> {
         let indexes_before = self.new.indexes.len();
-        foreign_keys::add(spec, &mut self.new, &self.catalog, context.settings.foreign_key_checks)?;
+        foreign_keys::add(spec, &mut self.new, &self.catalog, context.settings.foreign_key_checks, &context.eval)?;
         self.added_indexes.extend(self.new.indexes[indexes_before..].iter().map(|index| index.id));
         self.added_keys.extend(self.new.foreign_keys.last().map(|key| key.name.clone()));
         Ok(())

@@ -5,6 +5,8 @@ use crate::execute::row::keys::{KeyColumn, sort_key};
 use crate::execute::row::operator::Scope;
 use crate::execute::row::truth::{shift, to_count};
 use crate::sql::plan::{FrameBound, WindowCall};
+use expr::mysql_type::{MysqlType, TypeKind};
+use expr::value::decimal::Decimal;
 use expr::value::{Row, Value};
 use expr::{ErrorCode, SqlError};
 use std::ops::Range;
@@ -110,14 +112,32 @@ impl<'p, 'q> Frame<'p, 'q> {
             // NULLs are each other's peers, at any distance.
             return Ok(if is_end { peers.end } else { peers.start });
         }
-        let target = shift(&value, distance, before != key.descending)?;
+        let ty = key.expression.ty();
+        let target = within(shift(&value, distance, before != key.descending)?, &ty, is_end == key.descending);
         let mut bytes = Vec::new();
-        sort_key(&target, &KeyColumn { ty: key.expression.ty(), descending: key.descending }, &mut bytes)?;
+        sort_key(&target, &KeyColumn { ty, descending: key.descending }, &mut bytes)?;
         Ok(if is_end {
             rows.partition_point(|entry| entry.1 <= bytes)
         } else {
             rows.partition_point(|entry| entry.1 < bytes)
         })
+    }
+}
+
+/// An edge between whole numbers as the next one inside the frame: `up` or down from it.
+fn within(target: Value, ty: &MysqlType, up: bool) -> Value {
+    let TypeKind::Int { unsigned, .. } = ty.kind else { return target };
+    let number = match &target {
+        Value::Decimal(number) => *number,
+        Value::Double(number) => Decimal::from_f64(*number),
+        _ => return target,
+    };
+    let whole = if up { number.ceiling() } else { number.floor() };
+    match (unsigned, whole.is_negative()) {
+        (false, true) => Value::Int(whole.to_i64().unwrap_or(i64::MIN)),
+        (false, false) => Value::Int(whole.to_i64().unwrap_or(i64::MAX)),
+        (true, true) => Value::UInt(0),
+        (true, false) => Value::UInt(whole.to_u64().unwrap_or(u64::MAX)),
     }
 }
 
