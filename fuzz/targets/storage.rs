@@ -109,7 +109,7 @@ pub fn layer_block(bytes: &[u8]) {
     if block.rows() > ROWS_MAX {
         return;
     }
-    let keys = block.keys().decode();
+    let keys = block.keys().decode(0..block.rows());
     for (place, key) in some(&keys) {
         assert_eq!(block.key(place), *key);
         let _ = (block.lsn(place), block.is_tombstone(place), block.is_opaque(place));
@@ -132,7 +132,7 @@ pub fn keys(bytes: &[u8]) {
     let Some((rows, column)) = bytes.split_first_chunk::<2>() else { return };
     let rows = usize::from(u16::from_le_bytes(*rows)) % 2_000 + 1;
     let Ok(column) = KeyColumn::parse(&Bytes::copy_from_slice(column), rows) else { return };
-    let keys = column.decode();
+    let keys = column.decode(0..rows);
     assert_eq!(keys.len(), rows);
     for (place, key) in some(&keys) {
         assert_eq!(column.get(place), *key);
