@@ -68,7 +68,7 @@ impl Connection {
         let compression = client.compression;
         let tls = client.tls.as_ref().map(|secured| (secured.version, secured.cipher.clone()));
         session.set_wire(Wire { tls, compression: compression.map(Algorithm::name) });
-        let mut connection = Connection {
+        let mut connection = Box::new(Connection {
             packets: client.packets,
             capabilities: client.capabilities,
             session,
@@ -81,7 +81,7 @@ impl Connection {
             account: client.login.account,
             id,
             user: client.login.user,
-        };
+        });
         connection.tell(ConnectionEvent::Connected).await;
         let ended = if is_reserved && !connection.session.is_administrator() {
             connection.send_error(&too_many()).await.map_err(End::Failed)
@@ -92,7 +92,7 @@ impl Connection {
             tracing::debug!(%peer, id, %error, "connection ended");
             connection.front.engine.journal.aborted(true, error.cause());
         }
-        let Connection { session, front, account, user, .. } = connection;
+        let Connection { session, front, account, user, .. } = *connection;
         Box::pin(session.close()).await;
         front.engine.usage.disconnect(&account);
         front.tell(id, &user, peer, ConnectionEvent::Ended).await;
