@@ -1,6 +1,7 @@
 //! Joins that were made into index lookups, turned back: over many left rows, reading the right table once is less work.
 
 use crate::execute::row::{shape, walk};
+use crate::sql::plan::rules::expressions::equals;
 use crate::sql::plan::{Access, Join, Node, Scan};
 use expr::Expression;
 use expr::mysql_type::{MysqlType, TypeKind};
@@ -27,6 +28,8 @@ pub fn unlateral(join: &Join) -> Option<PlainJoin> {
     let mut right = (**scan).clone();
     right.access = Access::Full;
     let mut equal = join.equal.clone();
+    // Key parts that are the same for every left row are no part of a join, but conditions on the right one.
+    let mut kept = Vec::new();
     for (key, part) in keys.iter().zip(&scan.table.indexes[index].parts) {
         let (position, column) = scan.table.column_by_id(part.column)?;
         if part.prefix.is_some() || !compares_as_stored(&key.ty(), &column.ty) {
@@ -36,11 +39,16 @@ pub fn unlateral(join: &Join) -> Option<PlainJoin> {
             right.columns.push(position);
             right.columns.len() - 1
         });
-        equal.push((over_left(key, 0)?, Expression::column(at, column.ty.clone())));
+        let part = Expression::column(at, column.ty.clone());
+        let key = over_left(key, 0)?;
+        if reads_columns(&key) {
+            equal.push((key, part));
+        } else {
+            kept.push(equals(part, key)?);
+        }
     }
     let left_width = shape::width(&join.left);
     let mut conditions: Vec<Expression> = join.condition.iter().cloned().collect();
-    let mut kept = Vec::new();
     if let Some(filter) = right.filter.take() {
         let mut parts = Vec::new();
         walk::conjuncts(&filter, &mut parts);
@@ -69,6 +77,12 @@ fn all(mut parts: Vec<Expression>) -> Option<Expression> {
 fn reads_left(expression: &Expression) -> bool {
     let mut reads = false;
     walk::visit_expression(expression, &mut |part| reads |= matches!(part, Expression::Outer { .. }));
+    reads
+}
+
+fn reads_columns(expression: &Expression) -> bool {
+    let mut reads = false;
+    walk::visit_expression(expression, &mut |part| reads |= matches!(part, Expression::Column { .. }));
     reads
 }
 

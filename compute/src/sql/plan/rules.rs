@@ -11,7 +11,7 @@
 
 mod access;
 mod estimate;
-mod expressions;
+pub mod expressions;
 mod factor;
 mod fold;
 mod inline;
