@@ -76,7 +76,8 @@ fn judged(scan: &Scan, context: &EvalContext) -> Result<(Vec<ColumnBound>, bool)
     Ok((bounds, exact))
 }
 
-fn turned(comparison: &str) -> &str {
+/// The comparison that says the same with its sides exchanged.
+pub fn turned(comparison: &str) -> &str {
     match comparison {
         "<" => ">",
         "<=" => ">=",

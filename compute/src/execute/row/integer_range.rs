@@ -1,6 +1,7 @@
 //! `low <= column <= high` over integers, which is what most conditions on keys are: decided by two comparisons, without
 //! evaluating an expression.
 
+use crate::execute::bounds::turned;
 use crate::execute::row::evaluate::Evaluator;
 use crate::execute::row::operator::Scope;
 use expr::Expression;
@@ -32,7 +33,7 @@ impl IntegerRange {
             (name, [left, right]) => {
                 let (at, other, name) = match column(left) {
                     Some(at) => (at, constant(right)?, name),
-                    None => (column(right)?, constant(left)?, mirrored(name)),
+                    None => (column(right)?, constant(left)?, turned(name)),
                 };
                 match name {
                     "=" => (at, other, other),
@@ -62,16 +63,5 @@ fn integer(value: &Value) -> Option<i128> {
         Value::Int(number) => Some((*number).into()),
         Value::UInt(number) => Some((*number).into()),
         _ => None,
-    }
-}
-
-/// The comparison that says the same with its sides exchanged.
-fn mirrored(comparison: &str) -> &str {
-    match comparison {
-        "<" => ">",
-        "<=" => ">=",
-        ">" => "<",
-        ">=" => "<=",
-        other => other,
     }
 }
