@@ -17,8 +17,7 @@ fn entry(index: u64) -> LogEntry {
 
 fn open(directory: &std::path::Path) -> SegmentLog {
     let disk = Arc::new(RealDisk::open(directory).expect("the directory can be used"));
-    let options =
-        SegmentOptions { segment_bytes: 64 << 20, cache_bytes_max: 1 << 20, group_commit_wait: Duration::ZERO };
+    let options = SegmentOptions { segment_bytes: 64 << 20, cache_bytes_max: 1 << 20 };
     SegmentLog::open(disk, options, Arc::new(WalMetrics::new().expect("metrics"))).expect("an empty log opens")
 }
 

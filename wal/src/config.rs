@@ -25,10 +25,6 @@ pub struct WalConfig {
     /// Newest entries kept in memory, so that followers and subscribers need not read the disk. Default: 32 MiB.
     #[serde(default = "defaults::cache_bytes_max")]
     pub cache_bytes_max: usize,
-    /// How long the writer waits for more commits to share an fdatasync. They already gather while the last one runs;
-    /// waiting longer means fewer syncs and more latency. Default: 0.
-    #[serde(default)]
-    pub group_commit_wait: Duration,
     /// Batches on their way to the disk at the same time. Two: the next one is there when a sync ends. Default: 2.
     #[serde(default = "defaults::batches_in_flight_max")]
     pub batches_in_flight_max: usize,
@@ -163,7 +159,6 @@ impl WalConfig {
             address: String::new(),
             segment_bytes: defaults::segment_bytes(),
             cache_bytes_max: defaults::cache_bytes_max(),
-            group_commit_wait: Duration::ZERO,
             batches_in_flight_max: defaults::batches_in_flight_max(),
             batch_bytes_max: defaults::batch_bytes_max(),
             transaction_bytes_max: defaults::transaction_bytes_max(),

@@ -44,11 +44,7 @@ pub async fn found(
     config.validate().map_err(StartError::Config)?;
     let path = config.directory.clone();
     let disk = RealDisk::open(&path).map_err(|source| StartError::Directory { path, source })?;
-    let options = SegmentOptions {
-        segment_bytes: config.segment_bytes,
-        cache_bytes_max: config.cache_bytes_max,
-        group_commit_wait: config.group_commit_wait,
-    };
+    let options = SegmentOptions { segment_bytes: config.segment_bytes, cache_bytes_max: config.cache_bytes_max };
     let metrics = Arc::new(WalMetrics::new().map_err(StartError::Metrics)?);
     let log = threads::blocking(move || SegmentLog::open(Arc::new(disk), options, metrics))
         .await

@@ -133,11 +133,7 @@ pub async fn start_on(
     if let Some(registry) = &environment.registry {
         metrics.register(registry)?;
     }
-    let options = SegmentOptions {
-        segment_bytes: config.segment_bytes,
-        cache_bytes_max: config.cache_bytes_max,
-        group_commit_wait: config.group_commit_wait,
-    };
+    let options = SegmentOptions { segment_bytes: config.segment_bytes, cache_bytes_max: config.cache_bytes_max };
     let log_metrics = metrics.clone();
     let log = threads::blocking(move || SegmentLog::open(disk, options, log_metrics))
         .await

@@ -332,7 +332,7 @@ mod tests {
 
     /// A log with a batch for each of these LSNs, one an entry.
     fn log(lsns: std::ops::RangeInclusive<u64>) -> SegmentLog {
-        let options = SegmentOptions { segment_bytes: 1 << 16, cache_bytes_max: 0, group_commit_wait: Duration::ZERO };
+        let options = SegmentOptions { segment_bytes: 1 << 16, cache_bytes_max: 0 };
         let metrics = Arc::new(WalMetrics::new().expect("metrics"));
         let log = SegmentLog::open(MemoryDisk::new(), options, metrics).expect("an empty log");
         let entry = |lsn: u64| {

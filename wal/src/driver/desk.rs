@@ -16,7 +16,7 @@ use super::leading::{Leading, Waiting};
 use super::lookup::Lookups;
 use super::{Event, leading};
 use crate::raft::{Alone, Command, Consensus, ProposeError};
-use crate::segment::{LogEntry, WriteDone};
+use crate::segment::Taken;
 use common::id::{Lsn, Term};
 use common::service::wal::Batch;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
@@ -188,7 +188,7 @@ impl Desk {
     }
 
     /// For the log's writer: the next command, and what is to be done when it is on disk.
-    fn next_entry(self: &Arc<Self>) -> Option<(LogEntry, WriteDone)> {
+    fn next_entry(self: &Arc<Self>) -> Option<Taken> {
         let alone = self.alone.as_ref()?;
         let (term, kind) = self.with(|leading| leading.take_command().map(|kind| (leading.term(), kind)))??;
         // Without the desk: encoding may take a while.

@@ -21,7 +21,7 @@ use super::snapshot::{self, SnapshotState};
 use super::state_machine::StateMachine;
 use super::{Entry, LogId, Membership, Vote};
 use crate::config::WalConfig;
-use crate::segment::{EntryMark, LogEntry, Meta, SegmentLog, Source, WriteDone, WriteFailure};
+use crate::segment::{EntryMark, LogEntry, Meta, SegmentLog, Source, Taken, WriteFailure};
 use common::env::threads;
 use common::id::{NodeId, Term};
 use common::service::wal::Batch;
@@ -140,13 +140,14 @@ impl Alone {
     }
 
     /// The entry of a command, which has to be the next one in the log, and what its writer has to do then.
-    pub fn entry(&self, command: &Command, kind: CommandKind, done: AppendDone) -> (LogEntry, WriteDone) {
+    pub fn entry(&self, command: &Command, kind: CommandKind, done: AppendDone) -> Taken {
         let (machine, applied, log) = (self.machine.clone(), self.applied.clone(), self.log.clone());
         let leadership = self.leadership.clone();
         let mut next = lock(&self.next_index);
         let at = EntryMark { term: self.term.0, index: *next };
         *next += 1;
         let bytes = command.encoded().len();
+        let commits = if let CommandKind::Batch(batch) = &kind { batch.transactions.len() } else { 0 };
         let written = move |result: Result<(), WriteFailure>| {
             let result = result.map_err(|failure| failure.to_string());
             let taken = result.and_then(|()| {
@@ -167,7 +168,7 @@ impl Alone {
                 }
             }
         };
-        (log_store::command_entry(at, command), Box::new(written))
+        Taken { entry: log_store::command_entry(at, command), commits, done: Box::new(written) }
     }
 
     /// Where the writer finds commands when it begins a group, in the order of the log. They come from there alone then.
@@ -195,7 +196,8 @@ impl Alone {
             Err(error) => return refused(ProposeError::Unknown(error.to_string())),
         };
         let (sender, receiver) = oneshot::channel();
-        let (entry, done) = self.entry(&command, kind, Box::new(move |result| drop(sender.send(result.map(drop)))));
+        let Taken { entry, done, .. } =
+            self.entry(&command, kind, Box::new(move |result| drop(sender.send(result.map(drop)))));
         self.log.append(vec![entry], done);
         Box::pin(async move {
             receiver.await.unwrap_or_else(|_| Err(ProposeError::Unknown("this node stopped".to_string())))

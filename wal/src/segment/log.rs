@@ -24,8 +24,6 @@ pub struct SegmentOptions {
     pub segment_bytes: u64,
     /// Entries kept in memory for followers and subscribers, beside those not written yet.
     pub cache_bytes_max: usize,
-    /// How long an append may wait for others to share its sync.
-    pub group_commit_wait: Duration,
 }
 
 /// The log cannot be written any more; the process has to be restarted once the cause is gone.
@@ -39,8 +37,16 @@ pub struct WriteFailure {
 /// Called on the writer thread, once, when the request is on disk or never will be.
 pub type WriteDone = Box<dyn FnOnce(Result<(), WriteFailure>) + Send>;
 
+/// What a source has for the log.
+pub struct Taken {
+    pub entry: LogEntry,
+    /// Transactions in it.
+    pub commits: usize,
+    pub done: WriteDone,
+}
+
 /// Gives what has gathered for the log, one entry at a time, on the writer's thread, when a group is about to be written.
-pub type Source = Box<dyn Fn() -> Option<(LogEntry, WriteDone)> + Send + Sync>;
+pub type Source = Box<dyn Fn() -> Option<Taken> + Send + Sync>;
 
 pub(super) struct WriteRequest {
     pub entries: Vec<Arc<LogEntry>>,
@@ -61,6 +67,8 @@ pub(super) struct Group {
     pub requests: Vec<WriteRequest>,
     /// The source has something for it.
     pub takes_in: bool,
+    /// Transactions that came from the source.
+    pub commits: usize,
 }
 
 impl Group {
@@ -228,15 +236,6 @@ impl Shared {
                 queue.writer_sleeps = true;
             }
         }
-        if !self.options.group_commit_wait.is_zero() && !queue.closed {
-            let deadline = Instant::now() + self.options.group_commit_wait;
-            while let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
-                && !queue.closed
-            {
-                // Nobody has to signal what is taken in anyway; a close waits so long.
-                queue = self.queued.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
-            }
-        }
         Some(take_group(&mut queue))
     }
 
@@ -245,11 +244,12 @@ impl Shared {
         let Some(source) = self.source.get() else { return };
         let mut bytes = group.bytes();
         while bytes < GROUP_BYTES_MAX {
-            let Some((entry, done)) = source() else { return };
+            let Some(Taken { entry, commits, done }) = source() else { return };
             let request = WriteRequest { entries: vec![Arc::new(entry)], meta: None, done: Some(done) };
             self.index().push_unwritten(request.entries[0].clone());
             bytes += request.bytes();
             group.requests.push(request);
+            group.commits += commits;
         }
         lock(&self.queue).is_called = true;
     }
@@ -263,7 +263,7 @@ impl Queue {
 }
 
 fn take_group(queue: &mut Queue) -> Group {
-    let mut group = Group { requests: Vec::new(), takes_in: std::mem::take(&mut queue.is_called) };
+    let mut group = Group { takes_in: std::mem::take(&mut queue.is_called), ..Group::default() };
     queue.lazy_is_due = false;
     if let Some(mark) = queue.lazy_committed.take() {
         group.requests.push(WriteRequest { entries: Vec::new(), meta: Some(Meta::Committed(mark)), done: None });

@@ -17,6 +17,7 @@
 
 mod disk;
 pub mod fuzz;
+mod gathering;
 mod index;
 mod log;
 pub mod memory_disk;
@@ -30,6 +31,6 @@ mod tests;
 mod writer;
 
 pub use disk::{Disk, DiskFile, RealDisk};
-pub use log::{SegmentLog, SegmentOptions, Source, WriteDone, WriteFailure};
+pub use log::{SegmentLog, SegmentOptions, Source, Taken, WriteDone, WriteFailure};
 pub use record::{EntryMark, LogEntry, Meta};
 pub use recovery::RecoveryError;

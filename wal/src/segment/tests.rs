@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 fn open(disk: &Arc<MemoryDisk>) -> Result<SegmentLog, RecoveryError> {
-    let options = SegmentOptions { segment_bytes: 4096, cache_bytes_max: 0, group_commit_wait: Duration::ZERO };
+    let options = SegmentOptions { segment_bytes: 4096, cache_bytes_max: 0 };
     SegmentLog::open(disk.clone(), options, Arc::new(WalMetrics::new().expect("metrics")))
 }
 

@@ -1,9 +1,11 @@
 //! Writer: the one thread that changes segment files.
 //!
-//! It takes everything that waits, writes it as one group and syncs once; meanwhile the next group gathers. After an
+//! It takes everything that waits, writes it as one group and syncs once; meanwhile, and for a moment after (`gathering.rs`),
+//! the next group gathers. After an
 //! error it never writes again: what a failed fdatasync left on disk is unknown, so all that follows is refused.
 
 use super::disk::{Disk, DiskFile};
+use super::gathering::Gathering;
 use super::index::SegmentInfo;
 use super::log::{Group, GroupNow, IDLE_BEFORE_LAZY_WRITE, Shared, WriteRequest};
 use super::record::{self, LogEntry, Meta, Place, RecordKind, SEGMENT_HEADER_BYTES};
@@ -29,6 +31,7 @@ pub struct Writer {
     written_up_to: u64,
     /// Where the records of the buffer are, to be published once they are on disk.
     unpublished: Vec<Unpublished>,
+    gathering: Gathering,
 }
 
 enum Unpublished {
@@ -49,12 +52,14 @@ impl Writer {
             spare,
             written_up_to,
             unpublished: Vec::new(),
+            gathering: Gathering::default(),
         }
     }
 
     /// Runs until the log is closed or killed.
     pub fn run(mut self) {
         while let Some(group) = self.shared.next_group() {
+            self.gathering.pause();
             self.serve(group);
         }
         self.spare.finish();
@@ -92,6 +97,7 @@ impl Writer {
             None => self.write_group(&group.requests).map_err(|error| self.shared.fail(&error)),
         };
         self.shared.stuck.end();
+        self.gathering.written(group.commits);
         for request in group.requests {
             if let Some(done) = request.done {
                 done(result.clone());
@@ -178,7 +184,9 @@ impl Writer {
         if !planted(Bug::MissingFsync) {
             current.file.sync_data()?;
         }
-        self.shared.observe_sync(started.elapsed(), self.buffer.len());
+        let took = started.elapsed();
+        self.gathering.synced(took);
+        self.shared.observe_sync(took, self.buffer.len());
         current.offset += self.buffer.len() as u64;
         self.buffer.clear();
         let mut index = self.shared.index();
