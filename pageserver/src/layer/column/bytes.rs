@@ -157,6 +157,7 @@ fn encode_plain(values: &[&[u8]], compression: Compression, out: &mut Vec<u8>) -
 thread_local! {
     /// A compressor for its level: making one costs as much as it takes to compress a short column.
     static COMPRESSOR: RefCell<Option<(i32, zstd::bulk::Compressor<'static>)>> = const { RefCell::new(None) };
+    static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
 }
 
 /// `None` where the library fails: the data then stays as it is.
@@ -166,6 +167,16 @@ fn zstd_compress(data: &[u8], level: i32) -> Option<Vec<u8>> {
             *kept = Some((level, zstd::bulk::Compressor::new(level).ok()?));
         }
         kept.as_mut()?.1.compress(data).ok()
+    })
+}
+
+/// `None` where it does not expand, or to more.
+fn zstd_decompress(stored: &[u8], expanded_bytes: usize) -> Option<Vec<u8>> {
+    DECOMPRESSOR.with_borrow_mut(|kept| {
+        if kept.is_none() {
+            *kept = Some(zstd::bulk::Decompressor::new().ok()?);
+        }
+        kept.as_mut()?.decompress(stored, expanded_bytes).ok()
     })
 }
 
@@ -196,9 +207,7 @@ impl Plain {
             LZ4 => Bytes::from(
                 lz4_flex::block::decompress(stored, data_len).map_err(|_| FormatError("lz4 data does not expand"))?,
             ),
-            ZSTD => Bytes::from(
-                zstd::bulk::decompress(stored, data_len).map_err(|_| FormatError("zstd data does not expand"))?,
-            ),
+            ZSTD => Bytes::from(zstd_decompress(stored, data_len).ok_or(FormatError("zstd data does not expand"))?),
             _ => return Err(FormatError("unknown compression")),
         };
         if data.len() != data_len {
