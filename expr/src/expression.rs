@@ -5,6 +5,7 @@ use crate::mysql_type::MysqlType;
 use crate::value::Value;
 
 mod display;
+mod same;
 mod walk;
 
 pub use display::WithNames;

@@ -97,7 +97,7 @@ impl Grouping<'_> {
         if matches!(expression, Expression::Literal { .. }) {
             return;
         }
-        if let Some(group) = self.group_by.iter().position(|group| walk::same(group, expression)) {
+        if let Some(group) = self.group_by.iter().position(|group| group.is_same(expression)) {
             *expression = Expression::Column { index: GROUPS + group, ty: expression.ty() };
             return;
         }

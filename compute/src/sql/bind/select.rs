@@ -289,7 +289,7 @@ impl Binder<'_> {
             let path = [name.value.clone()];
             let mut named = items.iter().filter(|item| item.field.name.eq_ignore_ascii_case(&name.value));
             if let Some(first) = named.next()
-                && named.any(|other| !walk::same(&other.expression, &first.expression))
+                && named.any(|other| !other.expression.is_same(&first.expression))
             {
                 return Err(error::ambiguous(&name.value, "group statement"));
             }
@@ -303,7 +303,7 @@ impl Binder<'_> {
 
     /// 3066: what DISTINCT makes one has no aggregate of its own to be ordered by.
     fn check_distinct(&self, keys: &[(Key, bool)], items: &[Item]) -> Result<(), SqlError> {
-        let selected = |part: &Expression| items.iter().any(|item| walk::same(&item.expression, part));
+        let selected = |part: &Expression| items.iter().any(|item| item.expression.is_same(part));
         let foreign = |part: &Expression| {
             matches!(part, Expression::Column { index, .. } if (super::AGGREGATES..WINDOWS).contains(index))
                 && !selected(part)
@@ -356,7 +356,7 @@ impl Binder<'_> {
             let named = |item: &Item| item.field.name.eq_ignore_ascii_case(&name.value);
             let mut found = items.iter().enumerate().filter(|(_, item)| named(item));
             if let Some((at, first)) = found.next() {
-                let clash = found.any(|(_, other)| !walk::same(&other.expression, &first.expression));
+                let clash = found.any(|(_, other)| !other.expression.is_same(&first.expression));
                 if clash {
                     return Err(error::ambiguous(&name.value, "order clause"));
                 }
@@ -364,7 +364,7 @@ impl Binder<'_> {
             }
         }
         let expression = self.expression(key)?;
-        let at = items.iter().position(|item| walk::same(&item.expression, &expression));
+        let at = items.iter().position(|item| item.expression.is_same(&expression));
         Ok(at.map_or(Key::Hidden(expression), Key::Output))
     }
 }
@@ -434,7 +434,7 @@ struct Distinctness {
 
 /// True if all that the expression reads is in one of the items, which may be a part of it.
 fn is_selected(expression: &Expression, items: &[Expression]) -> bool {
-    if items.iter().any(|item| walk::same(item, expression)) {
+    if items.iter().any(|item| item.is_same(expression)) {
         return true;
     }
     if matches!(expression, Expression::Column { .. } | Expression::Subquery { .. }) {

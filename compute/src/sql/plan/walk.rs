@@ -74,12 +74,6 @@ pub fn any(expression: &Expression, test: &dyn Fn(&Expression) -> bool) -> bool 
     })
 }
 
-/// Equal in form: same functions, columns and constants.
-pub fn same(left: &Expression, right: &Expression) -> bool {
-    // Expressions hold values that have no equality of their own; their debug form tells all of them apart.
-    std::mem::discriminant(left) == std::mem::discriminant(right) && format!("{left:?}") == format!("{right:?}")
-}
-
 /// Moves an expression `levels` further in: its columns become outer columns.
 pub fn lift(expression: &mut Expression, levels: usize) {
     if levels == 0 {

@@ -23,7 +23,7 @@ pub fn push(node: Node, predicates: Vec<Expression>, block: &mut Block) -> Node 
             let (above, into): (Vec<_>, Vec<_>) = predicates.into_iter().partition(has_subquery);
             let mut parts = conjuncts(scan.filter.take());
             for part in into {
-                if !parts.iter().any(|known| walk::same(known, &part)) {
+                if !parts.iter().any(|known| known.is_same(&part)) {
                     parts.push(part);
                 }
             }
