@@ -206,7 +206,7 @@ impl Binder<'_> {
             if *table.get_or_insert(found.table) != found.table {
                 return Err(wrong());
             }
-            names.extend(found.origin.as_ref().map(|origin| origin.original_name.clone()));
+            names.extend(found.origin.original_name().map(str::to_owned));
         }
         let definition = table.and_then(|table| block.scope.tables[table].definition.clone());
         let serves = |table: &TableDef, index: &IndexDef| {
@@ -232,7 +232,7 @@ impl Binder<'_> {
         let column = block.scope.columns.iter().find(|column| column.index == index).cloned();
         let definition = column.and_then(|column| {
             let table = block.scope.tables[column.table].definition.clone()?;
-            let position = table.column_index(&column.origin?.original_name)?;
+            let position = table.column_index(column.origin.original_name()?)?;
             Some(table.columns[position].clone())
         });
         match definition {

@@ -1,7 +1,7 @@
 //! Whole queries: WITH, set operations, ORDER BY and LIMIT around them, locking clauses.
 
 use crate::catalog::TableDef;
-use crate::sql::bind::scope::{Block, Boundary, Clause, Scope, ScopeColumn};
+use crate::sql::bind::scope::{Block, Boundary, Clause, Origin, Scope, ScopeColumn};
 use crate::sql::bind::{Binder, Built, Cte, CteDefinition, error};
 use crate::sql::parse::VARIABLE_QUOTE;
 use crate::sql::parse::ast::syntax::{
@@ -235,7 +235,7 @@ pub fn scope_of(fields: &[Field]) -> Scope {
         table: 0,
         index,
         ty: field.ty.clone(),
-        origin: field.origin.clone(),
+        origin: field.origin.clone().map_or(Origin::None, Origin::Told),
         merged: false,
         invisible: false,
     });

@@ -18,11 +18,44 @@ pub struct ScopeColumn {
     /// Position in the row.
     pub index: usize,
     pub ty: MysqlType,
-    pub origin: Option<FieldOrigin>,
+    pub origin: Origin,
     /// The other side of USING or NATURAL: only its qualified name finds it.
     pub merged: bool,
     /// INVISIBLE: not in `*`.
     pub invisible: bool,
+}
+
+/// Where a column comes from. What a client is told of it is put together when a result has the column: few of a wide table's do.
+#[derive(Clone)]
+pub enum Origin {
+    None,
+    /// This column of the table.
+    Stored {
+        table: Arc<TableDef>,
+        position: usize,
+        alias: Arc<str>,
+    },
+    /// Of a derived or virtual table.
+    Told(FieldOrigin),
+}
+
+impl Origin {
+    pub fn told(&self) -> Option<FieldOrigin> {
+        match self {
+            Origin::None => None,
+            Origin::Stored { table, position, alias } => Some(origin(table, *position, alias)),
+            Origin::Told(origin) => Some(origin.clone()),
+        }
+    }
+
+    /// Its name in the table.
+    pub fn original_name(&self) -> Option<&str> {
+        match self {
+            Origin::None => None,
+            Origin::Stored { table, position, .. } => Some(&table.columns[*position].name),
+            Origin::Told(origin) => Some(&origin.original_name),
+        }
+    }
 }
 
 /// A table, view or derived table in FROM.
@@ -154,12 +187,13 @@ impl Scope {
     /// All columns of a table, in its order.
     pub fn of_table(table: &Arc<TableDef>, alias: &str) -> Scope {
         let named = table.columns.iter().enumerate().filter(|(_, column)| !column.is_key_expression());
+        let shared: Arc<str> = alias.into();
         let columns = named.map(|(index, column)| ScopeColumn {
             name: column.name.clone(),
             table: 0,
             index,
             ty: column.ty.clone(),
-            origin: Some(origin(table, index, alias)),
+            origin: Origin::Stored { table: table.clone(), position: index, alias: shared.clone() },
             merged: false,
             invisible: column.invisible,
         });
@@ -232,7 +266,7 @@ impl Scope {
 }
 
 /// What a client is told about a column of a table.
-pub fn origin(table: &TableDef, position: usize, alias: &str) -> FieldOrigin {
+fn origin(table: &TableDef, position: usize, alias: &str) -> FieldOrigin {
     let column = &table.columns[position];
     let first_of = |index: &&crate::catalog::IndexDef| index.parts.first().is_some_and(|part| part.column == column.id);
     let in_primary = table

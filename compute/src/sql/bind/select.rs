@@ -204,7 +204,7 @@ impl Binder<'_> {
     fn origin_of(&self, expression: &Expression) -> Option<FieldOrigin> {
         let Expression::Column { index, .. } = expression else { return None };
         let scope = &self.blocks.last()?.scope;
-        scope.columns.iter().find(|column| column.index == *index)?.origin.clone()
+        scope.columns.iter().find(|column| column.index == *index)?.origin.told()
     }
 
     fn star(&mut self, table: Option<usize>, items: &mut Vec<Item>) -> Result<(), SqlError> {
@@ -222,7 +222,7 @@ impl Binder<'_> {
                 }
                 items.push(Item {
                     expression: Expression::column(column.index, column.ty.clone()),
-                    field: Field { name: column.name.clone(), ty: column.ty.clone(), origin: column.origin.clone() },
+                    field: Field { name: column.name.clone(), ty: column.ty.clone(), origin: column.origin.told() },
                     alias: true,
                     column: Some((Some(scope.tables[column.table].alias.clone()), column.name.clone())),
                 });

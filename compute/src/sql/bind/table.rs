@@ -2,7 +2,7 @@
 
 use crate::catalog::{TableDef, ViewDef};
 use crate::sql::bind::query::scope_of;
-use crate::sql::bind::scope::{Boundary, Scope, ScopeColumn, ScopeTable};
+use crate::sql::bind::scope::{Boundary, Origin, Scope, ScopeColumn, ScopeTable};
 use crate::sql::bind::{Binder, Built, CteDefinition, VIEW_DEPTH_MAX, error};
 use crate::sql::parse::ast::{self, Kind, Name};
 use crate::sql::plan::{Access, Field, FieldOrigin, IndexHint, Node, Query, Scan, VirtualScan};
@@ -95,7 +95,7 @@ impl<'a> Binder<'a> {
             table: 0,
             index,
             ty: ty.clone(),
-            origin: Some(plain_origin(&database, alias, &table, column)),
+            origin: Origin::Told(plain_origin(&database, alias, &table, column)),
             merged: false,
             invisible: false,
         });
@@ -204,7 +204,7 @@ impl<'a> Binder<'a> {
         let fields = scope
             .columns
             .iter()
-            .map(|column| Field { name: column.name.clone(), ty: column.ty.clone(), origin: column.origin.clone() })
+            .map(|column| Field { name: column.name.clone(), ty: column.ty.clone(), origin: column.origin.told() })
             .collect();
         Ok(Built { root, fields, calc_found_rows: false })
     }
@@ -228,7 +228,7 @@ pub fn derived(query: Query, alias: &str, database: Option<String>) -> (Node, Sc
     let mut scope = scope_of(&query.fields);
     scope.tables[0] = ScopeTable { alias: alias.to_owned(), database, definition: None, limits: None };
     for column in &mut scope.columns {
-        if let Some(origin) = &mut column.origin {
+        if let Origin::Told(origin) = &mut column.origin {
             origin.table = alias.to_owned();
         }
     }
