@@ -71,6 +71,8 @@ def start_drumlin(directory, arguments):
     port = free_port()
     log = open(directory / "drumlin.log", "wb")
     command = [arguments.drumlin, "start", "--data-dir", directory / "drumlin", "--listen", f"127.0.0.1:{port}"]
+    # As much as the other's buffer pool below.
+    command += ["--cache-memory", "1G"]
     return Server("drumlin", [*command, "--http", "127.0.0.1:0", *arguments.drumlin_arguments.split()], port, log)
 
 
