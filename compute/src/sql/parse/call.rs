@@ -66,9 +66,11 @@ pub fn parse(parser: &mut Parser<'_>, name: ObjectName) -> Parsed<Expr> {
         Some("cast") => {
             let expr = Box::new(parser.parse_expr()?);
             parser.expect_word("as")?;
-            let data_type = cast_type(parser)?;
-            if parser.word("array") {
-                return Err(error::unsupported("CAST(... AS ... ARRAY)"));
+            let mut data_type = cast_type(parser)?;
+            if parser.word("array")
+                && let DataType::Custom(_, modifiers) = &mut data_type
+            {
+                modifiers.push(ARRAY.to_owned());
             }
             Expr::Cast { kind: CastKind::Cast, expr, data_type, format: None }
         }
@@ -309,6 +311,9 @@ fn json_value(parser: &mut Parser<'_>) -> Parsed<Expr> {
     }
     Ok(value)
 }
+
+/// The modifier of a type of CAST that is an array of such values.
+pub const ARRAY: &str = "ARRAY";
 
 /// A type of CAST: its name in upper case, with lengths and `CHARSET name` as modifiers.
 pub fn cast_type(parser: &mut Parser<'_>) -> Parsed<DataType> {
