@@ -35,7 +35,7 @@ mod xa;
 #[cfg(test)]
 mod tests;
 
-pub use call::ARRAY;
+pub use call::{ARRAY, JSON_VALUE_OR};
 pub use lexer::VARIABLE_QUOTE;
 pub use reserved::is_reserved;
 pub use split::split_statements;

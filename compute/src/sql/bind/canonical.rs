@@ -5,7 +5,7 @@ use crate::sql::parse::ast::syntax::{
     BinaryOperator, DataType, DateTimeField, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, TrimWhereField,
     UnaryOperator, Value,
 };
-use crate::sql::parse::{ARRAY, VARIABLE_QUOTE};
+use crate::sql::parse::{ARRAY, JSON_VALUE_OR, VARIABLE_QUOTE};
 
 /// The text of an expression, which parses to the same expression again.
 pub fn text(expression: &Expr) -> String {
@@ -136,6 +136,22 @@ fn special_form(name: &str, function: &crate::sql::parse::ast::syntax::Function)
         ("extract", [unit, value]) => Some(format!("extract({} from {})", word(unit)?, text(value))),
         ("timestampdiff" | "timestampadd", [unit, a, b]) => {
             Some(format!("{name}({},{},{})", word(unit)?, text(a), text(b)))
+        }
+        (_, [document, path, Expr::Cast { data_type, .. }, answers @ ..])
+            if name.eq_ignore_ascii_case(JSON_VALUE_OR) && answers.len() == 4 =>
+        {
+            let answer = |at: usize| match word(answers[at])?.as_str() {
+                "default" => Some(format!("default {}", text(answers[at + 1]))),
+                other => Some(other.to_owned()),
+            };
+            Some(format!(
+                "json_value({}, {} returning {} {} on empty {} on error)",
+                text(document),
+                text(path),
+                cast_type(data_type),
+                answer(0)?,
+                answer(2)?
+            ))
         }
         ("member of", [value, array]) => Some(format!("{} member of ({})", text(value), text(array))),
         _ => None,
