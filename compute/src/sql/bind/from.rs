@@ -245,7 +245,7 @@ impl Binder<'_> {
         let numbers = partition::numbers(&partitioning, &names, &table.name)?;
         self.partition_sets.push((scope.tables[0].alias.clone(), numbers.clone()));
         let text = partition::membership(&partitioning, &table);
-        let mut operands = vec![super::bind_table_expression(&text, &table, &self.context)?];
+        let mut operands = vec![partition::settled(super::bind_table_expression(&text, &table, &self.context)?)];
         operands.extend(numbers.into_iter().map(|number| integer(number as i64)));
         let predicate = operator("IN", operands)?;
         Ok((Node::Filter { input: Box::new(node), predicate }, scope))
