@@ -152,6 +152,7 @@ static TABLES: &[&[Function]] = &[
     json::read::FUNCTIONS,
     json::modify::FUNCTIONS,
     json::schema::FUNCTIONS,
+    json::table::FUNCTIONS,
     regexp::FUNCTIONS,
     fulltext::FUNCTIONS,
     encryption::FUNCTIONS,

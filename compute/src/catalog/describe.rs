@@ -88,7 +88,7 @@ pub fn column_key(table: &TableDef, column: &ColumnDef) -> &'static str {
 /// INDEX_TYPE.
 pub fn index_type(kind: IndexKind) -> &'static str {
     match kind {
-        IndexKind::Btree => "BTREE",
+        IndexKind::Btree | IndexKind::Array => "BTREE",
         IndexKind::Fulltext => "FULLTEXT",
         IndexKind::Spatial => "SPATIAL",
     }

@@ -111,6 +111,9 @@ pub enum IndexKind {
     Fulltext,
     /// Accepted, shown, not stored.
     Spatial,
+    /// Over the items of a JSON array, CAST(... AS ... ARRAY): shown, and stored where it is unique, with an entry for
+    /// each item. Conditions are answered without it.
+    Array,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

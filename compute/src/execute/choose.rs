@@ -101,7 +101,8 @@ fn has_work(node: &Node) -> bool {
         | Node::Virtual(_)
         | Node::Values { .. }
         | Node::RecursiveCte { .. }
-        | Node::WorkingTable { .. } => false,
+        | Node::WorkingTable { .. }
+        | Node::JsonTable(_) => false,
     }
 }
 

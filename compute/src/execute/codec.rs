@@ -23,9 +23,10 @@ use common::physical::PhysicalValue;
 use expr::SqlError;
 use expr::eval::{EvalContext, TimeZone};
 use expr::key_encoding::{KeyBuilder, KeyPart};
-use expr::mysql_type::MysqlType;
+use expr::mysql_type::{MysqlType, TypeKind};
 use expr::row_encoding::{PhysicalRef, RowReader, RowWriter, from_physical, to_physical};
 use expr::value::{Row, Value};
+use std::sync::Arc;
 
 /// Column of the hidden row id in stored rows; ids of columns begin at 1.
 pub const ROW_ID: ColumnId = ColumnId(0);
@@ -44,7 +45,11 @@ pub struct Entry {
 
 /// True for indexes that have entries.
 pub fn is_stored(index: &IndexDef) -> bool {
-    index.kind == IndexKind::Btree
+    match index.kind {
+        IndexKind::Btree => true,
+        IndexKind::Array => index.unique,
+        IndexKind::Fulltext | IndexKind::Spatial => false,
+    }
 }
 
 /// A row of the clustered index. `values` are all columns of the table.
@@ -126,22 +131,28 @@ pub fn clustered_key(table: &TableDef, values: &[Value], row_id: Option<u64>, zo
             row_id.ok_or_else(|| SqlError::internal("A row without its hidden row id; report this statement"))?,
         );
     } else {
-        push_parts(&mut key, table, table.clustered(), values, zone)?;
+        push_parts(&mut key, table, table.clustered(), values, None, zone)?;
     }
     Ok(key.finish())
 }
 
-/// Adds an index's parts; true if one of them is NULL.
+/// Adds an index's parts; true if one of them is NULL. `item` takes the place of an array.
 fn push_parts(
     key: &mut KeyBuilder,
     table: &TableDef,
     index: &IndexDef,
     values: &[Value],
+    item: Option<&[u8]>,
     zone: TimeZone,
 ) -> Result<bool, SqlError> {
     let mut has_null = false;
     for part in &index.parts {
         let (position, column) = part_column(table, part.column)?;
+        if let (TypeKind::Json, Some(item)) = (&column.ty.kind, item) {
+            let ty = MysqlType::new(TypeKind::VarBinary { length: item.len() as u32 });
+            key.push(&Value::Bytes(Arc::from(item)), &ty, KeyPart { descending: part.descending, prefix: None }, zone)?;
+            continue;
+        }
         let value = values.get(position).unwrap_or(&Value::Null);
         has_null |= value.is_null();
         key.push(value, &column.ty, KeyPart { descending: part.descending, prefix: part.prefix }, zone)?;
@@ -155,17 +166,44 @@ fn part_column(table: &TableDef, id: ColumnId) -> Result<(usize, &ColumnDef), Sq
         .ok_or_else(|| SqlError::internal(format!("The definition of {} has a key over a column it lacks", table.name)))
 }
 
-/// The entry of a row in a secondary index. `clustered_key` is the row's.
-pub fn index_entry(
+/// The entries of a row in a secondary index: one, or in an index of arrays one for each item. `clustered_key` is the
+/// row's.
+pub fn index_entries(
     table: &TableDef,
     index: &IndexDef,
     values: &[Value],
     row_id: Option<u64>,
     clustered_key: &Key,
     zone: TimeZone,
+) -> Result<Vec<Entry>, SqlError> {
+    let entry = |items: Option<&[u8]>| index_entry(table, index, values, items, row_id, clustered_key, zone);
+    if index.kind != IndexKind::Array {
+        return Ok(vec![entry(None)?]);
+    }
+    let mut items = Vec::new();
+    for part in &index.parts {
+        let (position, column) = part_column(table, part.column)?;
+        if let (TypeKind::Json, Some(Value::Json(array))) = (&column.ty.kind, values.get(position)) {
+            items.extend(array.0.as_array().into_iter().flatten().map(|item| item.to_string().into_bytes()));
+        }
+    }
+    items.sort_unstable();
+    items.dedup();
+    items.iter().map(|item| entry(Some(item))).collect()
+}
+
+/// `item`: what stands for the array in its index.
+fn index_entry(
+    table: &TableDef,
+    index: &IndexDef,
+    values: &[Value],
+    item: Option<&[u8]>,
+    row_id: Option<u64>,
+    clustered_key: &Key,
+    zone: TimeZone,
 ) -> Result<Entry, SqlError> {
     let mut key = KeyBuilder::new(table.id, index.id);
-    let has_null = push_parts(&mut key, table, index, values, zone)?;
+    let has_null = push_parts(&mut key, table, index, values, item, zone)?;
     let unique = index.unique && !has_null;
     if !unique {
         key.push_encoded(&clustered_key[KEY_PREFIX_BYTES..]);

@@ -24,7 +24,7 @@ mod rename;
 mod routine;
 mod view;
 
-use crate::catalog::{Catalog, TableDef, storage};
+use crate::catalog::{Catalog, Database, DatabaseDef, TableDef, storage, virtual_tables};
 use crate::execute::StatementContext;
 use crate::session::result::Done;
 use crate::sql::plan::{Ddl, Isolation, ObjectName};
@@ -35,6 +35,7 @@ use crate::txn::snapshot::newest_lsn;
 use common::id::{TableId, TxnId};
 use common::key::Key;
 use common::service::wal::{AllocateRequest, CounterBump, LockMode};
+use expr::collation::CollationId;
 use expr::{ErrorCode, SqlError};
 use std::sync::Arc;
 
@@ -116,18 +117,55 @@ fn name_keys(name: &ObjectName) -> [Key; 2] {
     [storage::table_key(&name.database, &name.name), storage::view_key(&name.database, &name.name)]
 }
 
-/// Databases that are made up when read; nobody creates anything in them.
+/// Of the server itself: nobody changes them as databases.
 fn refuse_system_database(name: &str) -> Result<(), SqlError> {
+    refuse_schema(name)?;
+    match TAKES_TABLES.contains(&name) {
+        true => Err(SqlError::new(ErrorCode(3554), format!("Access to system schema '{name}' is rejected."))),
+        false => Ok(()),
+    }
+}
+
+/// Databases of made-up tables beside which there may be tables, views and routines of users.
+const TAKES_TABLES: [&str; 2] = ["mysql", "sys"];
+
+/// What is made up when read is nobody's to define.
+fn refuse_made_up(name: &ObjectName) -> Result<(), SqlError> {
+    refuse_schema(&name.database)?;
+    if TAKES_TABLES.contains(&name.database.as_str())
+        && virtual_tables::tables_of(&name.database).any(|table| table.name == name.name)
+    {
+        let text = format!("Access to system table '{}.{}' is rejected.", name.database, name.name);
+        return Err(SqlError::new(ErrorCode(3554), text));
+    }
+    Ok(())
+}
+
+fn refuse_schema(name: &str) -> Result<(), SqlError> {
     if ["information_schema", "performance_schema"].iter().any(|system| system.eq_ignore_ascii_case(name)) {
         return Err(SqlError::new(
             ErrorCode::DBACCESS_DENIED,
             format!("Access denied for user 'root'@'localhost' to database '{name}'"),
         ));
     }
-    if ["mysql", "sys"].contains(&name) {
-        return Err(SqlError::new(ErrorCode(3554), format!("Access to system schema '{name}' is rejected.")));
-    }
     Ok(())
+}
+
+/// The catalog with a database in which something is to be made. What the server brings along is written down as a
+/// database with its first table of a user.
+fn with_home(
+    database: &str,
+    catalog: Arc<Catalog>,
+    context: &mut StatementContext<'_>,
+) -> Result<Arc<Catalog>, SqlError> {
+    if catalog.database(database).is_some() || !TAKES_TABLES.contains(&database) {
+        return Ok(catalog);
+    }
+    let definition = DatabaseDef { name: database.to_owned(), collation: CollationId::UTF8MB4_0900_AI_CI };
+    context.transaction.write(storage::database_key(database), Some(storage::row_of(&definition)?), None)?;
+    let mut catalog = (*catalog).clone();
+    catalog.databases.insert(database.to_owned(), Database::new(Arc::new(definition)));
+    Ok(Arc::new(catalog))
 }
 
 fn unknown_database(name: &str) -> SqlError {
@@ -140,7 +178,7 @@ fn no_such_table(name: &ObjectName) -> SqlError {
 
 /// The table of that name, which must be one.
 fn find_table(catalog: &Catalog, name: &ObjectName) -> Result<Arc<TableDef>, SqlError> {
-    refuse_system_database(&name.database)?;
+    refuse_made_up(name)?;
     if let Some(table) = catalog.table(&name.database, &name.name) {
         return Ok(table.clone());
     }

@@ -51,7 +51,7 @@ impl TableExpressions {
             let partitioning = partition::parse_text(text)?;
             let operand = partitioning.method.operand();
             expressions.partition = Some(PartitionExpression {
-                number: binder.bind(table, &partition::membership(&partitioning, table))?,
+                number: partition::settled(binder.bind(table, &partition::membership(&partitioning, table))?),
                 value: if partitioning.method.has_one_operand() { Some(binder.bind(table, &operand)?) } else { None },
                 total: partitioning.method.takes_every_row(),
             });

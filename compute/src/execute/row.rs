@@ -16,6 +16,7 @@ pub mod evaluate;
 mod filter;
 mod integer_range;
 mod join;
+mod json_table;
 pub mod keys;
 mod limit;
 pub mod operator;

@@ -39,6 +39,11 @@ pub async fn create_table(
 
 /// SHOW CREATE VIEW.
 pub fn create_view(catalog: &Catalog, database: &str, name: &str) -> Result<ShowTable, SqlError> {
+    // A temporary table is in nobody's way: views are what all sessions share.
+    let catalog = match (catalog.names_temporary(database, name), &catalog.shared) {
+        (true, Some(shared)) => shared,
+        _ => catalog,
+    };
     let Some(view) = catalog.view(database, name) else {
         if catalog.table(database, name).is_some() {
             return Err(SqlError::new(ErrorCode::WRONG_OBJECT, format!("'{database}.{name}' is not VIEW")));
@@ -275,8 +280,8 @@ fn index_line(table: &TableDef, index: &IndexDef) -> String {
         .collect();
     let kind = match index.kind {
         _ if index.name == "PRIMARY" => "PRIMARY KEY".to_owned(),
-        IndexKind::Btree if index.unique => format!("UNIQUE KEY {}", quoted(&index.name)),
-        IndexKind::Btree => format!("KEY {}", quoted(&index.name)),
+        IndexKind::Btree | IndexKind::Array if index.unique => format!("UNIQUE KEY {}", quoted(&index.name)),
+        IndexKind::Btree | IndexKind::Array => format!("KEY {}", quoted(&index.name)),
         IndexKind::Fulltext => format!("FULLTEXT KEY {}", quoted(&index.name)),
         IndexKind::Spatial => format!("SPATIAL KEY {}", quoted(&index.name)),
     };

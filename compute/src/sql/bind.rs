@@ -7,6 +7,7 @@
 mod aggregate;
 mod call;
 pub mod canonical;
+mod choice;
 pub mod column_type;
 mod comparison;
 mod ddl;
@@ -17,8 +18,10 @@ mod error;
 mod expression;
 mod from;
 mod insert;
+mod json_table;
 mod literal;
 mod load;
+mod outer_aggregate;
 mod parameter;
 pub mod partition;
 mod query;
@@ -125,6 +128,7 @@ pub fn bind_table_expression(
     let mut binder = Binder::new(context, source, 0);
     // The definition was checked when it was made.
     binder.rights = Rights::of_server();
+    binder.of_definition = true;
     binder.frames.push(Frame::new(Boundary::Top));
     binder.blocks.push(Block::over_table(table, 0));
     let bound = binder.expression(&expression)?;
@@ -208,6 +212,10 @@ struct Binder<'a> {
     partition_sets: Vec<(String, Vec<u64>)>,
     /// Of a view that is being made: where a star stands in the statement, and the columns that it stands for.
     stars: Option<BTreeMap<usize, (usize, String)>>,
+    /// The view that the statement replaces: to its new SELECT it is not there.
+    replaced_view: Option<crate::sql::plan::ObjectName>,
+    /// What is bound is part of a table's definition.
+    of_definition: bool,
     /// The statement reads a variable or has a parameter.
     reads_variable: bool,
     /// Types of variables assigned in this statement, by name.
@@ -230,6 +238,8 @@ impl<'a> Binder<'a> {
             change: Privileges::NONE,
             partition_sets: Vec::new(),
             stars: None,
+            replaced_view: None,
+            of_definition: false,
             reads_variable: false,
             assigned: Vec::new(),
         }
@@ -282,6 +292,10 @@ impl<'a> Binder<'a> {
 
     /// A query that is the statement, or its source.
     fn top_query(&mut self, query: &ast::syntax::Query, into: &[ast::IntoTarget]) -> Result<Query, SqlError> {
+        if into.contains(&ast::IntoTarget::File) {
+            self.rights.require_any(Privileges::FILE)?;
+            return Err(SqlError::not_supported("SELECT ... INTO OUTFILE"));
+        }
         let mut bound = self.framed_query(query, Boundary::Top)?.0;
         if !into.is_empty() && into.len() != bound.fields.len() {
             return Err(SqlError::new(

@@ -35,6 +35,7 @@ mod xa;
 #[cfg(test)]
 mod tests;
 
+pub use call::{ARRAY, JSON_VALUE_OR};
 pub use lexer::VARIABLE_QUOTE;
 pub use reserved::is_reserved;
 pub use split::split_statements;
@@ -87,6 +88,17 @@ pub fn parse_expression(text: &str, sql_mode: SqlMode) -> Result<(syntax::Expr, 
         Ok(expression)
     })?;
     Ok((expression, reader.source))
+}
+
+/// Parses a type of a column that stands alone.
+pub fn parse_type(text: &str, sql_mode: SqlMode) -> Result<ast::TypeName, SqlError> {
+    Reader::new(text, sql_mode)?.read(|parser, _| {
+        let name = column::type_name(parser)?;
+        if !parser.at_end() {
+            return parser.refuse();
+        }
+        Ok(name)
+    })
 }
 
 /// Parses a PARTITION BY clause that stands alone.

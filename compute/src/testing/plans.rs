@@ -33,6 +33,7 @@ pub fn column(name: &str, ty: MysqlType) -> ColumnSpec {
         generated: None,
         comment: String::new(),
         invisible: false,
+        note: None,
     }
 }
 

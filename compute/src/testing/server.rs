@@ -232,11 +232,13 @@ impl TestServer {
         for index in table.indexes.iter().skip(1).filter(|index| codec::is_stored(index)) {
             let mut expected: Vec<_> = rows
                 .iter()
-                .map(|(key, row)| {
+                .flat_map(|(key, row)| {
                     let (values, row_id) = codec::decode_all(&table, row, codec::UTC).unwrap();
-                    let entry = codec::index_entry(&table, index, &values, row_id, key, codec::UTC).unwrap();
-                    assert_eq!(codec::clustered_key_of_entry(&table, &entry.row).unwrap(), *key);
-                    (entry.key, entry.row)
+                    let entries = codec::index_entries(&table, index, &values, row_id, key, codec::UTC).unwrap();
+                    for entry in &entries {
+                        assert_eq!(codec::clustered_key_of_entry(&table, &entry.row).unwrap(), *key);
+                    }
+                    entries.into_iter().map(|entry| (entry.key, entry.row))
                 })
                 .collect();
             expected.sort();

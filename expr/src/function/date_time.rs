@@ -112,6 +112,17 @@ impl Moment {
         Ok(value.to_time(context)?.map(Moment::Time))
     }
 
+    /// As [`Moment::of`], where a time is asked for: a text that is too short for a date with time is one, even if it
+    /// looks like a date.
+    pub fn of_time(value: &Value, context: &EvalContext) -> Result<Option<Moment>, SqlError> {
+        match value {
+            Value::Text(text) if text.trim().len() < DATETIME_CHARACTERS_MIN => {
+                Ok(value.to_time(context)?.map(Moment::Time))
+            }
+            _ => Moment::of(value, context),
+        }
+    }
+
     pub fn fsp(self) -> u8 {
         match self {
             Moment::Time(time) => time.fsp(),

@@ -22,6 +22,7 @@ pub mod modify;
 pub mod read;
 pub mod schema;
 mod search;
+pub mod table;
 
 pub static FUNCTIONS: &[Function] = &[
     Function::new("JSON_TYPE", Exactly(1), result::text::<51>, json_type),

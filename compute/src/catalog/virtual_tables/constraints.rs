@@ -19,6 +19,10 @@ pub(super) fn rows(name: &str, catalog: &Catalog) -> Option<Vec<Row>> {
     for table in all_tables(catalog) {
         of(table, catalog, &mut rows);
     }
+    // As the dictionary of MySQL has them: by database and name, whatever the table.
+    if name == "CHECK_CONSTRAINTS" {
+        rows.sort_by_key(|row| (row[1].to_text().into_owned(), row[2].to_text().to_lowercase()));
+    }
     Some(rows)
 }
 

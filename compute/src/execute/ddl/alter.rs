@@ -54,11 +54,11 @@ pub async fn alter(
         let other = ObjectName { database, name: table.name.clone() };
         return exchange::exchange(name, partition, &other, *validated, context).await;
     }
-    refuse_system_database(&name.database)?;
+    refuse_made_up(name)?;
     let mut keys = vec![storage::table_key(&name.database, &name.name)];
     for action in actions {
         if let AlterAction::Rename(new) = action {
-            refuse_system_database(&new.database)?;
+            refuse_made_up(new)?;
             keys.extend(name_keys(new));
             keys.push(storage::database_key(&new.database));
         }
@@ -290,6 +290,7 @@ impl Alteration {
         match self.rename_to.filter(|name| name.database != self.old.database || name.name != self.old.name) {
             None => put_table(&self.new, context),
             Some(name) => {
+                catalog = (*with_home(&name.database, Arc::new(catalog), context)?).clone();
                 let target = catalog.database(&name.database).ok_or_else(|| unknown_database(&name.database))?;
                 if target.tables.contains_key(&name.name) || target.views.contains_key(&name.name) {
                     let message = format!("Table '{}' already exists", name.name);

@@ -60,11 +60,12 @@ pub async fn fill_indexes(
         for row in batch? {
             let (values, row_id) = codec::decode_all(table, &row.row, codec::UTC)?;
             for index in &new {
-                let entry = codec::index_entry(table, index, &values, row_id, &row.key, codec::UTC)?;
-                if entry.unique && context.transaction.written(&entry.key).is_some_and(Option::is_some) {
-                    return Err(duplicate_entry(table, index, &values));
+                for entry in codec::index_entries(table, index, &values, row_id, &row.key, codec::UTC)? {
+                    if entry.unique && context.transaction.written(&entry.key).is_some_and(Option::is_some) {
+                        return Err(duplicate_entry(table, index, &values));
+                    }
+                    context.transaction.write(entry.key, Some(entry.row), None)?;
                 }
-                context.transaction.write(entry.key, Some(entry.row), None)?;
             }
         }
         if past_buffer {
@@ -96,8 +97,8 @@ async fn duplicate_of(
         for row in batch? {
             let (values, row_id) = codec::decode_all(table, &row.row, codec::UTC)?;
             for index in indexes {
-                let entry = codec::index_entry(table, index, &values, row_id, &row.key, codec::UTC)?;
-                if entry.key == *key {
+                let entries = codec::index_entries(table, index, &values, row_id, &row.key, codec::UTC)?;
+                if entries.iter().any(|entry| entry.key == *key) {
                     return Ok(duplicate_entry(table, index, &values));
                 }
             }

@@ -28,6 +28,9 @@ pub fn define(
     if spec.name.chars().count() > 64 {
         return Err(SqlError::new(ErrorCode::TOO_LONG_IDENT, format!("Identifier name '{}' is too long", spec.name)));
     }
+    if let Some(note) = &spec.note {
+        eval.note(ErrorCode(1246), note.clone());
+    }
     let comment = fit_comment(&spec.comment, COMMENT_MAX, ErrorCode(1629), &format!("field '{}'", spec.name), eval)?;
     let mut ty = spec.ty.clone();
     if ty.is_text() {

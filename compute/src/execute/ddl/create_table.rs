@@ -58,7 +58,7 @@ async fn create_temporary(create: &CreateTable, context: &mut StatementContext<'
 
 /// False: the session has one of this name, and IF NOT EXISTS was said.
 fn claim_temporary(name: &ObjectName, if_not_exists: bool, context: &StatementContext<'_>) -> Result<bool, SqlError> {
-    refuse_system_database(&name.database)?;
+    refuse_made_up(name)?;
     if name.name.chars().count() > 64 {
         return Err(SqlError::new(ErrorCode::TOO_LONG_IDENT, format!("Identifier name '{}' is too long", name.name)));
     }
@@ -139,13 +139,14 @@ pub async fn claim_name(
     if_not_exists: bool,
     context: &mut StatementContext<'_>,
 ) -> Result<Option<Arc<Catalog>>, SqlError> {
-    refuse_system_database(&name.database)?;
+    refuse_made_up(name)?;
     if name.name.chars().count() > 64 {
         return Err(SqlError::new(ErrorCode::TOO_LONG_IDENT, format!("Identifier name '{}' is too long", name.name)));
     }
     let mut keys = name_keys(name).to_vec();
     keys.push(storage::database_key(&name.database));
     let catalog = lock_names(keys, context).await?;
+    let catalog = with_home(&name.database, catalog, context)?;
     let database = catalog.database(&name.database).ok_or_else(|| unknown_database(&name.database))?;
     // A temporary table of that name is in nobody's way.
     let newest = context.services.catalog.newest();

@@ -15,7 +15,7 @@ pub async fn drop_tables(
     context: &mut StatementContext<'_>,
 ) -> Result<Done, SqlError> {
     for name in names {
-        refuse_system_database(&name.database)?;
+        refuse_made_up(name)?;
     }
     // What is the session's own needs no lock.
     let shared = names.iter().filter(|name| context.temporary.get(&name.database, &name.name).is_none());
@@ -84,7 +84,7 @@ fn refuse_if_referenced(catalog: &Catalog, dropped: &[Arc<TableDef>]) -> Result<
 }
 
 pub async fn truncate(name: &ObjectName, context: &mut StatementContext<'_>) -> Result<Done, SqlError> {
-    refuse_system_database(&name.database)?;
+    refuse_made_up(name)?;
     let catalog = lock_names(vec![storage::table_key(&name.database, &name.name)], context).await?;
     // MySQL says of a view that there is no such table.
     if catalog.view(&name.database, &name.name).is_some() {

@@ -19,7 +19,7 @@ pub async fn exchange(
     context: &mut StatementContext<'_>,
 ) -> Result<Done, SqlError> {
     for table in [name, other] {
-        refuse_system_database(&table.database)?;
+        refuse_made_up(table)?;
     }
     let keys = [name, other].map(|table| storage::table_key(&table.database, &table.name)).to_vec();
     let catalog = lock_names(keys, context).await?;

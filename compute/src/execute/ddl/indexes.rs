@@ -8,7 +8,9 @@ use crate::execute::BindExpressions;
 use crate::execute::ddl::columns::{COMMENT_MAX, fit_comment};
 use crate::sql::plan::IndexSpec;
 use common::id::{ColumnId, IndexId};
+use expr::Expression;
 use expr::eval::EvalContext;
+use expr::function::json::table::CAST_ARRAY;
 use expr::mysql_type::TypeKind;
 use expr::{ErrorCode, SqlError};
 
@@ -46,7 +48,9 @@ pub fn define(
             return Err(SqlError::new(ErrorCode::DUP_FIELDNAME, format!("Duplicate column name '{name}'")));
         }
         let prefix = match spec.kind {
-            IndexKind::Btree => check_part(column, *prefix)?,
+            // The items are of a type that fits a key.
+            IndexKind::Array if column.is_key_expression() && column.ty.kind == TypeKind::Json => None,
+            IndexKind::Btree | IndexKind::Array => check_part(column, *prefix)?,
             IndexKind::Fulltext => check_fulltext(column)?,
             IndexKind::Spatial => check_spatial(column)?,
         };
@@ -91,7 +95,7 @@ pub fn with_hidden_columns(
         _ if spec.primary => return refused(3756, "The primary key cannot be a functional index"),
         IndexKind::Fulltext => return refused(3759, "Fulltext functional index is not supported."),
         IndexKind::Spatial => return refused(3760, "Spatial functional index is not supported."),
-        IndexKind::Btree => {}
+        IndexKind::Btree | IndexKind::Array => {}
     }
     let index_name = match &spec.name {
         Some(name) => name.clone(),
@@ -102,8 +106,20 @@ pub fn with_hidden_columns(
         }
     };
     for (position, expression) in std::mem::take(&mut spec.expressions) {
-        let ty = binder.bind(table, &expression)?.ty();
+        let bound = binder.bind(table, &expression)?;
+        let ty = bound.ty();
+        let is_array = matches!(&bound, Expression::Call { function, .. } if function.name == CAST_ARRAY);
+        if is_array && spec.kind == IndexKind::Array {
+            return refused(
+                1235,
+                "This version of MySQL doesn't yet support 'more than one multi-valued key part per index'",
+            );
+        }
+        if is_array {
+            spec.kind = IndexKind::Array;
+        }
         match ty.kind {
+            _ if is_array => {}
             TypeKind::Json | TypeKind::Geometry(_) => {
                 let text = "Cannot create a functional index on a function that returns a JSON or GEOMETRY value.";
                 return refused(3753, text);
@@ -259,7 +275,7 @@ pub fn arrange(table: &mut TableDef) -> Result<(), SqlError> {
     };
     let rank = |index: &IndexDef| match index {
         _ if index.name == PRIMARY => 0,
-        _ if index.kind != IndexKind::Btree => 4,
+        _ if !matches!(index.kind, IndexKind::Btree | IndexKind::Array) => 4,
         _ if index.unique && !nullable(index) => 1,
         _ if index.unique => 2,
         _ => 3,

@@ -292,14 +292,15 @@ async fn write_entries(
         let Some(row) = row else { continue };
         let (values, row_id) = codec::decode_all(table, &row.row, codec::UTC)?;
         for (position, index) in indexes.iter().enumerate() {
-            let entry = codec::index_entry(table, index, &values, row_id, key, codec::UTC)?;
-            if entry.unique {
-                if transaction.written(&entry.key).is_some() {
-                    return Err(duplicate_entry(table, index, &values));
+            for entry in codec::index_entries(table, index, &values, row_id, key, codec::UTC)? {
+                if entry.unique {
+                    if transaction.written(&entry.key).is_some() {
+                        return Err(duplicate_entry(table, index, &values));
+                    }
+                    unique.push((entry.key.clone(), key.clone(), position, values.clone()));
                 }
-                unique.push((entry.key.clone(), key.clone(), position, values.clone()));
+                transaction.write(entry.key, Some(entry.row), None)?;
             }
-            transaction.write(entry.key, Some(entry.row), None)?;
         }
     }
     if unique.is_empty() {

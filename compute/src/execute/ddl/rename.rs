@@ -6,15 +6,19 @@ use crate::catalog::{Catalog, TableDef};
 pub async fn rename(pairs: &[(ObjectName, ObjectName)], context: &mut StatementContext<'_>) -> Result<Done, SqlError> {
     let mut keys = Vec::new();
     for (old, new) in pairs {
-        refuse_system_database(&old.database)?;
-        refuse_system_database(&new.database)?;
+        refuse_made_up(old)?;
+        refuse_made_up(new)?;
         keys.extend(name_keys(old));
         keys.extend(name_keys(new));
         keys.push(storage::database_key(&new.database));
     }
     keys.sort();
     keys.dedup();
-    let mut catalog = (*lock_names(keys, context).await?).clone();
+    let mut catalog = lock_names(keys, context).await?;
+    for (_, new) in pairs {
+        catalog = with_home(&new.database, catalog, context)?;
+    }
+    let mut catalog = (*catalog).clone();
     for (old, new) in pairs {
         rename_one(old, new, &mut catalog, context).await?;
     }

@@ -59,10 +59,11 @@ fn in_database((mut ty, collation): (MysqlType, Option<CollationId>), database: 
 
 pub async fn create(spec: &RoutineSpec, context: &mut StatementContext<'_>) -> Result<Done, SqlError> {
     let RoutineSpec { name, definition, parameters, returns } = spec;
-    refuse_system_database(&name.database)?;
+    refuse_made_up(name)?;
     check_name(&name.name)?;
     let key = storage::routine_key(definition.kind, &name.database, &name.name);
     let catalog = lock_names(vec![key.clone(), storage::database_key(&name.database)], context).await?;
+    let catalog = with_home(&name.database, catalog, context)?;
     let database = catalog.database(&name.database).ok_or_else(|| unknown_database(&name.database))?;
     if catalog.routine(definition.kind, &name.database, &name.name).is_some() {
         let message = format!("{} {} already exists", definition.kind.sql(), name.name);

@@ -8,10 +8,11 @@ use expr::error::WarningLevel;
 
 pub async fn create(create: &CreateView, context: &mut StatementContext<'_>) -> Result<Done, SqlError> {
     let name = &create.name;
-    refuse_system_database(&name.database)?;
+    refuse_made_up(name)?;
     let mut keys = name_keys(name).to_vec();
     keys.push(storage::database_key(&name.database));
     let catalog = lock_names(keys, context).await?;
+    let catalog = with_home(&name.database, catalog, context)?;
     let database = catalog.database(&name.database).ok_or_else(|| unknown_database(&name.database))?;
     if database.tables.contains_key(&name.name) {
         return Err(if create.or_replace || create.alter {

@@ -146,6 +146,8 @@ impl CallState {
 
     pub fn finish(mut self, scope: &Scope<'_>) -> Result<Value, SqlError> {
         if let Some(mut ordered) = self.ordered.take() {
+            // Of equal keys the last comes first, as in MySQL, which sorts into a tree.
+            ordered.reverse();
             ordered.sort_by(|left, right| left.0.cmp(&right.0));
             for (_, values) in &ordered {
                 self.accumulator.update(values, &scope.eval)?;

@@ -2,7 +2,8 @@
 
 use crate::execute::row::context::Execution;
 use crate::execute::row::{
-    aggregate, derived, distinct, filter, join, limit, partial, recursive, scan, set_operation, sort, window,
+    aggregate, derived, distinct, filter, join, json_table, limit, partial, recursive, scan, set_operation, sort,
+    window,
 };
 use crate::sql::plan::{Node, Subquery};
 use async_trait::async_trait;
@@ -90,6 +91,7 @@ pub fn open<'q>(node: &'q Node, scope: &Scope<'q>, goal: Option<u64>) -> Result<
         }
         Node::WorkingTable { id, .. } => Box::new(recursive::working_table(*id, scope)?),
         Node::Derived(query) => derived::open(query, scope, goal)?,
+        Node::JsonTable(table) => Box::new(json_table::JsonRows::new(table, scope)),
     };
     Ok(match &scope.execution.context.profile {
         Some(profile) => profile.around(std::ptr::from_ref(node) as usize, operator),

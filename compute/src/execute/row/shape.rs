@@ -26,6 +26,7 @@ pub fn width(node: &Node) -> usize {
         Node::RecursiveCte { anchor, .. } => width(anchor),
         Node::WorkingTable { types, .. } => types.len(),
         Node::Derived(query) => query.fields.len(),
+        Node::JsonTable(table) => table.table.fields().len(),
     }
 }
 
@@ -63,6 +64,7 @@ pub fn types(node: &Node) -> Vec<MysqlType> {
         Node::SetOperation { left, .. } => types(left),
         Node::RecursiveCte { anchor, .. } => types(anchor),
         Node::WorkingTable { types, .. } => types.clone(),
+        Node::JsonTable(table) => table.table.fields().into_iter().map(|(_, ty)| ty).collect(),
         Node::Derived(query) => query.fields.iter().map(|field| field.ty.clone()).collect(),
     }
 }

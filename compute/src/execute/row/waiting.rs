@@ -46,6 +46,10 @@ pub fn evaluate<'a>(
                 for argument in arguments {
                     values.push(value(argument).await?);
                 }
+                // How long to wait is a number; what is none of it is told in the statement.
+                if let ("SLEEP", [seconds @ Value::Text(_)]) = (function.name, &mut values[..]) {
+                    *seconds = Value::Double(seconds.to_f64(context)?);
+                }
                 functions.call(function.name, values).await
             }
             Expression::Call { function, arguments, ty } => {

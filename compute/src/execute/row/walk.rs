@@ -100,6 +100,7 @@ pub fn visit_node<'q>(
         Node::Dual | Node::Virtual(_) | Node::WorkingTable { .. } => {}
         Node::Scan(scan) => scan_expressions(scan, &mut each),
         Node::Values { rows } => rows.iter().flatten().for_each(each),
+        Node::JsonTable(table) => each(&table.document),
         Node::Filter { input, predicate } => {
             each(predicate);
             visit_node(input, depth, visit, block);
@@ -170,7 +171,7 @@ pub fn visit_blocks<'q>(node: &'q Node, visit: &mut dyn FnMut(&'q Query)) {
 pub fn visit_scans<'q>(node: &'q Node, visit: &mut dyn FnMut(&'q Scan)) {
     match node {
         Node::Scan(scan) => visit(scan),
-        Node::Dual | Node::Virtual(_) | Node::WorkingTable { .. } | Node::Values { .. } => {}
+        Node::Dual | Node::Virtual(_) | Node::WorkingTable { .. } | Node::Values { .. } | Node::JsonTable(_) => {}
         Node::Filter { input, .. }
         | Node::Project { input, .. }
         | Node::Aggregate { input, .. }

@@ -298,6 +298,7 @@ pub fn columns_of_query(query: &Query, table: &TableDef) -> Vec<ColumnSpec> {
                 generated: None::<GeneratedDef>,
                 comment: String::new(),
                 invisible: false,
+                note: None,
             }
         })
         .collect()

@@ -181,12 +181,16 @@ impl<'q> InsertRows<'q> {
         };
         let values: Vec<Option<&[expr::Value]>> = rows.iter().map(|(row, _)| Some(&row.values[..])).collect();
         let orphans = self.parents.verify(&self.keeper.table, &values, context).await?;
-        for (((row, numbered), image), orphan) in rows.into_iter().zip(images).zip(orphans) {
+        for (((mut row, numbered), mut image), orphan) in rows.into_iter().zip(images).zip(orphans) {
             let conflicts = self.conflicts(&image, &stored, context)?;
             if !conflicts.is_empty() {
                 self.duplicates += 1;
-                if !self.resolve(&row, conflicts, &mut stored, lsn, context).await? {
+                let row_id = row.row_id;
+                if !self.resolve(&mut row, conflicts, &mut stored, lsn, context).await? {
                     continue;
+                }
+                if row.row_id != row_id {
+                    image = self.keeper.image(&row)?;
                 }
             }
             if !skip_if_ignored(orphan.map_or(Ok(()), Err), context)? {
@@ -298,7 +302,7 @@ impl<'q> InsertRows<'q> {
     /// Does what the statement says about duplicates; true if the new row is to be written after it.
     async fn resolve(
         &mut self,
-        row: &TableRow,
+        row: &mut TableRow,
         conflicts: Vec<(usize, Key, Bytes)>,
         stored: &mut Stored,
         lsn: Lsn,
@@ -362,14 +366,21 @@ impl<'q> InsertRows<'q> {
         Ok(rows)
     }
 
+    /// The one row that was in the way through the table's last unique key alone is replaced where it stands, as in MySQL.
     async fn replace(
         &mut self,
-        row: &TableRow,
+        row: &mut TableRow,
         conflicts: Vec<(usize, Key, Bytes)>,
         _lsn: Lsn,
         context: &mut StatementContext<'_>,
     ) -> Result<(), SqlError> {
+        let unique = |(_, index): &(usize, &crate::catalog::IndexDef)| index.unique;
+        let last = self.keeper.table.indexes.iter().enumerate().filter(unique).map(|(at, _)| at).max();
+        let by_last = conflicts.iter().all(|(index, ..)| Some(*index) == last);
         let existing = self.existing(conflicts, context).await?;
+        if let (true, true, [one]) = (by_last, self.triggers.delete.is_empty(), existing.as_slice()) {
+            row.row_id = one.row_id;
+        }
         let zone = self.keeper.zone();
         let mut identical = 0;
         for old in &existing {
@@ -415,7 +426,10 @@ impl<'q> InsertRows<'q> {
         let mut new = TableRow { values: both, row_id: old.row_id };
         self.triggers.update.before(Some(&old.values), Some(&mut new.values), context).await?;
         let (before, after) = (old.values.clone(), new.values.clone());
-        let change = Change::of(&self.keeper, old, new, &assigned, context)?;
+        let change = match Change::of(&self.keeper, old, new, &assigned, context) {
+            Ok(change) => change,
+            Err(error) => return skip_if_ignored(Err(error), context).map(|_| ()),
+        };
         let after = change.as_ref().map_or(after, |change| change.new.values.clone());
         if self.first_number == 0 {
             self.first_number = change.as_ref().and_then(|change| self.number_of(&change.new)).unwrap_or(0);

@@ -1,6 +1,7 @@
 //! One table's rows as they are written: keys, index entries, generated columns, CHECKs.
 
-use crate::catalog::TableDef;
+use crate::catalog::schema::KEY_EXPRESSION_PREFIX;
+use crate::catalog::{ColumnDef, TableDef};
 use crate::execute::codec::{self, Entry};
 use crate::execute::expressions::TableExpressions;
 use crate::execute::write::assign;
@@ -70,7 +71,8 @@ impl Keeper {
         let key = codec::clustered_key(table, &row.values, row.row_id, zone)?;
         let mut entries = Vec::with_capacity(table.indexes.len() - 1);
         for (position, index) in table.indexes.iter().enumerate().skip(1).filter(|(_, index)| codec::is_stored(index)) {
-            entries.push((position, codec::index_entry(table, index, &row.values, row.row_id, &key, zone)?));
+            let of_index = codec::index_entries(table, index, &row.values, row.row_id, &key, zone)?;
+            entries.extend(of_index.into_iter().map(|entry| (position, entry)));
         }
         Ok(Image { row: codec::encode_row(table, &row.values, row.row_id, zone)?, key, entries })
     }
@@ -85,7 +87,7 @@ impl Keeper {
     pub fn complete(&self, values: &mut Row, row_number: u64, context: &EvalContext) -> Result<(), SqlError> {
         for (position, expression) in &self.expressions.generated {
             let column = &self.table.columns[*position];
-            let value = eval(expression, values, context)?;
+            let value = eval(expression, values, context).map_err(|error| of_array_index(error, column))?;
             values[*position] = assign::assign(column, value, row_number, context)?;
         }
         for (name, check) in &self.expressions.checks {
@@ -125,6 +127,17 @@ impl Keeper {
     }
 }
 
+/// Errors of CAST(... AS ... ARRAY) name the index, which the hidden column is named after.
+fn of_array_index(error: SqlError, column: &ColumnDef) -> SqlError {
+    match (error.code, column.is_key_expression()) {
+        (ErrorCode(3903 | 3904 | 3907), true) => {
+            let index = column.name.trim_start_matches(KEY_EXPRESSION_PREFIX).split('!').next().unwrap_or_default();
+            SqlError::new(error.code, format!("{} '{index}'", error.message))
+        }
+        _ => error,
+    }
+}
+
 /// Writes a new row. The clustered key and unique entries carry what their locks observed; other entries belong to the
 /// row and are guarded by its key.
 pub fn put(image: Image, transaction: &mut Transaction) -> Result<(), SqlError> {
@@ -143,6 +156,10 @@ pub fn remove(image: Image, transaction: &mut Transaction) -> Result<(), SqlErro
 
 /// Writes what is different between two states of one row.
 pub fn replace(old: Image, new: Image, transaction: &mut Transaction) -> Result<(), SqlError> {
+    let one_each = |entries: &[(usize, Entry)]| entries.windows(2).all(|pair| pair[0].0 != pair[1].0);
+    if old.entries.len() != new.entries.len() || !one_each(&old.entries) || !one_each(&new.entries) {
+        return replace_arrays(old, new, transaction);
+    }
     for ((_, old), (_, new)) in old.entries.into_iter().zip(new.entries) {
         let same_key = old.key == new.key;
         if same_key && old.row == new.row {
@@ -152,6 +169,24 @@ pub fn replace(old: Image, new: Image, transaction: &mut Transaction) -> Result<
             transaction.write(old.key, None, None)?;
         }
         transaction.write(new.key, Some(new.row), None)?;
+    }
+    if old.key != new.key {
+        transaction.write(old.key, None, None)?;
+    }
+    transaction.write(new.key, Some(new.row), None)
+}
+
+/// The same where an index has any number of entries for a row: first those that go, then those that come.
+fn replace_arrays(old: Image, new: Image, transaction: &mut Transaction) -> Result<(), SqlError> {
+    for (_, entry) in &old.entries {
+        if !new.entries.iter().any(|(_, other)| other.key == entry.key) {
+            transaction.write(entry.key.clone(), None, None)?;
+        }
+    }
+    for (_, entry) in new.entries {
+        if !old.entries.iter().any(|(_, other)| *other == entry) {
+            transaction.write(entry.key, Some(entry.row), None)?;
+        }
     }
     if old.key != new.key {
         transaction.write(old.key, None, None)?;

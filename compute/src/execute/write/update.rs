@@ -169,7 +169,14 @@ impl<'s, 'q> Finder<'s, 'q> {
             }
             match Change::of(keeper, old, new, &assigned, context) {
                 Ok(change) => self.changes[number].extend(change),
-                Err(error) => drop(skip_if_ignored(Err(error), context)?),
+                Err(error) => {
+                    if let Err(error) = skip_if_ignored(Err(error), context) {
+                        // Row by row, those before this one may have failed already.
+                        let before = std::mem::take(&mut self.changes[number]);
+                        update_rows(keeper, before, 0, context).await?;
+                        return Err(error);
+                    }
+                }
             }
         }
         Ok(())

@@ -4,16 +4,18 @@ use crate::catalog::TableDef;
 use crate::catalog::schema::{IndexDef, IndexKind};
 use crate::sql::bind::expression::{call, operator};
 use crate::sql::bind::literal::{literal_value, text_literal};
-use crate::sql::bind::unify::{cast_to, unify_choices};
-use crate::sql::bind::{AGGREGATES, Binder, column_type, derivation, error};
+use crate::sql::bind::unify::{as_text, cast_to, unify_choices};
+use crate::sql::bind::{Binder, column_type, derivation, error};
+use crate::sql::parse::ARRAY;
 use crate::sql::parse::ast::syntax::{
     DataType, DateTimeField, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
     FunctionArguments, Interval,
 };
-use crate::sql::plan::{AggregateCall, SortKey, walk};
+use crate::sql::plan::{AggregateCall, SortKey};
 use expr::aggregate::{AggregateFunction, result_type};
 use expr::collation::{Charset, CollationId};
 use expr::expression::Comparison;
+use expr::function::json::table::CAST_ARRAY;
 use expr::function::lookup;
 use expr::mysql_type::{BlobSize, MysqlType, TypeKind};
 use expr::value::Value;
@@ -120,7 +122,7 @@ impl Binder<'_> {
         Ok(Some(match name {
             "IF" => {
                 count(3)?;
-                let condition = self.expression(arguments[0])?;
+                let condition = self.condition(arguments[0])?;
                 let then = self.expression(arguments[1])?;
                 let otherwise = self.expression(arguments[2])?;
                 self.case_of(vec![(condition, then)], Some(otherwise))?
@@ -275,8 +277,21 @@ impl Binder<'_> {
     pub fn cast(&mut self, inner: &Expr, data_type: &DataType) -> Result<Expression, SqlError> {
         let mut argument = self.expression(inner)?;
         let ty = column_type::cast_type(data_type, &argument.ty(), self.context.collation_connection)?;
+        if matches!(data_type, DataType::Custom(_, modifiers) if modifiers.iter().any(|modifier| modifier == ARRAY)) {
+            if !self.of_definition {
+                return Err(SqlError::not_supported(
+                    "Use of CAST( .. AS .. ARRAY) outside of functional index in CREATE(non-SELECT)/ALTER TABLE or in \
+                     general expressions",
+                ));
+            }
+            let item = Expression::literal(Value::Null, ty);
+            return operator(CAST_ARRAY, vec![argument, item]);
+        }
         if ty.is_numeric() {
             super::literal::as_number(&mut argument);
+        } else if ty.is_string() && matches!(argument.ty().kind, TypeKind::Enum(_) | TypeKind::Set(_)) {
+            // From here on it is a text, also where a number is wanted.
+            argument = cast_to(argument.clone(), &as_text(&argument.ty()));
         }
         Ok(Expression::Cast { argument: Box::new(argument), ty })
     }
@@ -307,14 +322,17 @@ impl Binder<'_> {
             let [argument] = syntax.arguments.as_slice() else { return Err(error::parameter_count(name)) };
             return self.expression(argument);
         }
-        if !self.allows_aggregates() {
+        if self.blocks.is_empty() {
             return Err(error::invalid_group_function());
         }
         if function == AggregateFunction::Grouping {
-            return self.grouping(syntax);
+            return match self.allows_aggregates() {
+                true => self.grouping(syntax),
+                false => Err(error::invalid_group_function()),
+            };
         }
         let aggregate = self.aggregate_call(function, name, syntax)?;
-        Ok(self.place_aggregate(aggregate))
+        self.place_aggregate(aggregate)
     }
 
     /// GROUPING(a, b): which of the group's values are totals.
@@ -332,7 +350,7 @@ impl Binder<'_> {
             separator: None,
             ty,
         };
-        Ok(self.place_aggregate(call))
+        self.place_aggregate(call)
     }
 
     /// Arguments and clauses of an aggregate, bound over the block's row.
@@ -342,9 +360,9 @@ impl Binder<'_> {
         name: &str,
         syntax: &CallSyntax<'_>,
     ) -> Result<AggregateCall, SqlError> {
-        self.block().in_aggregate = true;
+        let within = std::mem::replace(&mut self.block().in_aggregate, true);
         let bound = self.aggregate_parts(function, name, syntax);
-        self.block().in_aggregate = false;
+        self.block().in_aggregate = within;
         bound
     }
 
@@ -402,55 +420,9 @@ impl Binder<'_> {
         Ok(AggregateCall { function, arguments, distinct: syntax.distinct, order_by, separator, ty })
     }
 
-    /// Puts an aggregate into the block that it belongs to: the innermost whose columns it reads.
-    fn place_aggregate(&mut self, mut call: AggregateCall) -> Expression {
-        let inner_columns = |call: &AggregateCall| {
-            call.arguments.iter().any(|argument| {
-                walk::any(argument, &|part| {
-                    matches!(
-                        part,
-                        Expression::Column { .. } | Expression::Subquery { .. } | Expression::Quantified { .. }
-                    )
-                })
-            })
-        };
-        let outer_only = call
-            .arguments
-            .iter()
-            .any(|argument| walk::any(argument, &|part| matches!(part, Expression::Outer { level: 1, .. })))
-            && !inner_columns(&call)
-            && call.order_by.is_empty();
-        let position = self.blocks.len() - 1;
-        if outer_only
-            && position > 0
-            && self.blocks[position].boundary == super::scope::Boundary::Subquery
-            && matches!(
-                self.blocks[position - 1].clause,
-                super::scope::Clause::Fields | super::scope::Clause::Having | super::scope::Clause::Order
-            )
-        {
-            call.arguments.iter_mut().for_each(lower);
-            let ty = call.ty.clone();
-            let index = AGGREGATES + add_aggregate(&mut self.blocks[position - 1].aggregates, call);
-            return Expression::Outer { level: 1, index, ty };
-        }
-        let ty = call.ty.clone();
-        let index = AGGREGATES + add_aggregate(&mut self.blocks[position].aggregates, call);
-        Expression::Column { index, ty }
-    }
-
     /// A literal of a value, as a client would have written it.
     pub fn value_literal(&self, value: &Value) -> Expression {
         literal_value(value, self.context.collation_connection)
-    }
-}
-
-/// One level further out: outer columns of level 1 are columns.
-fn lower(expression: &mut Expression) {
-    match expression {
-        Expression::Outer { level: 1, index, ty } => *expression = Expression::Column { index: *index, ty: ty.clone() },
-        Expression::Outer { level, .. } => *level -= 1,
-        _ => walk::each_child_mut(expression, &mut lower),
     }
 }
 

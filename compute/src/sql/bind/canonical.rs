@@ -1,11 +1,11 @@
 //! Expressions as MySQL prints them back: how defaults, generated columns and checks are stored and shown.
 
 use crate::sql::bind::column_type::plain_name;
-use crate::sql::parse::VARIABLE_QUOTE;
 use crate::sql::parse::ast::syntax::{
     BinaryOperator, DataType, DateTimeField, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, TrimWhereField,
     UnaryOperator, Value,
 };
+use crate::sql::parse::{ARRAY, JSON_VALUE_OR, VARIABLE_QUOTE};
 
 /// The text of an expression, which parses to the same expression again.
 pub fn text(expression: &Expr) -> String {
@@ -137,6 +137,22 @@ fn special_form(name: &str, function: &crate::sql::parse::ast::syntax::Function)
         ("timestampdiff" | "timestampadd", [unit, a, b]) => {
             Some(format!("{name}({},{},{})", word(unit)?, text(a), text(b)))
         }
+        (_, [document, path, Expr::Cast { data_type, .. }, answers @ ..])
+            if name.eq_ignore_ascii_case(JSON_VALUE_OR) && answers.len() == 4 =>
+        {
+            let answer = |at: usize| match word(answers[at])?.as_str() {
+                "default" => Some(format!("default {}", text(answers[at + 1]))),
+                other => Some(other.to_owned()),
+            };
+            Some(format!(
+                "json_value({}, {} returning {} {} on empty {} on error)",
+                text(document),
+                text(path),
+                cast_type(data_type),
+                answer(0)?,
+                answer(2)?
+            ))
+        }
         ("member of", [value, array]) => Some(format!("{} member of ({})", text(value), text(array))),
         _ => None,
     }
@@ -200,13 +216,16 @@ fn plain_literal(value: &Value) -> String {
 fn cast_type(data_type: &DataType) -> String {
     let DataType::Custom(name, modifiers) = data_type else { return data_type.to_string() };
     let mut printed = plain_name(name).to_ascii_lowercase();
-    let lengths: Vec<&str> =
-        modifiers.iter().filter(|modifier| !modifier.starts_with("CHARSET")).map(String::as_str).collect();
+    let is_length = |modifier: &&String| !modifier.starts_with("CHARSET") && *modifier != ARRAY;
+    let lengths: Vec<&str> = modifiers.iter().filter(is_length).map(String::as_str).collect();
     if !lengths.is_empty() {
         printed.push_str(&format!("({})", lengths.join(",")));
     }
     if let Some(charset) = modifiers.iter().find_map(|modifier| modifier.strip_prefix("CHARSET ")) {
         printed.push_str(&format!(" charset {charset}"));
+    }
+    if modifiers.iter().any(|modifier| modifier == ARRAY) {
+        printed.push_str(" array");
     }
     printed
 }

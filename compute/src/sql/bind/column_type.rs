@@ -4,6 +4,7 @@ use crate::sql::parse::ast::syntax::{DataType, ObjectName, Value};
 use crate::sql::parse::ast::{CharacterSet, TypeName};
 use crate::sql::text_bytes;
 use expr::collation::{Charset, CollationId, collation_by_name};
+use expr::eval::SqlMode;
 use expr::mysql_type::{BlobSize, GeometryKind, IntDisplay, MysqlType, TypeKind};
 use expr::{ErrorCode, SqlError};
 use std::sync::Arc;
@@ -44,6 +45,23 @@ pub fn collation_of(options: &CharacterSet) -> Result<Option<CollationId>, SqlEr
         (None, Some(charset)) => Ok(Some(charset.default_collation())),
         (None, None) => Ok(None),
     }
+}
+
+/// The TEXT or BLOB that a VARCHAR or VARBINARY becomes which is too long, if the mode is not strict.
+/// Manual: "Silent Column Specification Changes" (15.1.20.7).
+pub fn as_long_text(name: &TypeName, home: CollationId, sql_mode: SqlMode) -> Option<TypeName> {
+    let length = u64::from(*name.lengths.first()?);
+    let charset = name.character_set.charset.as_deref().and_then(Charset::by_name).unwrap_or(home.charset());
+    let (bytes, kind) = match name.name.as_str() {
+        "VARCHAR" if charset != Charset::Binary => (length * u64::from(charset.bytes_max()), "TEXT"),
+        "VARCHAR" | "VARBINARY" => (length, "BLOB"),
+        _ => return None,
+    };
+    if sql_mode.is_strict() || bytes <= 65_535 {
+        return None;
+    }
+    let size = if size_of(bytes) == BlobSize::Medium { "MEDIUM" } else { "LONG" };
+    Some(TypeName { name: format!("{size}{kind}"), lengths: Vec::new(), ..name.clone() })
 }
 
 fn size_of(bytes: u64) -> BlobSize {

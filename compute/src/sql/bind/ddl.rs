@@ -1,17 +1,19 @@
 //! Definitions: CREATE, ALTER, DROP with names resolved, types and expressions checked as far as the statement goes.
 
 use crate::catalog::schema::{CheckDef, ColumnDefault, GeneratedDef};
-use crate::sql::bind::column_type::{collation_of, column_type};
+use crate::sql::bind::column_type::{self, collation_of, column_type};
 use crate::sql::bind::scope::Boundary;
 use crate::sql::bind::{Binder, canonical, error};
+use crate::sql::parse::VARIABLE_QUOTE;
 use crate::sql::parse::ast::{self, Kind, Name, syntax};
 use crate::sql::plan::{
     AlterAction, ColumnSpec, CreateTable, CreateView, Ddl, ForeignKeySpec, IndexSpec, ObjectName, TableOptions,
 };
-use expr::collation::CollationId;
+use expr::collation::{Charset, CollationId, collation_by_name};
 use expr::mysql_type::{MysqlType, TypeKind};
 use expr::value::Value;
 use expr::{ErrorCode, Expression, SqlError};
+use std::ops::ControlFlow;
 
 impl Binder<'_> {
     /// Binds the statement if it is a definition.
@@ -106,7 +108,11 @@ impl Binder<'_> {
             bound.indexes.extend(column_index(column));
             // In the order in which they stand: they are numbered by it.
             bound.checks.extend(checks_at(table, bound.columns.len() - 1));
-            bound.checks.extend(column.check.as_ref().map(check));
+            if let Some(added) = &column.check {
+                let unnamed = bound.checks.iter().filter(|check| check.name.is_empty()).count();
+                refuse_other_columns(added, column, &bound.name.name, unnamed + 1)?;
+                bound.checks.push(check(added));
+            }
         }
         for index in &table.indexes {
             bound.indexes.push(self.index(index)?);
@@ -130,7 +136,7 @@ impl Binder<'_> {
     fn options(&self, options: &ast::TableOptions) -> Result<TableOptions, SqlError> {
         Ok(TableOptions {
             engine: options.engine.as_deref().map(engine),
-            collation: collation_of(&options.character_set)?,
+            collation: of_one_character_set(&options.character_set).and_then(collation_of)?,
             comment: options.comment.clone(),
             auto_increment: options.auto_increment,
             others: options.others.clone(),
@@ -153,7 +159,12 @@ impl Binder<'_> {
 
     /// `home` is the collation of a column that names none.
     fn column_spec(&mut self, column: &ast::Column, home: CollationId) -> Result<ColumnSpec, SqlError> {
-        let (ty, collation) = column_type(&column.name, &column.ty, home)?;
+        let converted = column_type::as_long_text(&column.ty, home, self.context.sql_mode);
+        let note = converted.as_ref().map(|long| {
+            let known = if long.name.ends_with("BLOB") { "BLOB" } else { "TEXT" };
+            format!("Converting column '{}' from {} to {known}", column.name, column.ty.name)
+        });
+        let (ty, collation) = column_type(&column.name, converted.as_ref().unwrap_or(&column.ty), home)?;
         if column.on_update_now.is_some() && column.on_update_now != clock_digits(&ty.kind) {
             let text = format!("Invalid ON UPDATE clause for '{}' column", column.name);
             return Err(SqlError::new(ErrorCode(1294), text));
@@ -181,6 +192,7 @@ impl Binder<'_> {
             }),
             comment: column.comment.clone(),
             invisible: column.invisible,
+            note,
         })
     }
 
@@ -288,8 +300,7 @@ impl Binder<'_> {
                 check_owner(column, table)?;
                 let spec = self.column_spec(column, self.table_collation(table))?;
                 actions.push(AlterAction::AddColumn { column: spec, position: position.clone(), if_not_exists: false });
-                self.column_extras(column, actions);
-                return Ok(());
+                return self.column_extras(column, table, actions);
             }
             ast::AlterAction::ChangeColumn { old_name, column, position } => {
                 check_owner(column, table)?;
@@ -299,8 +310,7 @@ impl Binder<'_> {
                     column: spec,
                     position: position.clone(),
                 });
-                self.column_extras(column, actions);
-                return Ok(());
+                return self.column_extras(column, table, actions);
             }
             ast::AlterAction::DropColumn(name) => AlterAction::DropColumn { name: name.clone(), if_exists: false },
             ast::AlterAction::RenameColumn { old_name, new_name } => {
@@ -366,11 +376,21 @@ impl Binder<'_> {
     }
 
     /// PRIMARY KEY, UNIQUE and CHECK of a column's definition.
-    fn column_extras(&self, column: &ast::Column, actions: &mut Vec<AlterAction>) {
+    fn column_extras(
+        &self,
+        column: &ast::Column,
+        table: &ObjectName,
+        actions: &mut Vec<AlterAction>,
+    ) -> Result<(), SqlError> {
         actions.extend(
             column_index(column).into_iter().map(|index| AlterAction::AddIndex { index, if_not_exists: false }),
         );
-        actions.extend(column.check.as_ref().map(|added| AlterAction::AddCheck(check(added))));
+        if let Some(added) = &column.check {
+            let known = self.context.catalog.table(&table.database, &table.name).map_or(0, |table| table.checks.len());
+            refuse_other_columns(added, column, &table.name, known + 1)?;
+            actions.push(AlterAction::AddCheck(check(added)));
+        }
+        Ok(())
     }
 
     fn create_view(&mut self, view: &ast::CreateView) -> Result<CreateView, SqlError> {
@@ -378,7 +398,9 @@ impl Binder<'_> {
         self.check_view(view)?;
         if self.parameters.is_empty() {
             self.stars = Some(Default::default());
+            self.replaced_view = (view.or_replace || view.alter).then(|| name.clone());
             let bound = self.framed_query(&view.query, Boundary::Top);
+            self.replaced_view = None;
             let stars = self.stars.take().unwrap_or_default();
             if self.reads_variable {
                 return Err(SqlError::new(ErrorCode(1351), "View's SELECT contains a variable or parameter"));
@@ -520,9 +542,45 @@ fn column_index(column: &ast::Column) -> Vec<IndexSpec> {
     indexes
 }
 
+/// 1302: options of a table that name two character sets, the first one by its collation.
+fn of_one_character_set(options: &ast::CharacterSet) -> Result<&ast::CharacterSet, SqlError> {
+    if let (true, Some(collation), Some(charset)) = (options.collation_first, &options.collation, &options.charset) {
+        let (first, second) = (collation_by_name(collation)?.charset(), Charset::from_name(charset)?);
+        if first != second {
+            let text = format!(
+                "Conflicting declarations: 'CHARACTER SET {}' and 'CHARACTER SET {}'",
+                first.name(),
+                second.name()
+            );
+            return Err(SqlError::new(ErrorCode(1302), text));
+        }
+    }
+    Ok(options)
+}
+
 /// CHECKs of the table that stand behind so many columns.
 fn checks_at(table: &ast::CreateTable, columns: usize) -> impl Iterator<Item = CheckDef> {
     table.checks.iter().filter(move |(before, _)| *before == columns).map(|(_, added)| check(added))
+}
+
+/// 3813: the CHECK of a column is about that column alone. `number`: of its name, if it has none.
+fn refuse_other_columns(check: &ast::Check, column: &ast::Column, table: &str, number: usize) -> Result<(), SqlError> {
+    let named = syntax::visit_expressions(&check.expression, |part| {
+        let name = match part {
+            syntax::Expr::Identifier(name) if name.quote_style != Some(VARIABLE_QUOTE) => Some(name),
+            syntax::Expr::CompoundIdentifier(parts) => parts.last(),
+            _ => None,
+        };
+        match name {
+            Some(name) if !name.value.eq_ignore_ascii_case(&column.name) => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
+    });
+    if named.is_continue() {
+        return Ok(());
+    }
+    let name = check.name.clone().unwrap_or_else(|| format!("{table}_chk_{number}"));
+    Err(SqlError::new(ErrorCode(3813), format!("Column check constraint '{name}' references other column.")))
 }
 
 /// A check without a name gets one from the executor: `t_chk_1`.

@@ -49,7 +49,16 @@ impl Determined {
 
 /// A table's columns, if those of a unique key without NULLs are known.
 fn add_table(scope: &Scope, table: usize, columns: &mut HashSet<usize>) {
-    let Some(definition) = &scope.tables[table].definition else { return };
+    let of_table = || scope.columns.iter().filter(|column| column.table == table).map(|column| column.index);
+    let Some(definition) = &scope.tables[table].definition else {
+        // Columns of a derived table follow each other.
+        let first = of_table().min().unwrap_or(0);
+        let known = |key: &Vec<usize>| key.iter().all(|column| columns.contains(&(first + column)));
+        if scope.tables[table].keys.iter().any(known) {
+            columns.extend(of_table());
+        }
+        return;
+    };
     let position = |name: &str| {
         scope.columns.iter().find(|column| column.table == table && column.name == name).map(|column| column.index)
     };
@@ -66,6 +75,39 @@ fn add_table(scope: &Scope, table: usize, columns: &mut HashSet<usize>) {
     });
     if known {
         columns.extend(scope.columns.iter().filter(|column| column.table == table).map(|column| column.index));
+    }
+}
+
+/// Columns of a query's result that no two rows have in common: those of a key of its only table, its groups, or all if it
+/// is DISTINCT.
+pub fn keys(root: &Node) -> Vec<Vec<usize>> {
+    match root {
+        Node::Sort { input, .. } | Node::Limit { input, .. } | Node::Filter { input, .. } => keys(input),
+        Node::Distinct { input } => {
+            let mut all = keys(input);
+            all.push((0..crate::sql::plan::walk::types(input).len()).collect());
+            all
+        }
+        Node::Aggregate { group_by, rollup: false, .. } if !group_by.is_empty() => {
+            vec![(0..group_by.len()).collect()]
+        }
+        Node::Scan(scan) => {
+            let position = |part: &crate::catalog::schema::IndexPart| {
+                let (at, column) = scan.table.column_by_id(part.column)?;
+                let whole = part.prefix.is_none() && !column.ty.nullable;
+                whole.then(|| scan.columns.iter().position(|given| *given == at))?
+            };
+            let unique = scan.table.indexes.iter().filter(|index| index.unique && !index.parts.is_empty());
+            unique.filter_map(|index| index.parts.iter().map(position).collect()).collect()
+        }
+        Node::Derived(query) => keys(&query.root),
+        Node::Project { input, expressions } => {
+            let place = |column: usize| {
+                expressions.iter().position(|it| matches!(it, Expression::Column { index, .. } if *index == column))
+            };
+            keys(input).into_iter().filter_map(|key| key.into_iter().map(place).collect()).collect()
+        }
+        _ => Vec::new(),
     }
 }
 

@@ -1,7 +1,6 @@
 //! Expressions: syntax to bound, typed expressions.
 
 use crate::sql::bind::comparison::row_items;
-use crate::sql::bind::scope::Clause;
 use crate::sql::bind::unify::{cast_to, unify_choices};
 use crate::sql::bind::{Binder, column_type, derivation, error, literal};
 use crate::sql::parse::VARIABLE_QUOTE;
@@ -48,6 +47,13 @@ impl Binder<'_> {
     /// Binds an expression of one column.
     pub fn expression(&mut self, expression: &Expr) -> Result<Expression, SqlError> {
         stacker::maybe_grow(128 << 10, 2 << 20, || self.one(expression))
+    }
+
+    /// Binds what is asked for its truth.
+    pub fn condition(&mut self, condition: &Expr) -> Result<Expression, SqlError> {
+        let mut bound = self.expression(condition)?;
+        super::choice::as_number(&mut bound);
+        Ok(bound)
     }
 
     pub fn expressions(&mut self, expressions: &[Expr]) -> Result<Vec<Expression>, SqlError> {
@@ -240,7 +246,7 @@ impl Binder<'_> {
         operands.push(next);
         let mut bound = Vec::with_capacity(operands.len());
         for operand in operands.into_iter().rev() {
-            let operand = self.expression(operand)?;
+            let operand = self.condition(operand)?;
             // Chains on the right in parentheses, too.
             match (operand, op) {
                 (Expression::And(inner), BinaryOperator::And) | (Expression::Or(inner), BinaryOperator::Or) => {
@@ -288,7 +294,10 @@ impl Binder<'_> {
                 Err(argument) => operator("NEG", vec![argument]),
             },
             UnaryOperator::BitwiseNot => operator("~", vec![argument]),
-            UnaryOperator::Not | UnaryOperator::BangNot => negate(argument, true),
+            UnaryOperator::Not | UnaryOperator::BangNot => {
+                super::choice::as_number(&mut argument);
+                negate(argument, true)
+            }
             other => Err(SqlError::not_supported(other)),
         }
     }
@@ -308,7 +317,7 @@ impl Binder<'_> {
         for CaseWhen { condition, result } in conditions {
             let condition = match operand {
                 Some(operand) => self.case_equal(operand, condition)?,
-                None => self.expression(condition)?,
+                None => self.condition(condition)?,
             };
             branches.push((condition, self.expression(result)?));
         }
@@ -362,10 +371,7 @@ impl Binder<'_> {
                 format!("COLLATION '{name}' is not valid for CHARACTER SET 'binary'"),
             ));
         }
-        if ty.is_text()
-            && !matches!(argument, Expression::Literal { .. })
-            && ty.collation.charset() != collation.charset()
-        {
+        if ty.is_text() && ty.collation.charset() != collation.charset() {
             return Err(SqlError::new(
                 ErrorCode(1253),
                 format!("COLLATION '{name}' is not valid for CHARACTER SET '{}'", ty.collation.charset().name()),
@@ -409,10 +415,7 @@ impl Binder<'_> {
 
     /// True where an aggregate or window call may stand.
     pub fn allows_aggregates(&self) -> bool {
-        self.blocks.last().is_some_and(|block| {
-            let clauses = [Clause::Fields, Clause::Having, Clause::Order, Clause::WindowPartition, Clause::WindowOrder];
-            !block.in_aggregate && clauses.contains(&block.clause)
-        })
+        self.blocks.last().is_some_and(|block| !block.in_aggregate && block.allows_aggregates())
     }
 }
 

@@ -34,8 +34,7 @@ impl Binder<'_> {
     fn joined(&mut self, before: Option<Relation>, table: &TableWithJoins) -> Result<Relation, SqlError> {
         // A lateral table sees what is left of it.
         self.block().scope = before.as_ref().map(|(_, scope)| scope.clone()).unwrap_or_default();
-        let lateral = is_lateral(&table.relation);
-        let first = self.factor(&table.relation)?;
+        let (first, lateral) = self.factor(&table.relation, before.is_some())?;
         let (mut relation, mut before) = match (lateral, before) {
             (true, Some(before)) => (combine(before, first, JoinKind::Inner, true)?, None),
             (_, before) => (first, before),
@@ -50,12 +49,12 @@ impl Binder<'_> {
     }
 
     fn join(&mut self, left: Relation, join: &JoinSyntax) -> Result<Relation, SqlError> {
-        let lateral = is_lateral(&join.relation);
-        if lateral {
-            // Only what the join's left side has is one level out.
-            self.block().scope = left.1.clone();
+        // Only what the join's left side has is one level out.
+        let before = std::mem::replace(&mut self.block().scope, left.1.clone());
+        let (right, lateral) = self.factor(&join.relation, true)?;
+        if !lateral {
+            self.block().scope = before;
         }
-        let right = self.factor(&join.relation)?;
         let (kind, reversed, constraint) = match &join.join_operator {
             JoinOperator::Join(constraint)
             | JoinOperator::Inner(constraint)
@@ -74,7 +73,9 @@ impl Binder<'_> {
             ));
         }
         if lateral && reversed {
-            return Err(SqlError::not_supported("RIGHT JOIN LATERAL"));
+            let alias = right.1.tables.first().map_or("", |table| table.alias.as_str());
+            let text = format!("INNER or LEFT JOIN must be used for LATERAL references made by '{alias}'");
+            return Err(SqlError::new(ErrorCode(3668), text));
         }
         let (condition, mut scope) = self.constrained(&left.1, &right.1, reversed, constraint)?;
         if kind == JoinKind::Left {
@@ -112,7 +113,7 @@ impl Binder<'_> {
                     let block = self.block();
                     (std::mem::replace(&mut block.scope, scope), std::mem::replace(&mut block.clause, Clause::On))
                 };
-                let bound = self.expression(condition);
+                let bound = self.condition(condition);
                 let block = self.block();
                 let scope = std::mem::replace(&mut block.scope, outer_scope);
                 block.clause = outer_clause;
@@ -183,7 +184,24 @@ impl Binder<'_> {
         Ok((condition, scope))
     }
 
-    fn factor(&mut self, factor: &TableFactor) -> Result<Relation, SqlError> {
+    /// One table, and whether it reads the rows to its left, of which there may be none.
+    fn factor(&mut self, factor: &TableFactor, has_left: bool) -> Result<(Relation, bool), SqlError> {
+        let boundary = if has_left { Boundary::Lateral } else { Boundary::Derived };
+        match factor {
+            TableFactor::JsonTable { json_expr, json_path, columns, alias } => {
+                let Some(alias) = alias else {
+                    return Err(SqlError::new(ErrorCode(3667), "Every table function must have an alias"));
+                };
+                let name = &alias.name.value;
+                let (query, correlated) = self.json_table(json_expr, json_path, columns, name, boundary)?;
+                Ok((derived(query, name, None), has_left && correlated))
+            }
+            TableFactor::Derived { lateral: true, .. } => Ok((self.plain_factor(factor, boundary)?, has_left)),
+            _ => Ok((self.plain_factor(factor, Boundary::Derived)?, false)),
+        }
+    }
+
+    fn plain_factor(&mut self, factor: &TableFactor, boundary: Boundary) -> Result<Relation, SqlError> {
         match factor {
             TableFactor::Table { name, alias, args: None, index_hints, version: None, partitions, .. } => {
                 let name = table_name(name)?;
@@ -197,14 +215,13 @@ impl Binder<'_> {
                     names => self.in_partitions(relation, names),
                 }
             }
-            TableFactor::Derived { lateral, subquery, alias, .. } => {
+            TableFactor::Derived { subquery, alias, .. } => {
                 let Some(TableAlias { name, columns, .. }) = alias else {
                     return Err(SqlError::new(
                         ErrorCode::DERIVED_MUST_HAVE_ALIAS,
                         "Every derived table must have its own alias",
                     ));
                 };
-                let boundary = if *lateral { Boundary::Lateral } else { Boundary::Derived };
                 let (query, _) = self.framed_query(subquery, boundary)?;
                 let columns: Vec<String> = columns.iter().map(|column| column.name.value.clone()).collect();
                 let query = renamed(query, &columns)?;
@@ -212,7 +229,6 @@ impl Binder<'_> {
                 Ok(derived(query, &name.value, None))
             }
             TableFactor::NestedJoin { table_with_joins, .. } => self.joined(None, table_with_joins),
-            TableFactor::JsonTable { .. } => Err(SqlError::not_supported("JSON_TABLE")),
             other => Err(SqlError::not_supported(other)),
         }
     }
@@ -229,7 +245,7 @@ impl Binder<'_> {
         let numbers = partition::numbers(&partitioning, &names, &table.name)?;
         self.partition_sets.push((scope.tables[0].alias.clone(), numbers.clone()));
         let text = partition::membership(&partitioning, &table);
-        let mut operands = vec![super::bind_table_expression(&text, &table, &self.context)?];
+        let mut operands = vec![partition::settled(super::bind_table_expression(&text, &table, &self.context)?)];
         operands.extend(numbers.into_iter().map(|number| integer(number as i64)));
         let predicate = operator("IN", operands)?;
         Ok((Node::Filter { input: Box::new(node), predicate }, scope))
@@ -243,10 +259,6 @@ fn unique_names(query: &crate::sql::plan::Query) -> Result<(), SqlError> {
         }
     }
     Ok(())
-}
-
-fn is_lateral(factor: &TableFactor) -> bool {
-    matches!(factor, TableFactor::Derived { lateral: true, .. })
 }
 
 fn combine(left: Relation, right: Relation, kind: JoinKind, lateral: bool) -> Result<Relation, SqlError> {

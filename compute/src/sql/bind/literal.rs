@@ -5,7 +5,7 @@ use crate::sql::parse::ast::syntax::{self, DataType, Ident, TypedString, Value a
 use crate::sql::text_bytes;
 use expr::collation::Charset;
 use expr::collation::{CollationId, collation_by_name};
-use expr::eval::{EvalContext, eval};
+use expr::eval::{EvalContext, SqlMode, eval};
 use expr::mysql_type::{MysqlType, TypeKind};
 use expr::value::Value;
 use expr::value::decimal::Decimal;
@@ -67,7 +67,7 @@ impl Binder<'_> {
             DataType::Time(..) => "TIME",
             _ => "DATETIME",
         };
-        if !is_moment(&text, what) {
+        if !is_moment(&text, what, self.context.sql_mode) {
             return Err(SqlError::new(ErrorCode::WRONG_VALUE, format!("Incorrect {what} value: '{text}'")));
         }
         let kind = match typed.data_type {
@@ -105,6 +105,7 @@ fn binary_string(bytes: Vec<u8>) -> Expression {
 
 /// A hexadecimal or bit literal where a number is wanted. Manual: "Hexadecimal Literals" (11.1.4).
 pub fn as_number(expression: &mut Expression) {
+    super::choice::as_number(expression);
     let Expression::Literal { value: Value::Bytes(bytes), ty } = expression else { return };
     if !matches!(ty.kind, TypeKind::VarBinary { .. }) {
         return;
@@ -120,7 +121,17 @@ fn bytes_literal(bytes: Vec<u8>) -> Expression {
 }
 
 /// True if the text is written as a literal of that type has to be. Manual: "Date and Time Literals" (11.1.3).
-fn is_moment(text: &str, what: &str) -> bool {
+fn is_moment(text: &str, what: &str, sql_mode: SqlMode) -> bool {
+    // Neither a date nor a time of day is written as both.
+    let trimmed = text.trim();
+    let both = match what {
+        "DATE" => is_moment(trimmed, "DATETIME", SqlMode(0)),
+        "TIME" => trimmed.len() >= 12 && is_moment(trimmed, "DATETIME", SqlMode(0)),
+        _ => false,
+    };
+    if both {
+        return false;
+    }
     let quiet = EvalContext::constant();
     let kind = match what {
         "DATE" => TypeKind::Date,
@@ -129,7 +140,8 @@ fn is_moment(text: &str, what: &str) -> bool {
     };
     let argument = Box::new(text_literal(text, CollationId::UTF8MB4_0900_AI_CI));
     let cast = Expression::Cast { argument, ty: MysqlType::new(kind) };
-    let converts = eval(&cast, &[], &quiet).is_ok_and(|value| !value.is_null());
+    let value = eval(&cast, &[], &quiet).unwrap_or(Value::Null);
+    let converts = !value.is_null() && (what == "TIME" || sql_mode_takes(&value.to_text(), sql_mode));
     let warned = !quiet.effects.warnings.lock().unwrap_or_else(std::sync::PoisonError::into_inner).is_empty();
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
@@ -142,6 +154,14 @@ fn is_moment(text: &str, what: &str) -> bool {
         _ => true,
     };
     converts && !warned && whole
+}
+
+/// False for a date that is zero, or has a part that is, if NO_ZERO_DATE or NO_ZERO_IN_DATE refuses it.
+fn sql_mode_takes(date: &str, sql_mode: SqlMode) -> bool {
+    let zero = date.starts_with("0000-00-00");
+    let partly = !zero && [5..7, 8..10].into_iter().any(|part| date.get(part) == Some("00"));
+    let refused = zero && sql_mode.has(SqlMode::NO_ZERO_DATE) || partly && sql_mode.has(SqlMode::NO_ZERO_IN_DATE);
+    !refused
 }
 
 /// Digits after the point of the seconds, at most 6.
@@ -168,12 +188,11 @@ pub fn number(digits: &str) -> Result<Expression, SqlError> {
     if let Ok(value) = digits.parse::<u64>() {
         return Ok(Expression::literal(Value::UInt(value), MysqlType::bigint_unsigned().with_nullable(false)));
     }
-    match Decimal::parse(digits) {
+    // More digits than there can be before the point are the greatest number that there is.
+    let greatest = || Decimal::parse(&"9".repeat(65));
+    match Decimal::parse(digits).or_else(greatest) {
         Some(value) => Ok(decimal(value)),
-        None => {
-            let value: f64 = digits.parse().map_err(|_| illegal())?;
-            Ok(Expression::literal(Value::Double(value), MysqlType::double().with_nullable(false)))
-        }
+        None => Err(illegal()),
     }
 }
 

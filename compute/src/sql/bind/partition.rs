@@ -9,8 +9,9 @@ use crate::sql::bind::canonical::{self, quoted};
 use crate::sql::parse;
 use crate::sql::parse::ast::syntax::{Expr, UnaryOperator};
 use crate::sql::parse::partition::{Bound, Method, Partition, Partitioning, Values};
-use expr::eval::SqlMode;
-use expr::{ErrorCode, SqlError};
+use crate::sql::plan::walk;
+use expr::eval::{EvalContext, SqlMode, eval};
+use expr::{ErrorCode, Expression, SqlError};
 use std::fmt::Write;
 
 /// The clause of a stored definition.
@@ -194,6 +195,28 @@ pub fn membership(partitioning: &Partitioning, table: &TableDef) -> String {
     let parts = table.clustered().parts.iter();
     let key: Vec<String> = parts.filter_map(|part| Some(table.column_by_id(part.column)?.1.name.clone())).collect();
     partitioning.membership(&key)
+}
+
+/// Makes the bounds of a bound expression values that no session's sql_mode has a say in: a zero date is one of them.
+pub fn settled(mut membership: Expression) -> Expression {
+    settle_bounds(&mut membership);
+    membership
+}
+
+fn settle_bounds(expression: &mut Expression) {
+    if let Expression::Cast { argument, ty } = &*expression
+        && ty.is_temporal()
+        && matches!(**argument, Expression::Literal { .. })
+    {
+        let lenient = EvalContext { sql_mode: SqlMode(0), ..EvalContext::constant() };
+        if let Ok(value) = eval(expression, &[], &lenient)
+            && !value.is_null()
+        {
+            *expression = Expression::Literal { value, ty: ty.clone() };
+        }
+        return;
+    }
+    walk::each_child_mut(expression, &mut settle_bounds);
 }
 
 /// Numbers of partitions by name; error 1735 for one that is not there.

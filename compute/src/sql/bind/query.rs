@@ -239,7 +239,13 @@ pub fn scope_of(fields: &[Field]) -> Scope {
         merged: false,
         invisible: false,
     });
-    let table = super::scope::ScopeTable { alias: String::new(), database: None, definition: None, limits: None };
+    let table = super::scope::ScopeTable {
+        alias: String::new(),
+        database: None,
+        definition: None,
+        limits: None,
+        keys: Vec::new(),
+    };
     Scope { columns: columns.collect(), tables: vec![table], width: fields.len() }
 }
 

@@ -52,6 +52,7 @@ impl Binder<'_> {
         match target {
             ast::IntoTarget::User(name) => Ok(IntoTarget::User(name.clone())),
             ast::IntoTarget::Local(name) => self.named_target(name),
+            ast::IntoTarget::File => Err(SqlError::not_supported("SELECT ... INTO OUTFILE")),
         }
     }
 

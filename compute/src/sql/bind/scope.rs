@@ -67,6 +67,8 @@ pub struct ScopeTable {
     pub definition: Option<Arc<TableDef>>,
     /// What may be read of it, where that is not all.
     pub limits: Option<Arc<ColumnLimits>>,
+    /// Of a derived table or view: columns, by position in it, that no two of its rows have in common.
+    pub keys: Vec<Vec<usize>>,
 }
 
 /// Columns in the order of `*`.
@@ -95,6 +97,8 @@ pub enum Boundary {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Clause {
     Fields,
+    /// The document of JSON_TABLE.
+    TableFunction,
     Where,
     On,
     Group,
@@ -109,6 +113,7 @@ impl Clause {
     pub fn name(self) -> &'static str {
         match self {
             Clause::Fields | Clause::Other => "field list",
+            Clause::TableFunction => "a table function argument",
             Clause::Where => "where clause",
             Clause::On => "on clause",
             Clause::Group => "group statement",
@@ -138,6 +143,8 @@ pub struct Block {
     pub frame: usize,
     pub scope: Scope,
     pub clause: Clause,
+    /// A SELECT that knows its FROM: aggregates have a row of theirs to be in.
+    pub groups: bool,
     pub aggregates: Vec<AggregateCall>,
     pub windows: Vec<WindowCall>,
     /// Inside an aggregate's arguments.
@@ -164,6 +171,7 @@ impl Block {
             frame,
             scope: Scope::default(),
             clause: Clause::Fields,
+            groups: false,
             aggregates: Vec::new(),
             windows: Vec::new(),
             in_aggregate: false,
@@ -173,6 +181,12 @@ impl Block {
             named_windows: Vec::new(),
             new_row: None,
         }
+    }
+
+    /// True where an aggregate of this block may stand, in its own expressions or in subqueries of them.
+    pub fn allows_aggregates(&self) -> bool {
+        let clauses = [Clause::Fields, Clause::Having, Clause::Order, Clause::WindowPartition, Clause::WindowOrder];
+        self.groups && clauses.contains(&self.clause)
     }
 
     /// A block whose row is a row of one table.
@@ -204,6 +218,7 @@ impl Scope {
                 database: Some(table.database.clone()),
                 definition: Some(table.clone()),
                 limits: None,
+                keys: Vec::new(),
             }],
             width: table.columns.len(),
         }

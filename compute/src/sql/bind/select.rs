@@ -55,9 +55,10 @@ impl Binder<'_> {
 
     fn block_of(&mut self, select: &Select, order_by: &[OrderByExpr], limit: &Limit) -> Result<Built, SqlError> {
         let mut node = self.from(&select.from)?;
+        self.block().groups = true;
         if let Some(selection) = &select.selection {
             self.block().clause = Clause::Where;
-            let predicate = self.expression(selection)?;
+            let predicate = self.condition(selection)?;
             node = Node::Filter { input: Box::new(node), predicate };
         }
         let equalities = super::dependency::equalities(&node);
@@ -78,7 +79,7 @@ impl Binder<'_> {
         self.block().group_by = group_by.clone();
         self.block().rollup = rollup;
         self.block().clause = Clause::Having;
-        let mut having = select.having.as_ref().map(|having| self.expression(having)).transpose()?;
+        let mut having = select.having.as_ref().map(|having| self.condition(having)).transpose()?;
         let mut keys = self.keys(order_by, &items)?;
         // One row of all has no order.
         if self.block().group_by.is_empty() && !self.block().aggregates.is_empty() {

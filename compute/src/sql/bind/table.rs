@@ -73,6 +73,9 @@ impl<'a> Binder<'a> {
             }
             return Ok((node, scope));
         }
+        if self.is_replaced(database, &name.name) {
+            return Err(error::no_such_table(database, &name.name));
+        }
         if let Some(view) = self.context.catalog.view(database, &name.name) {
             let query = self.view(view)?;
             return Ok(derived(query, shown, Some(database.to_owned())));
@@ -81,6 +84,10 @@ impl<'a> Binder<'a> {
             Some(found) => Ok(found),
             None => Err(self.missing(database, &name.name)),
         }
+    }
+
+    fn is_replaced(&self, database: &str, name: &str) -> bool {
+        self.replaced_view.as_ref().is_some_and(|view| view.database == database && view.name == name)
     }
 
     fn virtual_table(&self, database: &str, name: &str, alias: &str) -> Option<(Node, Scope)> {
@@ -106,6 +113,7 @@ impl<'a> Binder<'a> {
                 database: Some(database.clone()),
                 definition: None,
                 limits: None,
+                keys: Vec::new(),
             }],
             width: columns.len(),
         };
@@ -154,7 +162,10 @@ impl<'a> Binder<'a> {
                 format!("`{}`.`{}` contains view recursion", view.database, view.name),
             ));
         }
+        // Not of this view, but of the statement that replaces another one.
+        let replaced = self.replaced_view.as_ref().map(|view| error::no_such_table(&view.database, &view.name).message);
         let invalid = |error: SqlError| match error.code {
+            ErrorCode::NO_SUCH_TABLE if replaced.as_ref() == Some(&error.message) => error,
             ErrorCode::NO_SUCH_TABLE
             | ErrorCode::BAD_FIELD
             | ErrorCode::BAD_DB
@@ -226,7 +237,8 @@ pub fn scan(table: &Arc<TableDef>, alias: &str, hints: Vec<IndexHint>) -> Node {
 /// A query as a table.
 pub fn derived(query: Query, alias: &str, database: Option<String>) -> (Node, Scope) {
     let mut scope = scope_of(&query.fields);
-    scope.tables[0] = ScopeTable { alias: alias.to_owned(), database, definition: None, limits: None };
+    let keys = super::dependency::keys(&query.root);
+    scope.tables[0] = ScopeTable { alias: alias.to_owned(), database, definition: None, limits: None, keys };
     for column in &mut scope.columns {
         if let Origin::Told(origin) = &mut column.origin {
             origin.table = alias.to_owned();

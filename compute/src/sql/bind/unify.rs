@@ -21,6 +21,7 @@ pub fn unify(types: &[MysqlType], connection: CollationId) -> Result<MysqlType, 
 pub fn unify_choices(types: &[MysqlType], connection: CollationId) -> Result<MysqlType, SqlError> {
     let error = match unify(types, connection) {
         Err(error) if error.code == ErrorCode::CANT_AGGREGATE_2COLLATIONS => error,
+        Ok(ty) if matches!(ty.kind, TypeKind::Enum(_) | TypeKind::Set(_)) => return Ok(as_text(&ty)),
         other => return other,
     };
     let mut texts = types.iter().filter(|ty| ty.is_text()).map(|ty| ty.collation.charset());
@@ -40,6 +41,16 @@ pub fn cast_to(expression: Expression, ty: &MysqlType) -> Expression {
     }
     let ty = ty.clone().with_nullable(found.nullable || ty.nullable);
     Expression::Cast { argument: Box::new(expression), ty }
+}
+
+/// The text type of an ENUM's or SET's members.
+pub fn as_text(ty: &MysqlType) -> MysqlType {
+    let length = characters_max(ty).min(16_383) as u32;
+    let kind = match ty.collation == CollationId::BINARY {
+        true => TypeKind::VarBinary { length },
+        false => TypeKind::VarChar { length },
+    };
+    MysqlType { kind, collation: ty.collation, nullable: ty.nullable }
 }
 
 fn pair(left: &MysqlType, right: &MysqlType, connection: CollationId) -> Result<MysqlType, SqlError> {

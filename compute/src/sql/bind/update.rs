@@ -143,7 +143,7 @@ impl Binder<'_> {
         let mut node = node?;
         if let Some(selection) = rows.selection {
             self.block().clause = Clause::Where;
-            let predicate = self.expression(selection)?;
+            let predicate = self.condition(selection)?;
             node = Node::Filter { input: Box::new(node), predicate };
         }
         let several = rows.tables.len() > 1 || rows.tables.iter().any(|table| !table.joins.is_empty());

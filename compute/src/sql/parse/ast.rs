@@ -179,6 +179,8 @@ pub enum Kind {
 pub struct CharacterSet {
     pub charset: Option<String>,
     pub collation: Option<String>,
+    /// COLLATE stood before the character set.
+    pub collation_first: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -505,6 +507,8 @@ pub enum IntoTarget {
     User(String),
     /// A variable of the routine.
     Local(String),
+    /// OUTFILE or DUMPFILE.
+    File,
 }
 
 #[derive(Debug, Clone)]

@@ -66,9 +66,11 @@ pub fn parse(parser: &mut Parser<'_>, name: ObjectName) -> Parsed<Expr> {
         Some("cast") => {
             let expr = Box::new(parser.parse_expr()?);
             parser.expect_word("as")?;
-            let data_type = cast_type(parser)?;
-            if parser.word("array") {
-                return Err(error::unsupported("CAST(... AS ... ARRAY)"));
+            let mut data_type = cast_type(parser)?;
+            if parser.word("array")
+                && let DataType::Custom(_, modifiers) = &mut data_type
+            {
+                modifiers.push(ARRAY.to_owned());
             }
             Expr::Cast { kind: CastKind::Cast, expr, data_type, format: None }
         }
@@ -297,18 +299,51 @@ fn json_value(parser: &mut Parser<'_>) -> Parsed<Expr> {
     let document = parser.parse_expr()?;
     parser.expect(&Token::Comma)?;
     let path = parser.parse_expr()?;
-    let value = call("JSON_VALUE", vec![document, path]);
-    let value = if parser.word("returning") {
-        let data_type = cast_type(parser)?;
-        Expr::Cast { kind: CastKind::Cast, expr: Box::new(value), data_type, format: None }
-    } else {
-        value
+    let returning = if parser.word("returning") { Some(cast_type(parser)?) } else { None };
+    let cast = |expr: Expr, data_type: DataType| Expr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(expr),
+        data_type,
+        format: None,
     };
-    if parser.peek_token_ref().token != Token::RParen {
-        return Err(error::unsupported("JSON_VALUE(... ON EMPTY | ON ERROR)"));
+    if parser.peek_token_ref().token == Token::RParen {
+        let value = call("JSON_VALUE", vec![document, path]);
+        return Ok(match returning {
+            Some(data_type) => cast(value, data_type),
+            None => value,
+        });
     }
-    Ok(value)
+    // Conversion to the type is one of the errors that there is an answer to: the call knows the type.
+    let null = || Expr::value(Value::Null);
+    let text_type = || {
+        let modifiers = vec!["512".to_owned(), "CHARSET utf8mb4".to_owned()];
+        DataType::Custom(ObjectName::from(vec![Ident::new("CHAR")]), modifiers)
+    };
+    let (mut on_empty, mut on_error) = ([text("NULL"), null()], [text("NULL"), null()]);
+    while parser.peek_token_ref().token != Token::RParen {
+        let answer = match parser.one_of(&["null", "error", "default"]) {
+            Some("default") => [text("DEFAULT"), parser.parse_expr()?],
+            Some(word) => [text(&word.to_ascii_uppercase()), null()],
+            None => return parser.refuse(),
+        };
+        parser.expect_word("on")?;
+        match parser.one_of(&["empty", "error"]) {
+            Some("empty") => on_empty = answer,
+            Some(_) => on_error = answer,
+            None => return parser.refuse(),
+        }
+    }
+    let ty = cast(null(), returning.unwrap_or_else(text_type));
+    let arguments = [document, path, ty].into_iter().chain(on_empty).chain(on_error);
+    Ok(call(JSON_VALUE_OR, arguments.collect()))
 }
+
+/// JSON_VALUE with ON EMPTY or ON ERROR: behind document and path a NULL of the type, then for each of both what is said and
+/// the default.
+pub const JSON_VALUE_OR: &str = "JSON_VALUE OR";
+
+/// The modifier of a type of CAST that is an array of such values.
+pub const ARRAY: &str = "ARRAY";
 
 /// A type of CAST: its name in upper case, with lengths and `CHARSET name` as modifiers.
 pub fn cast_type(parser: &mut Parser<'_>) -> Parsed<DataType> {

@@ -67,6 +67,7 @@ pub fn character_set_option(parser: &mut Parser<'_>, options: &mut CharacterSet)
         parser.optional_equals();
         let name = if parser.word("default") { "default".to_owned() } else { parser.name_or_string()? };
         options.charset = Some(name);
+        options.collation_first = options.collation.is_some();
     } else if parser.word("collate") {
         parser.optional_equals();
         options.collation = Some(parser.name_or_string()?);

@@ -78,7 +78,10 @@ fn method(parser: &mut Parser<'_>) -> Parsed<Method> {
     if parser.word("key") {
         let algorithm = if parser.word("algorithm") {
             parser.optional_equals();
-            Some(parser.unsigned()?)
+            match parser.unsigned()? {
+                known @ 1..=2 => Some(known),
+                _ => return parser.refuse(),
+            }
         } else {
             None
         };

@@ -33,7 +33,11 @@ pub fn prepare(tokens: &mut Vec<TokenWithSpan>) -> Result<Vec<IntoTarget>, SqlEr
         } else if is(tokens, at, "of") && at >= 2 && is(tokens, at - 2, "for") {
             join_names(tokens, at + 1);
         } else if is(tokens, at, "into") && (is(tokens, at + 1, "outfile") || is(tokens, at + 1, "dumpfile")) {
-            return Err(SqlError::not_supported("SELECT ... INTO OUTFILE"));
+            // Whether the account may write files is said before that nobody can.
+            into.push(IntoTarget::File);
+            let of_file = tokens[at + 2..].iter().take_while(|token| is_of_file(&token.token)).count();
+            tokens.drain(at..at + 2 + of_file);
+            continue;
         } else if is(tokens, at, "into") && target(tokens, at + 1).is_some() && into.is_empty() {
             let mut end = at + 1;
             while let Some(found) = target(tokens, end) {
@@ -51,6 +55,29 @@ pub fn prepare(tokens: &mut Vec<TokenWithSpan>) -> Result<Vec<IntoTarget>, SqlEr
         at += 1;
     }
     Ok(into)
+}
+
+/// A file's name, and how its lines are written.
+fn is_of_file(token: &Token) -> bool {
+    const WORDS: [&str; 12] = [
+        "character",
+        "set",
+        "charset",
+        "fields",
+        "columns",
+        "lines",
+        "terminated",
+        "by",
+        "optionally",
+        "enclosed",
+        "escaped",
+        "starting",
+    ];
+    match token {
+        Token::SingleQuotedString(_) => true,
+        Token::Word(word) => WORDS.iter().any(|known| word.value.eq_ignore_ascii_case(known)),
+        _ => false,
+    }
 }
 
 fn is(tokens: &[TokenWithSpan], at: usize, word: &str) -> bool {

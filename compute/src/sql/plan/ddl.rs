@@ -167,6 +167,8 @@ pub struct ColumnSpec {
     pub generated: Option<GeneratedDef>,
     pub comment: String,
     pub invisible: bool,
+    /// What is told when the column is made: it is of another type than was written (1246).
+    pub note: Option<String>,
 }
 
 #[derive(Debug, Clone)]

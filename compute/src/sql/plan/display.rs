@@ -106,6 +106,7 @@ fn write_node(node: &Node, depth: usize, out: &mut String) {
         Node::Dual => line(depth, "dual", out),
         Node::Scan(scan) => line(depth, &scan_text(scan), out),
         Node::Virtual(scan) => line(depth, &format!("virtual {}.{}", scan.database, scan.table), out),
+        Node::JsonTable(table) => line(depth, &format!("json_table of {}", text(&table.document, &[])), out),
         Node::Values { rows } => line(depth, &format!("values ({} rows)", rows.len()), out),
         Node::Filter { input, predicate } => {
             line(depth, &format!("filter {}", text(predicate, &names(input))), out);

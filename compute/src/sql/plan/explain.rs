@@ -168,6 +168,14 @@ impl Explainer<'_> {
                 line.extra = above.extra.clone();
                 block.lines.push(line);
             }
+            Node::JsonTable(_) => {
+                let mut line =
+                    Line { table: "json_table".to_owned(), access_type: "ALL", filtered: 100.0, ..Line::default() };
+                line.rows = estimated_rows(node, self.statistics) as u64;
+                line.extra = above.extra.clone();
+                line.extra.push("Table function: json_table".to_owned());
+                block.lines.push(line);
+            }
             Node::Filter { input, predicate } => {
                 let before = block.lines.len();
                 self.node(input, above, block);

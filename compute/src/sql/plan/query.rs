@@ -140,6 +140,15 @@ pub enum Node {
     },
     /// A derived table, view or CTE whose subqueries are its own.
     Derived(Box<Query>),
+    /// JSON_TABLE.
+    JsonTable(Box<JsonTable>),
+}
+
+/// Rows out of a document, which is an expression over no row; of the tables to its left it reads outer columns.
+#[derive(Debug, Clone)]
+pub struct JsonTable {
+    pub document: Expression,
+    pub table: expr::function::json::table::JsonTable,
 }
 
 #[derive(Debug, Clone)]
@@ -304,9 +313,12 @@ impl Node {
     /// The nodes that this one reads, from the left. Subqueries in expressions are not among them.
     pub fn inputs(&self) -> Vec<&Node> {
         match self {
-            Node::Dual | Node::Scan(_) | Node::Virtual(_) | Node::Values { .. } | Node::WorkingTable { .. } => {
-                Vec::new()
-            }
+            Node::Dual
+            | Node::Scan(_)
+            | Node::Virtual(_)
+            | Node::Values { .. }
+            | Node::WorkingTable { .. }
+            | Node::JsonTable(_) => Vec::new(),
             Node::Filter { input, .. }
             | Node::Project { input, .. }
             | Node::Aggregate { input, .. }

@@ -118,6 +118,44 @@ fn map_at(expression: &mut Expression, subqueries: &mut [Subquery], level: usize
     });
 }
 
+/// Tells of every column that an expression reads, in its subqueries too: how many rows out the column's row is (0: the
+/// row that the expression is evaluated on), and its position there.
+pub fn each_row_read(expression: &Expression, subqueries: &[Subquery], visit: &mut dyn FnMut(usize, usize)) {
+    read_at(expression, subqueries, 0, visit);
+}
+
+/// `depth`: how many rows further in the expression stands.
+fn read_at(expression: &Expression, subqueries: &[Subquery], depth: usize, visit: &mut dyn FnMut(usize, usize)) {
+    match expression {
+        Expression::Column { index, .. } if depth == 0 => visit(0, *index),
+        Expression::Outer { level, index, .. } if *level >= depth => visit(*level - depth, *index),
+        Expression::Subquery { id, .. } | Expression::Quantified { id, .. } => {
+            if let Some(subquery) = subqueries.get(*id) {
+                // Nodes are walked as what may be changed.
+                let Query { mut root, subqueries, .. } = subquery.query.clone();
+                read_node(&mut root, &subqueries, depth + 1, visit);
+            }
+        }
+        _ => {}
+    }
+    each_child(expression, &mut |child| read_at(child, subqueries, depth, visit));
+}
+
+fn read_node(node: &mut Node, subqueries: &[Subquery], depth: usize, visit: &mut dyn FnMut(usize, usize)) {
+    each_expression_mut(node, &mut |expression| read_at(expression, subqueries, depth, visit));
+    match node {
+        Node::Join(join) => {
+            read_node(&mut join.left, subqueries, depth, visit);
+            read_node(&mut join.right, subqueries, depth + usize::from(join.lateral), visit);
+        }
+        Node::Derived(query) => {
+            let Query { root, subqueries, .. } = query.as_mut();
+            read_node(root, subqueries, depth, visit);
+        }
+        _ => each_input_mut(node, &mut |input| read_node(input, subqueries, depth, visit)),
+    }
+}
+
 /// Replaces what reads the row `level` rows out, anywhere in a query.
 pub fn map_query(query: &mut Query, level: usize, map: ColumnMap<'_>) {
     let Query { root, subqueries, .. } = query;
@@ -179,6 +217,7 @@ pub fn each_expression_mut(node: &mut Node, visit: &mut dyn FnMut(&mut Expressio
         }
         Node::Sort { keys, .. } => keys.iter_mut().for_each(|key| visit(&mut key.expression)),
         Node::Limit { offset, count, .. } => offset.iter_mut().chain(count).for_each(visit),
+        Node::JsonTable(table) => visit(&mut table.document),
         Node::Dual
         | Node::Virtual(_)
         | Node::Distinct { .. }
@@ -216,6 +255,7 @@ pub fn each_input_mut(node: &mut Node, visit: &mut dyn FnMut(&mut Node)) {
         | Node::Virtual(_)
         | Node::Values { .. }
         | Node::WorkingTable { .. }
+        | Node::JsonTable(_)
         | Node::Derived(_) => {}
     }
 }
@@ -279,5 +319,6 @@ pub fn types(node: &Node) -> Vec<MysqlType> {
         Node::RecursiveCte { anchor, .. } => types(anchor),
         Node::WorkingTable { types, .. } => types.clone(),
         Node::Derived(query) => query.fields.iter().map(|field| field.ty.clone()).collect(),
+        Node::JsonTable(table) => table.table.fields().into_iter().map(|(_, ty)| ty).collect(),
     }
 }

@@ -189,8 +189,8 @@ fn timediff_type(types: &[MysqlType]) -> Result<MysqlType, SqlError> {
 
 /// Both times or both dates with times; anything else is NULL.
 fn timediff(_: &Call<'_>, arguments: &[Value], context: &EvalContext) -> Result<Value, SqlError> {
-    let Some(first) = Moment::of(&arguments[0], context)? else { return Ok(Value::Null) };
-    let Some(second) = Moment::of(&arguments[1], context)? else { return Ok(Value::Null) };
+    let Some(first) = Moment::of_time(&arguments[0], context)? else { return Ok(Value::Null) };
+    let Some(second) = Moment::of_time(&arguments[1], context)? else { return Ok(Value::Null) };
     let fsp = first.fsp().max(second.fsp());
     let micros = match (first, second) {
         (Moment::Time(first), Moment::Time(second)) => first.micros() - second.micros(),

@@ -1,22 +1,26 @@
 //! JSON functions that look into documents: JSON_EXTRACT, JSON_CONTAINS, MEMBER OF and their like.
 
 use crate::collation::CollationId;
-use crate::error::SqlError;
-use crate::eval::EvalContext;
+use crate::error::{ErrorCode, SqlError};
+use crate::eval::{Effects, EvalContext};
 use crate::function::json::build::unquoted;
 use crate::function::json::search::search;
+use crate::function::json::table::stored;
 use crate::function::json::{document, json_value, node_of, path, plain_path, wants_all};
 use crate::function::result;
 use crate::function::{Arguments, Call, Function};
-use crate::mysql_type::MysqlType;
+use crate::mysql_type::{MysqlType, TypeKind};
+use crate::store::store;
 use crate::value::Value;
 use crate::value::json::compare::compare_nodes;
 use Arguments::{AtLeast, Between, Exactly};
 use serde_json::Value as Node;
+use std::sync::Arc;
 
 pub static FUNCTIONS: &[Function] = &[
     Function::new("JSON_EXTRACT", AtLeast(2), result::json, extract),
     Function::new("JSON_VALUE", Exactly(2), value_type, value),
+    Function::new("JSON_VALUE OR", Exactly(7), value_or_type, value_or).takes_null(),
     Function::new("JSON_CONTAINS", Between(2, 3), result::boolean, contains),
     Function::new("JSON_CONTAINS_PATH", AtLeast(3), result::boolean, contains_path),
     Function::new("JSON_OVERLAPS", Exactly(2), result::boolean, overlaps),
@@ -52,6 +56,57 @@ fn value(_: &Call<'_>, arguments: &[Value], _: &EvalContext) -> Result<Value, Sq
         None | Some(Node::Null) => Value::Null,
         Some(found) => Value::text(unquoted(found)),
     })
+}
+
+fn value_or_type(types: &[MysqlType]) -> Result<MysqlType, SqlError> {
+    Ok(types[2].clone().with_nullable(true))
+}
+
+/// JSON_VALUE with ON EMPTY or ON ERROR.
+fn value_or(call: &Call<'_>, arguments: &[Value], context: &EvalContext) -> Result<Value, SqlError> {
+    if arguments[..2].iter().any(Value::is_null) {
+        return Ok(Value::Null);
+    }
+    let document = document(arguments, 0, "json_value")?;
+    let path = path(&arguments[1])?;
+    let ty = &call.argument_types[2];
+    let strict =
+        EvalContext { strict_write: true, ignore: false, effects: Arc::<Effects>::default(), ..context.clone() };
+    let found = path.find(&document.0);
+    let (answer, error) = match found.as_slice() {
+        [] => {
+            let text = "No value was found by 'json_value' on the specified path.";
+            (&arguments[3..5], SqlError::new(ErrorCode(3966), text))
+        }
+        [single] => match stored(single, FUNCTION, ty, &strict) {
+            Ok(value) => return Ok(value),
+            Err(error) if error.code == ErrorCode(3669) => {
+                let text = format!("{} value is out of range in '{FUNCTION}'", kind_of(ty));
+                (&arguments[5..], SqlError::new(ErrorCode::DATA_OUT_OF_RANGE, text))
+            }
+            Err(error) => (&arguments[5..], error),
+        },
+        _ => {
+            let text = "More than one value was found by 'json_value' on the specified path.";
+            (&arguments[5..], SqlError::new(ErrorCode(3967), text))
+        }
+    };
+    match &*answer[0].to_text() {
+        "ERROR" => Err(error),
+        "DEFAULT" => store(answer[1].clone(), FUNCTION, 1, ty, &strict),
+        _ => Ok(Value::Null),
+    }
+}
+
+const FUNCTION: &str = "json_value";
+
+fn kind_of(ty: &MysqlType) -> &'static str {
+    match ty.kind {
+        TypeKind::Decimal { .. } => "DECIMAL",
+        TypeKind::Int { unsigned: true, .. } => "UNSIGNED",
+        TypeKind::Int { .. } => "SIGNED",
+        _ => "DOUBLE",
+    }
 }
 
 fn contains(_: &Call<'_>, arguments: &[Value], _: &EvalContext) -> Result<Value, SqlError> {

@@ -8,7 +8,7 @@ use expr::eval::{EvalContext, eval};
 
 pub async fn create(spec: &EventSpec, context: &mut StatementContext<'_>) -> Result<Done, SqlError> {
     let EventSpec { name, definition, schedule } = spec;
-    refuse_system_database(&name.database)?;
+    refuse_made_up(name)?;
     check_name(&name.name)?;
     let key = storage::event_key(&name.database, &name.name);
     let catalog = lock_names(vec![key.clone(), storage::database_key(&name.database)], context).await?;

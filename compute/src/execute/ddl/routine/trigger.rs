@@ -12,7 +12,7 @@ pub async fn create(
     definition: &ast::CreateTrigger,
     context: &mut StatementContext<'_>,
 ) -> Result<Done, SqlError> {
-    refuse_system_database(&name.database)?;
+    refuse_made_up(name)?;
     check_name(&name.name)?;
     let key = storage::trigger_key(&name.database, &name.name);
     let mut keys = name_keys(table_name).to_vec();

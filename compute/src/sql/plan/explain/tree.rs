@@ -119,6 +119,7 @@ impl Writer<'_> {
         match node {
             Node::Dual => own(self, "Rows fetched before execution"),
             Node::Values { rows } => own(self, &format!("Rows of VALUES ({} rows)", rows.len())),
+            Node::JsonTable(_) => own(self, "Materialize table function"),
             Node::Virtual(scan) => own(self, &format!("Table scan on {}.{}", scan.database, scan.table)),
             Node::Scan(scan) => self.scan(scan, node, depth, outer),
             Node::Filter { input, predicate } => {

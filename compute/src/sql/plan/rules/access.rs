@@ -41,7 +41,7 @@ pub fn choose_all(node: &mut Node, block: &Block) {
 pub fn choose(scan: &Scan, statistics: &dyn Statistics) -> Option<Choice> {
     let terms = Terms::of(scan);
     if terms.is_empty() {
-        return None;
+        return all_of_hinted(scan, statistics);
     }
     let table_rows = (statistics.rows(&scan.table) as f64).max(1.0);
     let forced = scan.hints.iter().any(|hint| hint.kind == IndexHintKind::Force);
@@ -57,6 +57,21 @@ pub fn choose(scan: &Scan, statistics: &dyn Statistics) -> Option<Choice> {
         }
     }
     best.filter(|best| forced || best.cost < table_rows || matches!(best.access, Access::Point { .. }))
+}
+
+/// All of an index that USE or FORCE INDEX asks for, if it has all that is wanted: in its order, as in MySQL.
+fn all_of_hinted(scan: &Scan, statistics: &dyn Statistics) -> Option<Choice> {
+    let hinted = scan.hints.iter().any(|hint| hint.kind != IndexHintKind::Ignore);
+    let serves = |(position, index): &(usize, &IndexDef)| {
+        *position > 0
+            && is_readable(index)
+            && is_allowed(scan, index)
+            && codec::is_covered(&scan.table, index, &scan.columns)
+    };
+    let found = scan.table.indexes.iter().enumerate().find(serves).filter(|_| hinted && scan.lock.is_none())?;
+    let rows = statistics.rows(&scan.table) as f64;
+    let access = Access::Range { index: found.0, prefix: Vec::new(), low: None, high: None, descending: false };
+    Some(Choice { access, rows, cost: rows })
 }
 
 /// Entries of the index are there for all rows.

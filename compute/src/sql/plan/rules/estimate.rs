@@ -7,6 +7,8 @@ use super::selectivity::{BETWEEN, BOUND, Column, EQUAL};
 use crate::sql::plan::{JoinKind, Node, Scan};
 use expr::Expression;
 
+/// Rows out of one document, where nothing is known of it.
+const JSON_ROWS: f64 = 2.0;
 /// Rows of a table that is made up when it is read.
 const VIRTUAL_ROWS: f64 = 100.0;
 
@@ -16,6 +18,7 @@ pub fn rows(node: &Node, block: &Block) -> f64 {
         Node::Scan(scan) => scan_rows(scan, block),
         Node::Virtual(_) | Node::WorkingTable { .. } => VIRTUAL_ROWS,
         Node::Values { rows } => rows.len() as f64,
+        Node::JsonTable(_) => JSON_ROWS,
         Node::Filter { input, predicate } => (rows(input, block) * selectivity(predicate, None)).max(1.0),
         Node::Project { input, .. } | Node::Window { input, .. } | Node::Sort { input, .. } => rows(input, block),
         Node::Distinct { input } => rows(input, block),
