@@ -81,7 +81,7 @@ const DATES: [&str; 10] = [
     "2037-11-30",
     "2024-03-01",
     "2023-05-03",
-    "9999-12-31",
+    "9998-12-31",
 ];
 const TIMES: [&str; 8] =
     ["00:00:00", "12:34:56.5", "23:59:59.999999", "01:02:03", "12:00:00", "08:09:10.25", "23:59:59", "05:30:00.000001"];
@@ -99,7 +99,7 @@ pub fn date(random: &mut StdRng) -> &'static str {
 
 /// None that is rounded to beyond year 9999.
 pub fn datetime(random: &mut StdRng) -> String {
-    format!("{} {}", date(random).replace("9999", "2030"), TIMES.choose(random).unwrap())
+    format!("{} {}", date(random).replace("9998", "2030"), TIMES.choose(random).unwrap())
 }
 
 pub fn time(random: &mut StdRng) -> String {
