@@ -56,10 +56,10 @@ pub fn incorrect_datetime(value: &Value, context: &EvalContext) -> Value {
     Value::Null
 }
 
-/// 1441 as a warning: the result would be outside the calendar.
-pub fn overflow(context: &EvalContext) -> Value {
-    context.warn(ErrorCode::DATETIME_FUNCTION_OVERFLOW, "Datetime function: datetime field overflow");
-    Value::Null
+/// 1441: the result would be outside the calendar. An error where a strict statement writes.
+pub fn overflow(context: &EvalContext) -> Result<Value, SqlError> {
+    context.bad_value(ErrorCode::DATETIME_FUNCTION_OVERFLOW, "Datetime function: datetime field overflow")?;
+    Ok(Value::Null)
 }
 
 /// A date of the calendar, or `None` (with a warning).
@@ -171,7 +171,7 @@ fn timestamp(_: &Call<'_>, arguments: &[Value], context: &EvalContext) -> Result
     let fsp = moment.fsp().max(time.fsp());
     match DateTime::from_linear_micros(moment.linear_micros() + time.micros(), fsp) {
         Some(sum) => Ok(Value::DateTime(sum)),
-        None => Ok(overflow(context)),
+        None => overflow(context),
     }
 }
 
@@ -275,10 +275,11 @@ fn period_months(value: &Value, function: &str, context: &EvalContext) -> Result
     Ok(full_year(year) * 12 + month - 1)
 }
 
+/// Computed modulo 2 to the 32, in years of any length; two digits of a year mean what they do in a period.
 fn period_add(_: &Call<'_>, arguments: &[Value], context: &EvalContext) -> Result<Value, SqlError> {
-    let months = period_months(&arguments[0], "period_add", context)?;
-    let sum = months.saturating_add(argument::integer(&arguments[1], context)?).clamp(0, 9999 * 12 + 11);
-    Ok(Value::Int(sum / 12 * 100 + sum % 12 + 1))
+    let months = period_months(&arguments[0], "period_add", context)? as u32;
+    let sum = i64::from(months.wrapping_add(argument::integer(&arguments[1], context)? as u32));
+    Ok(Value::Int(if sum == 0 { 0 } else { full_year(sum / 12) * 100 + sum % 12 + 1 }))
 }
 
 fn period_diff(_: &Call<'_>, arguments: &[Value], context: &EvalContext) -> Result<Value, SqlError> {

@@ -2,6 +2,7 @@
 
 use crate::error::{ErrorCode, SqlError};
 use crate::eval::EvalContext;
+use crate::function::operator::rounded;
 use crate::function::{self, argument, result};
 use crate::function::{Arguments, Call, Function};
 use crate::mysql_type::{MysqlType, TypeKind};
@@ -64,14 +65,14 @@ fn abs_type(types: &[MysqlType]) -> Result<MysqlType, SqlError> {
     })
 }
 
-fn abs(_: &Call<'_>, arguments: &[Value], context: &EvalContext) -> Result<Value, SqlError> {
+fn abs(call: &Call<'_>, arguments: &[Value], context: &EvalContext) -> Result<Value, SqlError> {
     match &arguments[0] {
         Value::Int(number) => match number.checked_abs() {
             Some(number) => Ok(Value::Int(number)),
             None => Err(out_of_range("BIGINT", "abs", arguments)),
         },
         Value::UInt(number) | Value::Bit(number, _) => Ok(Value::UInt(*number)),
-        Value::Decimal(number) => Ok(Value::Decimal(number.absolute())),
+        Value::Decimal(number) => Ok(rounded(Value::Decimal(number.absolute()), call)),
         other => Ok(Value::Double(other.to_f64(context)?.abs())),
     }
 }

@@ -14,7 +14,7 @@ mod bits;
 pub mod like;
 mod predicate;
 
-pub use arithmetic::{takes_unrounded, unrounded};
+pub use arithmetic::{rounded, takes_unrounded, unrounded};
 
 /// The code of a function: [`Function::evaluate`].
 pub type Evaluate = fn(&Call<'_>, &[Value], &EvalContext) -> Result<Value, SqlError>;

@@ -32,7 +32,8 @@ pub fn characters_max(ty: &MysqlType) -> u64 {
         TypeKind::Float { .. } => 12,
         TypeKind::Double { .. } => 23,
         TypeKind::Decimal { precision, scale, unsigned } => {
-            u64::from(*precision) + u64::from(*scale > 0) + u64::from(!*unsigned)
+            // Without digits before the point there is a zero.
+            u64::from(*precision) + u64::from(*scale > 0) + u64::from(!*unsigned) + u64::from(scale == precision)
         }
         TypeKind::Date => 10,
         TypeKind::Time { fsp } => 10 + fraction_characters(*fsp),

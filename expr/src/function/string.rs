@@ -443,7 +443,8 @@ fn soundex(call: &Call<'_>, arguments: &[Value], _: &EvalContext) -> Result<Valu
     let text = arguments[0].to_text();
     let mut letters = text.chars().filter(|character| character.is_alphabetic());
     let Some(first) = letters.next() else { return Ok(string_value(call, b"")) };
-    let mut out: String = first.to_uppercase().collect();
+    // Only letters of ASCII have another case here.
+    let mut out = String::from(first.to_ascii_uppercase());
     let mut previous = code(first);
     for letter in letters {
         let digit = code(letter);

@@ -69,6 +69,8 @@ pub(super) fn store_bit(value: Value, bits: u8, place: &Place<'_>) -> Result<Val
             let bytes = &bytes[significant..];
             (bytes.len() <= 8).then(|| bytes.iter().fold(0, |number, byte| number << 8 | *byte as u64))
         }
+        // Cut, unlike decimals, which are rounded.
+        Value::Double(number) => Some(Value::Double(number.trunc()).to_u64(place.context)?),
         other => Some(other.to_u64(place.context)?),
     };
     let largest = u64::MAX >> (64 - bits.clamp(1, 64) as u32);
@@ -97,11 +99,14 @@ pub(super) fn store_year(value: Value, place: &Place<'_>) -> Result<Value, SqlEr
     let (number, is_text) = match &value {
         Value::Text(text) => {
             let number = whole_of_text(text, place)?;
-            // Four zeros are the zero year.
-            (number, text.trim().len() < 4)
+            // Four zeros are the zero year; so is what is no number.
+            (number, text.trim().len() < 4 && number_prefix_bytes(text.as_bytes()) > 0)
         }
         Value::Date(date) => (date.year() as i128, false),
         Value::DateTime(moment) => (moment.date().year() as i128, false),
+        // Cut, unlike decimals, which are rounded.
+        Value::Double(number) => (*number as i128, false),
+        Value::Float(number) => (*number as i128, false),
         other => (other.to_i64(place.context)? as i128, false),
     };
     let year = i64::try_from(number).ok().and_then(|number| year_of_number(number, is_text));

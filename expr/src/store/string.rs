@@ -145,7 +145,7 @@ pub(super) fn store_enum(
     let index = match &value {
         // The error value of another column, or of this one.
         Value::Enum(0, _) => return Ok(Value::Enum(0, CompactString::default())),
-        Value::Text(_) | Value::Bytes(_) | Value::Enum(..) | Value::Set(..) | Value::Json(_) => {
+        value if !is_number(value) => {
             let text = value.to_text();
             let text = text.trim_end_matches(' ');
             match member_of(text, members, collation) {
@@ -153,7 +153,7 @@ pub(super) fn store_enum(
                 None => text.parse().ok(),
             }
         }
-        number => usize::try_from(number.to_i64(place.context)?).ok(),
+        number => usize::try_from(whole(number).to_i64(place.context)?).ok(),
     };
     match index.filter(|index| (1..=members.len()).contains(index)) {
         Some(index) => Ok(Value::Enum(index as u16, CompactString::new(&members[index - 1]))),
@@ -161,6 +161,24 @@ pub(super) fn store_enum(
             place.truncated()?;
             Ok(Value::Enum(0, CompactString::default()))
         }
+    }
+}
+
+/// A number stands for a member or members; everything else, dates and times too, for its text.
+fn is_number(value: &Value) -> bool {
+    matches!(
+        value,
+        Value::Int(_) | Value::UInt(_) | Value::Decimal(_) | Value::Float(_) | Value::Double(_) | Value::Bit(..)
+    )
+}
+
+/// Without its fraction, which is cut here and not rounded.
+fn whole(number: &Value) -> Value {
+    match number {
+        Value::Decimal(number) => Value::Decimal(number.truncate(0)),
+        Value::Double(number) => Value::Double(number.trunc()),
+        Value::Float(number) => Value::Float(number.trunc()),
+        other => other.clone(),
     }
 }
 
@@ -180,11 +198,9 @@ pub(super) fn store_set(
 ) -> Result<Value, SqlError> {
     let all = if members.len() >= 64 { u64::MAX } else { (1 << members.len()) - 1 };
     let bits = match &value {
-        Value::Text(_) | Value::Bytes(_) | Value::Enum(..) | Value::Set(..) | Value::Json(_) => {
-            bits_of_text(&value.to_text(), members, collation, all, place)?
-        }
+        value if !is_number(value) => bits_of_text(&value.to_text(), members, collation, all, place)?,
         number => {
-            let bits = number.to_u64(place.context)?;
+            let bits = whole(number).to_u64(place.context)?;
             if bits & !all != 0 {
                 place.truncated()?;
             }

@@ -307,6 +307,8 @@ fn same_order(left: &MysqlType, right: &MysqlType) -> bool {
         (Double { .. }, Double { .. }) | (Float { .. }, Float { .. }) => true,
         (Date, Date) | (DateTime { .. }, DateTime { .. }) | (Timestamp { .. }, Timestamp { .. }) => true,
         (Time { .. }, Time { .. }) => true,
+        // As arrays these are numbers; they compare as texts.
+        (TypeKind::Enum(_) | TypeKind::Set(_), _) | (_, TypeKind::Enum(_) | TypeKind::Set(_)) => false,
         _ => left.is_text() && right.is_text() && is_plain(left) && is_plain(right),
     }
 }

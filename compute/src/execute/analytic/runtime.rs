@@ -36,7 +36,9 @@ pub fn session_state(memory_limit_bytes: usize) -> Result<SessionState, SqlError
         .with_memory_pool(Arc::new(FairSpillPool::new(memory_limit_bytes)))
         .build_arc()
         .map_err(unwrapped)?;
-    let config = SessionConfig::new().with_target_partitions(threads().max(2)).with_information_schema(false);
+    let mut config = SessionConfig::new().with_target_partitions(threads().max(2)).with_information_schema(false);
+    // Its own simplifications change whether an input can be NULL, after the plan's types are made.
+    config.options_mut().execution.skip_physical_aggregate_schema_check = true;
     Ok(SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(environment)

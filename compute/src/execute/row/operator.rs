@@ -86,8 +86,8 @@ pub fn open<'q>(node: &'q Node, scope: &Scope<'q>, goal: Option<u64>) -> Result<
         Node::Limit { input, offset, count } => limit::open(input, offset.as_ref(), count.as_ref(), scope)?,
         Node::Distinct { input } => Box::new(distinct::Distinct::new(input, scope)?),
         Node::SetOperation { .. } => set_operation::open(node, scope, goal)?,
-        Node::RecursiveCte { id, anchor, recursive, all } => {
-            Box::new(recursive::RecursiveCte::new(*id, anchor, recursive, *all, scope)?)
+        Node::RecursiveCte { id, names, anchor, recursive, all } => {
+            Box::new(recursive::RecursiveCte::new(*id, names, anchor, recursive, *all, scope)?)
         }
         Node::WorkingTable { id, .. } => Box::new(recursive::working_table(*id, scope)?),
         Node::Derived(query) => derived::open(query, scope, goal)?,

@@ -7,12 +7,18 @@ use crate::execute::row::operator::{BoxOperator, Operator, Scope, open};
 use crate::execute::row::shape;
 use crate::sql::plan::Node;
 use async_trait::async_trait;
+use expr::eval::EvalContext;
+use expr::mysql_type::MysqlType;
+use expr::store::store;
 use expr::value::Row;
 use expr::{ErrorCode, SqlError};
 use std::sync::Arc;
 
 pub struct RecursiveCte<'q> {
     id: usize,
+    names: &'q [String],
+    /// Of the anchor: what the rounds give is stored in columns of these.
+    types: Vec<MysqlType>,
     recursive: &'q Node,
     /// Of the round that runs.
     round: BoxOperator<'q>,
@@ -28,6 +34,7 @@ pub struct RecursiveCte<'q> {
 impl<'q> RecursiveCte<'q> {
     pub fn new(
         id: usize,
+        names: &'q [String],
         anchor: &'q Node,
         recursive: &'q Node,
         all: bool,
@@ -35,6 +42,8 @@ impl<'q> RecursiveCte<'q> {
     ) -> Result<RecursiveCte<'q>, SqlError> {
         Ok(RecursiveCte {
             id,
+            names,
+            types: shape::types(anchor),
             recursive,
             round: open(anchor, scope, None)?,
             rounds_done: 0,
@@ -43,6 +52,17 @@ impl<'q> RecursiveCte<'q> {
             seen: (!all).then(|| Seen::new(shape::types(anchor), scope)),
             scope: scope.clone(),
         })
+    }
+
+    /// As columns of a table would have it: what does not fit is an error in strict mode, and cut otherwise.
+    fn stored(&self, batch: Vec<Row>) -> Result<Vec<Row>, SqlError> {
+        let eval = &self.scope.execution.context.eval;
+        let eval = EvalContext { strict_write: eval.sql_mode.is_strict(), ..eval.clone() };
+        let row = |row: Row| {
+            let columns = self.names.iter().zip(&self.types);
+            row.into_iter().zip(columns).map(|(value, (name, ty))| store(value, name, 1, ty, &eval)).collect()
+        };
+        batch.into_iter().map(row).collect()
     }
 
     /// Starts the next round; false if there is none.
@@ -83,6 +103,9 @@ impl Operator for RecursiveCte<'_> {
                 tokio::task::consume_budget().await;
                 continue;
             };
+            if self.rounds_done > 0 {
+                batch = self.stored(batch)?;
+            }
             if let Some(seen) = &mut self.seen {
                 seen.retain_new(&mut batch)?;
             }

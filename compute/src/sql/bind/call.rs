@@ -416,7 +416,11 @@ impl Binder<'_> {
             separator.get_or_insert_with(|| ",".to_owned());
         }
         let types: Vec<MysqlType> = arguments.iter().map(Expression::ty).collect();
-        let ty = result_type(function, &types);
+        let mut ty = result_type(function, &types);
+        if function == AggregateFunction::GroupConcat && ty.is_text() && !types.iter().any(MysqlType::is_text) {
+            // A text that is made of numbers is the connection's.
+            ty.collation = self.context.collation_connection;
+        }
         Ok(AggregateCall { function, arguments, distinct: syntax.distinct, order_by, separator, ty })
     }
 

@@ -1,6 +1,5 @@
 //! WITH RECURSIVE.
 
-use crate::sql::bind::set_operation::converted;
 use crate::sql::bind::{Binder, Built, Cte, CteDefinition, error};
 use crate::sql::parse::ast::syntax::{
     GroupByExpr, JoinOperator, ObjectName, Query, SetExpr, SetOperator, SetQuantifier, TableFactor,
@@ -79,7 +78,7 @@ impl Binder<'_> {
             columns => columns.to_vec(),
         };
         let definition = CteDefinition::Working { id, types: types.clone() };
-        self.ctes.push(Cte { name: name.to_owned(), columns: names, definition });
+        self.ctes.push(Cte { name: name.to_owned(), columns: names.clone(), definition });
         let recursive = self.set_expression(right);
         self.ctes.pop();
         let recursive = recursive?;
@@ -93,8 +92,8 @@ impl Binder<'_> {
             .zip(&types)
             .map(|(field, ty)| Field { name: field.name.clone(), ty: ty.clone(), origin: None })
             .collect();
-        let recursive = Box::new(converted(recursive.root, &recursive.fields, &types));
-        let root = Node::RecursiveCte { id, anchor: Box::new(anchor.root), recursive, all };
+        let (anchor, recursive) = (Box::new(anchor.root), Box::new(recursive.root));
+        let root = Node::RecursiveCte { id, names, anchor, recursive, all };
         let limit = self.limit(query.limit_clause.as_ref())?;
         Ok(Built { root: super::query::limited(root, limit), fields, calc_found_rows: false })
     }

@@ -5,7 +5,7 @@ use crate::sql::bind::{Binder, Built, error};
 use crate::sql::parse::ast::syntax::{SetExpr, SetOperator, SetQuantifier};
 use crate::sql::plan::{Field, Node, SetKind};
 use expr::collation::CollationId;
-use expr::mysql_type::MysqlType;
+use expr::mysql_type::{MysqlType, TypeKind};
 use expr::{ErrorCode, Expression, SqlError};
 
 impl Binder<'_> {
@@ -70,7 +70,14 @@ pub fn converted(root: Node, fields: &[Field], types: &[MysqlType]) -> Node {
         .iter()
         .enumerate()
         .zip(types)
-        .map(|((index, field), ty)| cast_to(Expression::column(index, field.ty.clone()), ty))
+        .map(|((index, field), ty)| {
+            let column = Expression::column(index, field.ty.clone());
+            match field.ty.kind {
+                // A column of NULLs alone too: both sides of a set operation are of one type, row by row and by columns.
+                TypeKind::Null => Expression::Cast { argument: Box::new(column), ty: ty.clone().with_nullable(true) },
+                _ => cast_to(column, ty),
+            }
+        })
         .collect();
     Node::Project { input: Box::new(root), expressions }
 }

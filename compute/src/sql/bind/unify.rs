@@ -13,6 +13,10 @@ pub fn unify(types: &[MysqlType], connection: CollationId) -> Result<MysqlType, 
     for ty in known {
         unified = pair(&unified, ty, connection)?;
     }
+    if matches!(unified.kind, TypeKind::Enum(_) | TypeKind::Set(_)) {
+        // What is made of ENUM and SET is a text: it has no place in a definition to be ordered by.
+        unified = string(&unified, &unified, connection)?;
+    }
     Ok(unified.with_nullable(nullable))
 }
 
@@ -177,7 +181,8 @@ pub fn characters_max(ty: &MysqlType) -> u64 {
         },
         TypeKind::Enum(members) => members.iter().map(|member| member.chars().count() as u64).max().unwrap_or(0),
         TypeKind::Set(members) => members.iter().map(|member| member.chars().count() as u64 + 1).sum(),
-        TypeKind::Decimal { precision, .. } => u64::from(*precision) + 2,
+        // A sign, a point, and a zero where no digit is before it.
+        TypeKind::Decimal { precision, scale, .. } => u64::from(*precision) + 2 + u64::from(scale == precision),
         TypeKind::Json | TypeKind::Geometry(_) => u64::from(u32::MAX),
         _ => 26,
     }

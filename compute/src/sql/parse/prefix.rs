@@ -293,14 +293,22 @@ pub fn unit(parser: &mut Parser<'_>) -> Parsed<&'static str> {
 /// `INTERVAL 1 DAY`, or the function INTERVAL(n, a, b).
 fn interval(parser: &mut Parser<'_>) -> Parsed<Expr> {
     let name = parser.parse_identifier()?;
-    let value = parser.parse_expr()?;
-    if let Expr::Tuple(arguments) = value {
+    let start = parser.index();
+    if parser.peek_token_ref().token == Token::LParen
+        && !starts_query(parser, 0)
+        && let Ok(Expr::Tuple(arguments)) = parenthesis(parser)
+    {
         let mut parsed = call("INTERVAL", arguments);
         if let Expr::Function(function) = &mut parsed {
             function.name = ObjectName::from(vec![name]);
         }
         return Ok(parsed);
     }
+    // The amount may go on behind a parenthesis.
+    while parser.index() > start {
+        parser.prev_token();
+    }
+    let value = parser.parse_expr()?;
     let unit = unit(parser)?;
     Ok(Expr::Interval(Interval {
         value: Box::new(value),

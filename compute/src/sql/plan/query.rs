@@ -126,9 +126,12 @@ pub enum Node {
         left: Box<Node>,
         right: Box<Node>,
     },
-    /// WITH RECURSIVE. `recursive` reads the rows of the round before through `WorkingTable` with this id.
+    /// WITH RECURSIVE. `recursive` reads the rows of the round before through `WorkingTable` with this id; what it gives
+    /// is stored in columns of the anchor's types.
     RecursiveCte {
         id: usize,
+        /// Of the columns, for errors.
+        names: Vec<String>,
         anchor: Box<Node>,
         recursive: Box<Node>,
         all: bool,

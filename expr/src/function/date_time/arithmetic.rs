@@ -127,20 +127,20 @@ fn add(
     negate: bool,
     context: &EvalContext,
 ) -> Result<Value, SqlError> {
-    let Some(interval) = interval_of(amount, unit, context)? else { return Ok(overflow(context)) };
+    let Some(interval) = interval_of(amount, unit, context)? else { return overflow(context) };
     let interval = if negate { interval.negate() } else { interval };
     if let (Value::Time(time), false) = (value, unit.keeps_date()) {
         let step = interval.days.saturating_mul(MICROS_PER_DAY);
         let micros = time.micros().saturating_add(step).saturating_add(interval.micros);
         let fsp = fsp_of(call.result_type).max(time.fsp());
         let sum = Time::new(micros, fsp);
-        return Ok(if sum.clamped() == sum { Value::Time(sum) } else { overflow(context) });
+        return if sum.clamped() == sum { Ok(Value::Time(sum)) } else { overflow(context) };
     }
     let Some(moment) = value.to_datetime(context)? else { return Ok(Value::Null) };
     if !moment.date().is_valid() {
         return Ok(incorrect_datetime(value, context));
     }
-    let Some(sum) = moment.add_interval(interval) else { return Ok(overflow(context)) };
+    let Some(sum) = moment.add_interval(interval) else { return overflow(context) };
     let date_only = unit.keeps_date() && is_date(value);
     let text = !call.result_type.is_temporal();
     let fsp = match text {
@@ -241,7 +241,7 @@ fn add_time(call: &Call<'_>, arguments: &[Value], sign: i64, context: &EvalConte
             let micros = moment.linear_micros() + step;
             match DateTime::from_linear_micros(micros, shown_fsp(micros)) {
                 Some(sum) => Value::DateTime(sum),
-                None => return Ok(overflow(context)),
+                None => return overflow(context),
             }
         }
     };

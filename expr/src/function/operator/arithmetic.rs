@@ -153,7 +153,7 @@ pub fn unrounded(function: &Function) -> Option<Evaluate> {
         "*" => multiply_unrounded,
         "/" => divide_unrounded,
         "%" => remainder_unrounded,
-        "NEG" => negate,
+        "NEG" => negate_unrounded,
         _ => return None,
     })
 }
@@ -190,7 +190,7 @@ pub fn takes_unrounded(function: &Function) -> bool {
 }
 
 /// To the scale of the result's type.
-fn rounded(value: Value, call: &Call<'_>) -> Value {
+pub fn rounded(value: Value, call: &Call<'_>) -> Value {
     match (&value, &call.result_type.kind) {
         (Value::Decimal(number), TypeKind::Decimal { scale, .. }) if number.scale() != *scale => {
             Value::Decimal(number.round(*scale as i32))
@@ -384,6 +384,10 @@ fn remainder_unrounded(call: &Call<'_>, arguments: &[Value], context: &EvalConte
 }
 
 pub(super) fn negate(call: &Call<'_>, arguments: &[Value], context: &EvalContext) -> Result<Value, SqlError> {
+    Ok(rounded(negate_unrounded(call, arguments, context)?, call))
+}
+
+fn negate_unrounded(call: &Call<'_>, arguments: &[Value], context: &EvalContext) -> Result<Value, SqlError> {
     let argument = &arguments[0];
     match &call.result_type.kind {
         TypeKind::Int { .. } => integer(-whole(argument, context)?, false).ok_or_else(|| {

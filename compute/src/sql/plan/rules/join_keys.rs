@@ -54,6 +54,10 @@ fn comparable(left: Expression, right: Expression) -> Option<(Expression, Expres
     let whole = MysqlType::new(Decimal { precision: 20, scale: 0, unsigned: false });
     let midnight = MysqlType::new(DateTime { fsp: 0 });
     let cast = |argument: Expression, ty: &MysqlType| Expression::Cast { argument: Box::new(argument), ty: ty.clone() };
+    let local = |argument: Expression| match argument.ty().kind {
+        Timestamp { fsp } => cast(argument, &MysqlType::new(DateTime { fsp })),
+        _ => argument,
+    };
     match (&left_type.kind, &right_type.kind) {
         _ if left_type.is_integer() && right_type.is_integer() => Some((left, right)),
         _ if is_decimal(&left_type) && is_decimal(&right_type) => Some((left, right)),
@@ -61,9 +65,11 @@ fn comparable(left: Expression, right: Expression) -> Option<(Expression, Expres
         _ if left_type.is_integer() && is_decimal(&right_type) => Some((cast(left, &whole), right)),
         (Double { .. }, Double { .. }) | (Float { .. }, Float { .. }) => Some((left, right)),
         (Date, Date) | (Time { .. }, Time { .. }) => Some((left, right)),
-        _ if is_moment(&left_type) && is_moment(&right_type) => Some((left, right)),
-        (Date, _) if is_moment(&right_type) => Some((cast(left, &midnight), right)),
-        (_, Date) if is_moment(&left_type) => Some((left, cast(right, &midnight))),
+        (DateTime { .. }, DateTime { .. }) | (Timestamp { .. }, Timestamp { .. }) => Some((left, right)),
+        // As stored, a TIMESTAMP is of another zone than a DATETIME.
+        _ if is_moment(&left_type) && is_moment(&right_type) => Some((local(left), local(right))),
+        (Date, _) if is_moment(&right_type) => Some((cast(left, &midnight), local(right))),
+        (_, Date) if is_moment(&left_type) => Some((local(left), cast(right, &midnight))),
         _ if is_plain_text(&left_type) && is_plain_text(&right_type) => {
             (left_type.collation == right_type.collation).then_some((left, right))
         }
