@@ -46,10 +46,38 @@ const EXPLAINED: &[Explained] = &[
         },
     },
     Explained {
+        name: "a constant condition that fails where no row comes",
+        reason: "Whether it is computed before it is known that there is a row is the optimizer's choice",
+        applies: |sql, found| found.label == "write: error 1292, no error" && sql.contains(" WHERE "),
+    },
+    Explained {
         name: "COUNT(DISTINCT) of a constant with ROLLUP",
         reason: "MariaDB counts the constant once for each group below; there is one distinct value (14.19.2 GROUP BY Modifiers)",
         applies: |sql, found| {
             found.label == "MariaDB, row: values" && sql.contains("WITH ROLLUP") && sql.contains("COUNT(DISTINCT ")
+        },
+    },
+    Explained {
+        name: "CONVERT_TZ beyond 2038",
+        reason: "MySQL converts up to the end of the year 3000, MariaDB up to 2038-01-19 (14.7 Date and Time Functions, CONVERT_TZ)",
+        applies: |sql, found| {
+            let late = |outcome: &Outcome| (2038..3001).any(|year| outcome.text().contains(&format!("{year}-")));
+            sql.contains("CONVERT_TZ(") && found.answers.iter().any(|(_, outcome)| late(outcome))
+        },
+    },
+    Explained {
+        name: "ours to mend: -0.25 for a column without negative numbers",
+        reason: "MySQL refuses a negative decimal for an UNSIGNED or BIT column before it is rounded to zero",
+        applies: |sql, found| found.label == "write: error 1264, no error" && sql.contains("-0."),
+    },
+    Explained {
+        name: "ours to mend: LIMIT over a UNION with constants",
+        reason: "DataFusion leaves a key that is constant in each input out of its sorts, which then share a bound by the other keys",
+        applies: |sql, found| {
+            found.label == "row, analytic: values"
+                && sql.contains(" UNION ")
+                && sql.contains(" ORDER BY 1")
+                && sql.contains(" LIMIT ")
         },
     },
     Explained {

@@ -30,6 +30,8 @@ pub fn is_lenient(form: &str) -> bool {
         "CAST({f} AS",
         "LN(",
         "LOG",
+        "{d} {=} {i}",
+        "({d}, {i})",
         " ALL {q",
         " ANY {q",
         "DIV",
@@ -185,8 +187,6 @@ const DOUBLE: &[&str] = &[
     "LN({n})",
     "LOG2({n})",
     "LOG10({n})",
-    "ROUND({f}, {#})",
-    "TRUNCATE({f}, {#})",
     "CAST({s} AS DOUBLE)",
     "CAST({d} AS DOUBLE)",
     "IF({c}, {f}, {f})",
@@ -196,7 +196,6 @@ const DOUBLE: &[&str] = &[
     "CASE WHEN {c} THEN {f} ELSE {f} END",
     "GREATEST({f}, {f})",
     "LEAST({f}, {f})",
-    "(ABS({f}) % {f})",
     "{Qf}",
 ];
 
@@ -386,7 +385,6 @@ const CONDITION: &[&str] = &[
     "{v} IS NOT NULL",
     "({c}) IS TRUE",
     "({c}) IS NOT FALSE",
-    "({c}) IS UNKNOWN",
     "({c}) IS FALSE",
     "({c}) IS NOT TRUE",
     "({c}) AND ({c})",
