@@ -71,28 +71,6 @@ const EXPLAINED: &[Explained] = &[
         applies: |sql, found| found.label == "write: error 1264, no error" && sql.contains("-0."),
     },
     Explained {
-        name: "ours to mend: LIMIT over a UNION with constants",
-        reason: "DataFusion leaves a key that is constant in each input out of its sorts, which then share a bound by the other keys",
-        applies: |sql, found| {
-            found.label == "row, analytic: values"
-                && sql.contains(" UNION ")
-                && sql.contains(" ORDER BY 1")
-                && sql.contains(" LIMIT ")
-        },
-    },
-    Explained {
-        name: "ours to mend: a plan that DataFusion refuses",
-        reason: "It leaves an equal key out of a sort below an outer join and then misses it; error 1105 instead of the rows",
-        applies: |_, found| {
-            let refused = |outcome: &Outcome| match outcome {
-                Outcome::Error { code: 1105, message } => message.contains("Error during planning"),
-                _ => false,
-            };
-            found.label == "row, analytic: no error, error 1105"
-                && found.answers.iter().any(|(_, outcome)| refused(outcome))
-        },
-    },
-    Explained {
         name: "a table that is changed and read in a subquery",
         reason: "Drumlin takes what MySQL refuses with 1093 and MariaDB takes in most statements (docs/compatibility.md; \
                  the manual's Subquery Errors)",

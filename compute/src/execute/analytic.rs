@@ -21,7 +21,7 @@ use crate::execute::row::{QueryContext, shape, walk};
 use crate::sql::plan::{Query, SubqueryKind};
 use common::key::KeyRange;
 use datafusion::physical_plan::execute_stream;
-use error::unwrapped;
+use error::{is_refusal, unwrapped};
 use expr::eval::{EvalContext, SubqueryResult};
 use expr::mysql_type::MysqlType;
 use expr::value::{Row, Value};
@@ -78,14 +78,21 @@ fn failed(error: &tokio::task::JoinError) -> SqlError {
 
 /// Gives how many rows there were.
 async fn produce(
-    query: &Query,
+    query: &Arc<Query>,
     context: &QueryContext,
     sender: &mpsc::Sender<Result<Vec<Row>, SqlError>>,
 ) -> Result<u64, SqlError> {
     let prepared = prepare(query, context).await?;
     let logical = translate(query, context, &prepared)?;
-    let state = runtime::session_state(context.memory_limit_bytes)?;
-    let physical = state.create_physical_plan(&logical).await.map_err(unwrapped)?;
+    let state = runtime::session_state(context.memory_limit_bytes, &logical)?;
+    let physical = match state.create_physical_plan(&logical).await {
+        Ok(physical) => physical,
+        Err(error) if is_refusal(&error) => {
+            tracing::warn!(%error, "a query is run on rows, because DataFusion has no plan for it");
+            return by_rows(query, context, sender).await;
+        }
+        Err(error) => return Err(unwrapped(error)),
+    };
     let mut batches = execute_stream(physical, state.task_ctx()).map_err(unwrapped)?;
     let types = shape::types(&query.root);
     let mut given = 0;
@@ -93,6 +100,24 @@ async fn produce(
         let batch = batch.map_err(unwrapped)?;
         given += batch.num_rows() as u64;
         if batch.num_rows() > 0 && sender.send(Ok(rows(&batch, &types, &context.eval)?)).await.is_err() {
+            break;
+        }
+    }
+    Ok(given)
+}
+
+/// On the row path instead. Gives how many rows there were.
+async fn by_rows(
+    query: &Arc<Query>,
+    context: &QueryContext,
+    sender: &mpsc::Sender<Result<Vec<Row>, SqlError>>,
+) -> Result<u64, SqlError> {
+    let mut batches = run_any(query.clone(), context.clone(), Executor::Row);
+    let mut given = 0;
+    while let Some(batch) = batches.next().await {
+        let batch = batch?;
+        given += batch.len() as u64;
+        if sender.send(Ok(batch)).await.is_err() {
             break;
         }
     }

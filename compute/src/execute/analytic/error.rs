@@ -8,6 +8,17 @@ pub fn wrapped(error: SqlError) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
 
+/// DataFusion could not plan a query, or refuses the plan that it made; nothing is wrong with the query.
+pub fn is_refusal(error: &DataFusionError) -> bool {
+    matches!(
+        error.find_root(),
+        DataFusionError::Plan(_)
+            | DataFusionError::Internal(_)
+            | DataFusionError::NotImplemented(_)
+            | DataFusionError::SchemaError(..)
+    )
+}
+
 /// What a client gets.
 pub fn unwrapped(error: DataFusionError) -> SqlError {
     if let DataFusionError::External(inner) = error.find_root()

@@ -2,9 +2,11 @@
 
 use crate::execute::analytic::error::unwrapped;
 use crate::execute::analytic::turns;
+use datafusion::common::tree_node::TreeNode;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionConfig;
 use expr::SqlError;
 use std::sync::{Arc, OnceLock};
@@ -30,8 +32,11 @@ pub fn handle() -> Result<Handle, SqlError> {
     }
 }
 
-/// DataFusion's state for one query. What does not fit in memory goes to temporary files.
-pub fn session_state(memory_limit_bytes: usize) -> Result<SessionState, SqlError> {
+/// DataFusion's state for one query, whose plan this is. What does not fit in memory goes to temporary files.
+///
+/// Below the ORDER BY of a union DataFusion leaves a key that is constant in one of its parts out of that part's sort; with a LIMIT
+/// the parts' sorts then share a bound by the other keys, and rows are missing. So what has a union is sorted as a whole.
+pub fn session_state(memory_limit_bytes: usize, plan: &LogicalPlan) -> Result<SessionState, SqlError> {
     let environment = RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(FairSpillPool::new(memory_limit_bytes)))
         .build_arc()
@@ -39,6 +44,8 @@ pub fn session_state(memory_limit_bytes: usize) -> Result<SessionState, SqlError
     let mut config = SessionConfig::new().with_target_partitions(threads().max(2)).with_information_schema(false);
     // Its own simplifications change whether an input can be NULL, after the plan's types are made.
     config.options_mut().execution.skip_physical_aggregate_schema_check = true;
+    config.options_mut().optimizer.repartition_sorts =
+        !plan.exists(|node| Ok(matches!(node, LogicalPlan::Union(_)))).map_err(unwrapped)?;
     Ok(SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(environment)
