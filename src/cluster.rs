@@ -4,6 +4,7 @@
 //! DIR/cluster.json            the nodes, each with the command that restarts exactly it
 //! DIR/ca/                     the cluster's authority; DIR/certificates/NAME/ what a node shows to the others
 //! DIR/ca-next/                the authority that takes over, while it does
+//! DIR/tokens/                 what lets nodes on other machines in
 //! DIR/NAME/                   a node's data; DIR/logs/NAME.log what it says
 //! DIR/objects/                the store, unless --store names another
 //! ```
@@ -14,6 +15,7 @@
 mod process;
 mod rotate;
 mod status;
+mod token;
 
 use crate::failure::Failure;
 use crate::log_archive::{self, RecoverySettings};
@@ -28,6 +30,7 @@ use std::time::Duration;
 
 pub use rotate::rotate;
 pub use status::{status_of_cluster, status_of_server};
+pub use token::{Terms, admit, token};
 
 /// A node in a debug build on a busy machine, with room to spare.
 const READY_WITHIN: Duration = Duration::from_secs(180);

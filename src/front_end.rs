@@ -34,6 +34,9 @@ pub struct Settings {
     /// Memory for what open transactions have written, all together; beyond it their rows go to files in the data directory
     #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = page_server::parse_size)]
     pub transaction_memory: u64,
+    /// Memory for what one query holds: one that needs more, and has no files to go to, ends with error 1041
+    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = page_server::parse_size)]
+    pub query_memory: u64,
     /// What a transaction, or a load into an empty table, writes goes to the store ahead of its commit when it is more
     #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = page_server::parse_size)]
     pub bulk_size: u64,

@@ -86,6 +86,9 @@ enum NodeCommand {
     Start(NodeArguments),
     /// Make the log of a new cluster in the directory of its first wal node, once, before that node starts
     Init(InitArguments),
+    /// Get the certificate of a new node from a cluster, for a token
+    #[command(after_help = JOIN_AFTER_HELP)]
+    Join(JoinArguments),
 }
 
 #[derive(Subcommand)]
@@ -97,6 +100,11 @@ enum ClusterCommand {
     Down(DirectoryArguments),
     /// Replace the authority and every certificate, while the cluster serves; again after it was cut short
     Rotate(DirectoryArguments),
+    /// Make a token for which a new node, on another machine, gets its certificate
+    #[command(after_help = TOKEN_AFTER_HELP)]
+    Token(TokenArguments),
+    /// Let nodes with tokens in, until it is told to stop
+    Admit(AdmitArguments),
     /// What runs, who leads the log, who owns the tablets
     Status(ClusterStatusArguments),
 }
@@ -107,10 +115,23 @@ When it serves, one line goes to stdout:
 A wal node serves when the log has taken it in. One that starts with an empty directory joins as a new member, in place
 of the one that listened at its address before. Stopped by SIGTERM, the leader of the log hands over first.
 
-A new cluster: give every node a certificate (as `drumlin cluster up` does), run `drumlin node init` for the first wal
+A new cluster: give every node a certificate (as `drumlin cluster up` or `drumlin node join` does), run `drumlin node init` for the first wal
 node, then start all nodes in any order.
 
 Environment and exit codes: see `drumlin start --help`";
+
+const TOKEN_AFTER_HELP: &str = "\
+The token goes to stdout, alone; hand it over as you would a password. What is kept of it is DIR/tokens/ID.json: without
+that file the token is void. Here, where the authority's key is:
+  drumlin cluster admit --dir DIR --listen 10.0.0.1:7100
+on the new machine, before `drumlin node start`:
+  drumlin node join --from 10.0.0.1:7100 --certificates CERTIFICATES --token-file FILE";
+
+const JOIN_AFTER_HELP: &str = "\
+Environment:
+  DRUMLIN_JOIN_TOKEN      the token, where no --token-file is named
+
+Exit codes: see `drumlin start --help`";
 
 const CLUSTER_AFTER_HELP: &str = "\
 DIR/cluster.json lists the nodes: name, role, pid, listen, http, log, and start, the command that restarts exactly that
@@ -170,6 +191,48 @@ struct InitArguments {
     store: String,
     #[command(flatten)]
     log_recovery: log_archive::RecoverySettings,
+}
+
+#[derive(clap::Args)]
+struct JoinArguments {
+    /// Where `drumlin cluster admit` of the cluster listens
+    #[arg(long, value_name = "ADDRESS")]
+    from: SocketAddr,
+    /// Directory for this node's certificate and key, and the authority's certificate; created if missing
+    #[arg(long, value_name = "DIR")]
+    certificates: PathBuf,
+    /// File with the token (-: standard input)
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+struct TokenArguments {
+    /// Directory of the cluster, which holds its authority
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+    /// What the new node may do
+    #[arg(long)]
+    role: node::Role,
+    /// The token is void after so long
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = page_server::parse_time)]
+    lifetime: std::time::Duration,
+    /// How many nodes may use it
+    #[arg(long, value_name = "COUNT", default_value_t = 1)]
+    uses: u32,
+}
+
+#[derive(clap::Args)]
+struct AdmitArguments {
+    /// Directory of the cluster, which holds its authority
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+    /// Where new nodes reach it (UDP)
+    #[arg(long, value_name = "ADDRESS")]
+    listen: SocketAddr,
+    /// Address of /healthz, /readyz and /metrics
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    http: SocketAddr,
 }
 
 #[derive(clap::Args)]
@@ -258,6 +321,9 @@ async fn run_node(command: NodeCommand) -> Result<(), failure::Failure> {
         NodeCommand::Init(InitArguments { data_dir, listen, store, log_recovery }) => {
             node::init(&data_dir, listen, &store, log_recovery).await
         }
+        NodeCommand::Join(arguments) => {
+            node::join(arguments.from, &arguments.certificates, arguments.token_file.as_deref()).await
+        }
     }
 }
 
@@ -277,6 +343,10 @@ async fn run_cluster(command: ClusterCommand) -> Result<(), failure::Failure> {
         }
         ClusterCommand::Down(arguments) => cluster::down(&arguments.dir).await,
         ClusterCommand::Rotate(arguments) => cluster::rotate(&arguments.dir).await,
+        ClusterCommand::Token(TokenArguments { dir, role, lifetime, uses }) => {
+            cluster::token(&dir, &cluster::Terms { role: role.into(), lifetime, uses })
+        }
+        ClusterCommand::Admit(AdmitArguments { dir, listen, http }) => cluster::admit(&dir, listen, http).await,
         ClusterCommand::Status(arguments) => cluster::status_of_cluster(&arguments.dir, arguments.json).await,
     }
 }

@@ -8,8 +8,10 @@
 //! nobody: it draws a new identity and asks the leader to take it in, in place of the member that listened at its address
 //! before. So a node that has lost its disk cannot speak for what it has forgotten, and its recorded command brings it back.
 
+mod join;
 mod roles;
 
+pub use join::join;
 pub use roles::CERTIFICATES_METRIC;
 
 use crate::failure::Failure;
@@ -20,7 +22,7 @@ use crate::page_server;
 use common::env::{DataDir, Random};
 use common::id::NodeId;
 use common::rpc::routing::WalRouter;
-use common::rpc::{Identity, RpcClient};
+use common::rpc::{Identity, NodeRole, RpcClient};
 use roles::Running;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -38,10 +40,16 @@ pub enum Role {
 
 impl Role {
     pub fn name(self) -> &'static str {
-        match self {
-            Role::Wal => "wal",
-            Role::Pageserver => "pageserver",
-            Role::Compute => "compute",
+        NodeRole::from(self).name()
+    }
+}
+
+impl From<Role> for NodeRole {
+    fn from(role: Role) -> NodeRole {
+        match role {
+            Role::Wal => NodeRole::Wal,
+            Role::Pageserver => NodeRole::Pageserver,
+            Role::Compute => NodeRole::Compute,
         }
     }
 }
@@ -112,6 +120,11 @@ impl Surroundings {
         let data_dir = DataDir::acquire(&settings.data_dir).map_err(|error| Failure::in_the_way(error.to_string()))?;
         let identity = Identity::load(&settings.certificates)
             .map_err(|error| Failure::settings(format!("--certificates: {error}")))?;
+        if let Some(role) = identity.role().filter(|role| *role != settings.role.into()) {
+            let path = settings.certificates.display();
+            let text = format!("--certificates {path}: the certificate there is for the role {role} alone");
+            return Err(Failure::settings(text));
+        }
         let client = RpcClient::new(&identity).map_err(|error| Failure::running(error.to_string()))?;
         let mut seeds = settings.join.clone();
         seeds.extend(remembered(data_dir.path()).into_iter().filter(|seed| !settings.join.contains(seed)));

@@ -94,6 +94,7 @@ impl Roles {
             audit_log: settings.front_end.audit_log.clone(),
             bulk_bytes: usize::try_from(settings.front_end.bulk_size).unwrap_or(usize::MAX),
             transaction_memory_bytes: usize::try_from(settings.front_end.transaction_memory).unwrap_or(usize::MAX),
+            query_memory_bytes: usize::try_from(settings.front_end.query_memory).unwrap_or(usize::MAX),
         };
         let compute =
             compute::start(config, wal.service(), page_server.service()).await.map_err(|error| match &error {

@@ -250,3 +250,155 @@ async fn certificates_are_replaced_while_the_cluster_serves() {
     drop((connection, other));
     Arc::into_inner(cluster).expect("nobody else has it").down();
 }
+
+/// `drumlin` with these arguments; what it said on both outputs, and whether it succeeded.
+fn drumlin(arguments: &[&str], token: &str) -> (bool, String) {
+    let mut command = std::process::Command::new(harness::program());
+    let output = command.args(arguments).env("DRUMLIN_JOIN_TOKEN", token).output().expect("drumlin");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.success(), text(&output.stdout) + &text(&output.stderr))
+}
+
+/// A process that ends with this value.
+struct Running(std::process::Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// `drumlin cluster admit`.
+struct Admitting {
+    _process: Running,
+    address: String,
+}
+
+impl Admitting {
+    fn start(cluster: &Cluster) -> Admitting {
+        let log = std::fs::File::create(cluster.directory().join("admit.log")).unwrap();
+        let mut command = std::process::Command::new(harness::program());
+        command.args(["cluster", "admit", "--listen", "127.0.0.1:0", "--dir"]).arg(cluster.directory());
+        let process = command.stdout(std::process::Stdio::piped()).stderr(log).spawn().expect("cluster admit");
+        let mut process = Running(process);
+        let mut ready = String::new();
+        std::io::BufRead::read_line(
+            &mut std::io::BufReader::new(process.0.stdout.take().expect("its output")),
+            &mut ready,
+        )
+        .unwrap();
+        let address = ready.split_whitespace().find_map(|word| word.strip_prefix("admit=")).expect("ready").to_owned();
+        Admitting { _process: process, address }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_joins_with_a_token_that_ends() {
+    let _alone = ALONE.lock().await;
+    let cluster = Cluster::up(1, 1, 1);
+    let path = |name: &str| cluster.directory().join(name).display().to_string();
+    let dir = cluster.directory().display().to_string();
+    let token = || {
+        let mut command = std::process::Command::new(harness::program());
+        command.args(["cluster", "token", "--dir", &dir, "--role", "compute"]);
+        let output = command.output().expect("cluster token");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let record = |token: &str| path(&format!("tokens/{}.json", token.split('.').nth(2).unwrap()));
+    let good = token();
+    let admitting = Admitting::start(&cluster);
+    let join = |token: &str, name: &str| {
+        drumlin(&["node", "join", "--from", &admitting.address, "--certificates", &path(name)], token)
+    };
+    let (joined, said) = join(&good, "joined/certificates");
+    assert!(joined && said.contains("role=compute"), "{said}");
+
+    // It serves, as one of the cluster.
+    let mut node = cluster.node("compute-1");
+    let held: Vec<_> = (0..2).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let ports: Vec<String> = held.iter().map(|port| port.local_addr().unwrap().to_string()).collect();
+    drop(held);
+    for (flag, value) in [
+        ("--name", "joined"),
+        ("--data-dir", &path("joined/data")),
+        ("--certificates", &path("joined/certificates")),
+        ("--listen", &ports[0]),
+        ("--http", &ports[1]),
+    ] {
+        let at = node.start.iter().position(|word| word == flag).expect("a flag");
+        node.start[at + 1] = value.to_owned();
+    }
+    node.log = path("joined/log").into();
+    let wrong: Vec<&str> =
+        node.start[1..].iter().map(|word| if word == "compute" { "wal" } else { word.as_str() }).collect();
+    let (started, said) = drumlin(&wrong, "");
+    assert!(!started && said.contains("for the role compute alone"), "{said}");
+    let log = std::fs::File::create(&node.log).unwrap();
+    let mut command = std::process::Command::new(&node.start[0]);
+    command.args(&node.start[1..]).stdout(log.try_clone().unwrap()).stderr(log);
+    let running = Running(command.env_remove("DRUMLIN_ROOT_PASSWORD").spawn().expect("the new node"));
+    let mut old = cluster.connect("compute-1").await.expect("connect");
+    old.query_drop("CREATE DATABASE d").await.expect("create");
+    old.query_drop("CREATE TABLE d.t (a INT PRIMARY KEY)").await.expect("create");
+    let options: mysql_async::Opts = mysql_async::OptsBuilder::default()
+        .ip_or_hostname("127.0.0.1")
+        .tcp_port(ports[0].rsplit(':').next().unwrap().parse().unwrap())
+        .user(Some("root"))
+        .prefer_socket(false)
+        .into();
+    let begun = Instant::now();
+    let mut new = loop {
+        match mysql_async::Conn::new(options.clone()).await {
+            Ok(connection) => break connection,
+            Err(error) => {
+                let log = std::fs::read_to_string(&node.log).unwrap_or_default();
+                assert!(begun.elapsed() < Duration::from_secs(180), "{error}: {log}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    };
+    new.query_drop("INSERT INTO d.t VALUES (7)").await.expect("insert");
+    assert_eq!(old.query_first::<u32, _>("SELECT a FROM d.t").await.expect("select"), Some(7));
+    drop((old, new));
+
+    // Once, and not for longer than it was made for.
+    let refused = |token: &str, why: &str| {
+        let (joined, said) = join(token, "nobody");
+        assert!(!joined && said.contains(why), "{why}: {said}");
+        assert!(!said.contains(token.rsplit('.').next().unwrap()), "the secret is shown: {said}");
+    };
+    refused(&good, "used as often as it may be");
+    let expired = token();
+    let text = std::fs::read_to_string(record(&expired)).unwrap();
+    let mut changed: serde_json::Value = serde_json::from_str(&text).unwrap();
+    changed["expires_us"] = 1.into();
+    std::fs::write(record(&expired), changed.to_string()).unwrap();
+    refused(&expired, "has expired");
+    let withdrawn = token();
+    std::fs::remove_file(record(&withdrawn)).unwrap();
+    refused(&withdrawn, "not known here");
+    let other = token();
+    let last = if other.ends_with('0') { '1' } else { '0' };
+    refused(&format!("{}{last}", &other[..other.len() - 1]), "not known here");
+    refused("drumlin-join-1.0123", "no join token");
+    let strange = format!("drumlin-join-1.{}.{}", "0".repeat(64), other.splitn(3, '.').nth(2).unwrap());
+    refused(&strange, "another authority");
+    std::fs::create_dir(path("ca-next")).unwrap();
+    refused(&other, "being replaced");
+    std::fs::remove_dir(path("ca-next")).unwrap();
+    assert!(join(&other, "second").0);
+
+    let secrets = [&good, &expired, &withdrawn, &other].map(|token| token.rsplit('.').next().unwrap().to_owned());
+    let logs = cluster.logs() + &std::fs::read_to_string(path("admit.log")).unwrap();
+    assert!(logs.contains("let a node in") && logs.contains("did not let a node in"), "{logs}");
+    for entry in std::fs::read_dir(path("tokens")).unwrap() {
+        let kept = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        assert!(!secrets.iter().any(|secret| kept.contains(secret)), "{kept}");
+    }
+    assert!(!secrets.iter().any(|secret| logs.contains(secret)));
+    drop(running);
+    drop(admitting);
+    cluster.down();
+}

@@ -57,7 +57,13 @@ async fn statements_and_connections_are_counted() {
     ] {
         assert_eq!(more(name), count, "{name}");
     }
-    assert!(more("Com_select") >= 2 && more("Connections") >= 4 && more("Questions") >= 10);
+    assert!(
+        more("Bytes_received") > 100
+            && more("Bytes_sent") > 100
+            && more("Com_select") >= 2
+            && more("Connections") >= 4
+            && more("Questions") >= 10
+    );
     let (_, text) = server.get("/metrics").await;
     let value = |name: &str| -> f64 {
         let line = text.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')));

@@ -110,6 +110,11 @@ impl Journal {
         }
     }
 
+    /// Of one command and its answer.
+    pub fn traffic(&self, received_bytes: u64, sent_bytes: u64) {
+        self.metrics.traffic(received_bytes, sent_bytes);
+    }
+
     /// A client that went, or was sent away, before or after its login, without saying so.
     pub fn aborted(&self, logged_in: bool, cause: &'static str) {
         self.metrics.aborted(logged_in, cause);

@@ -63,6 +63,9 @@ pub struct ComputeConfig {
     pub bulk_bytes: usize,
     /// What transactions hold in memory for their commits, all together; beyond it their rows go to files in `data_dir`.
     pub transaction_memory_bytes: usize,
+    /// What the operators of one query may hold in memory; beyond it sorting and grouping go to files where the columnar executor
+    /// runs it, and else the query ends with error 1041.
+    pub query_memory_bytes: usize,
     /// One JSON object in a line for each connection and statement; none: nothing is audited.
     pub audit_log: Option<PathBuf>,
 }
@@ -120,10 +123,9 @@ pub async fn start(
     let services = Services { remote, catalog: Arc::new(catalog), expressions: Arc::new(ExpressionCache::default()) };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let version = format!("{MYSQL_VERSION}-Drumlin-{}", env!("CARGO_PKG_VERSION"));
-    let memory = execute::row::context::MEMORY_LIMIT_BYTES_DEFAULT;
     let journals = JournalConfig { slow_log: Some(config.data_dir.join(SLOW_LOG_FILE)), audit_log: config.audit_log };
     let journal = Journal::open(&journals).map_err(|(path, source)| StartError::Journal { path, source })?;
-    let engine = Arc::new(Engine::new(services, clock, version, memory, journal));
+    let engine = Arc::new(Engine::new(services, clock, version, config.query_memory_bytes, journal));
     engine.set_file_directory(config.secure_file_priv.as_deref());
     engine.set_tls_files(config.tls.authorities.as_deref(), config.tls.certificate.as_ref());
     engine.set_slow_log(&config.data_dir.join(SLOW_LOG_FILE));

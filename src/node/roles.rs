@@ -263,6 +263,7 @@ async fn start_compute(around: &Surroundings) -> Result<RunningRole, Failure> {
         audit_log: settings.front_end.audit_log.clone(),
         bulk_bytes: usize::try_from(settings.front_end.bulk_size).unwrap_or(usize::MAX),
         transaction_memory_bytes: usize::try_from(settings.front_end.transaction_memory).unwrap_or(usize::MAX),
+        query_memory_bytes: usize::try_from(settings.front_end.query_memory).unwrap_or(usize::MAX),
     };
     let pages: Arc<dyn PageService> = Arc::new(PageRouter::following(&around.client, around.wal.clone()));
     let wal: Arc<dyn WalService> = around.wal.clone();

@@ -8,4 +8,5 @@ mod harness;
 
 mod mediawiki;
 mod php;
+mod phpmyadmin;
 mod wordpress;

@@ -87,7 +87,13 @@ pub struct Web {
 impl Web {
     /// `directory` served on `address`.
     pub fn start(directory: &Path, address: SocketAddr, jar: &Path) -> Web {
+        Web::start_with(directory, address, jar, &[])
+    }
+
+    /// With arguments for PHP.
+    pub fn start_with(directory: &Path, address: SocketAddr, jar: &Path, arguments: &[&str]) -> Web {
         let child = Command::new("php")
+            .args(arguments)
             .args(["-S", &address.to_string()])
             .current_dir(directory)
             .env("PHP_CLI_SERVER_WORKERS", "2")

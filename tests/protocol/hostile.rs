@@ -20,8 +20,11 @@ use tokio::time::timeout;
 const MUTATIONS: u64 = 2_000;
 /// Mutations between two looks at the server.
 const ROUND: u64 = 1_000;
-/// What may be kept after many requests: caches that fill, memory that the allocator does not give back.
+/// What may be kept after many requests: caches that fill, memory that the allocator does not give back; what one query may
+/// hold is among it.
 const GROWTH_MAX_BYTES: u64 = 256 << 20;
+/// Of a query: some of what mutation makes is endless recursion, which ends there.
+const QUERY_MEMORY: &str = "64M";
 /// No answer within this is a hang. Statements that run for long are ended by `max_execution_time` before.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 /// Of a mutated statement that reads.
@@ -185,7 +188,8 @@ async fn watch(options: Opts, stop: Arc<AtomicBool>) -> Served {
 
 async fn start() -> (tempfile::TempDir, Server) {
     let data = tempfile::tempdir().unwrap();
-    let server = Launch::new(data.path()).argument("--proxy-from").argument("127.0.0.0/8").start();
+    let launch = Launch::new(data.path()).argument("--proxy-from").argument("127.0.0.0/8");
+    let server = launch.argument("--query-memory").argument(QUERY_MEMORY).start();
     clean(&server).await;
     (data, server)
 }
@@ -208,6 +212,45 @@ async fn clean(server: &Server) {
         connection.query_drop(statement).await.unwrap();
     }
     connection.disconnect().await.unwrap();
+}
+
+/// Twice as many rows in each round, while `n` is below; all parts read what the round before gave.
+fn doubling(rounds: u32) -> String {
+    let part = format!("SELECT n + 1 FROM r WHERE n <= {rounds}");
+    format!("WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL {part} UNION ALL {part}) SELECT COUNT(*) FROM r")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn recursion_holds_what_a_query_may_and_ends_with_its_client() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Launch::new(data.path()).argument("--query-memory").argument("4M").start();
+    let mut connection = server.connect().await;
+    // A row takes some 90 bytes: 32,768 of them fit, not with the 16,384 that they are made of.
+    let count: Option<u64> = connection.query_first(doubling(14)).await.unwrap();
+    assert_eq!(count, Some((1 << 15) - 1));
+    match connection.query_drop(doubling(15)).await {
+        Err(Error::Server(error)) => assert_eq!(error.code, 1041, "{error}"),
+        other => panic!("{other:?}"),
+    }
+    server.stop();
+
+    let data = tempfile::tempdir().unwrap();
+    let server = Launch::new(data.path()).start();
+    let mut other = server.connect().await;
+    let mut wire = Wire::log_in(server.mysql(), wire::PLAIN);
+    wire.query(&doubling(900));
+    let running = "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'WITH RECURSIVE%'";
+    let begun = Instant::now();
+    for (wanted, leave) in [(1, true), (0, false)] {
+        while other.query_first::<u64, _>(running).await.unwrap() != Some(wanted) {
+            assert!(begun.elapsed() < ANSWER_WITHIN, "{wanted} were to run");
+            tokio::time::sleep(WATCH_EVERY).await;
+        }
+        if leave {
+            drop(std::mem::replace(&mut wire, Wire::connect(server.mysql())));
+        }
+    }
+    server.stop();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

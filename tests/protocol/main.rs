@@ -105,6 +105,21 @@ fn clients_that_ask_are_told_what_changed_in_their_session() {
 }
 
 #[test]
+fn the_process_list_counts_in_numbers() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Launch::new(data.path()).start();
+    let mut wire = Wire::log_in(server.mysql(), wire::PLAIN);
+    wire.query("SHOW PROCESSLIST");
+    let definitions = wire.packets_to_end();
+    // Before flags, decimals and two bytes that are left.
+    let types: Vec<u8> = definitions[1..9].iter().map(|packet| packet[packet.len() - 6]).collect();
+    assert_eq!(types, [8, 253, 253, 253, 253, 3, 253, 253]);
+    wire.packets_to_end();
+    wire.finish();
+    server.stop();
+}
+
+#[test]
 fn pipelined_commands_are_answered_in_order_each_once() {
     let data = tempfile::tempdir().unwrap();
     let server = Launch::new(data.path()).start();

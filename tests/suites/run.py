@@ -2,13 +2,14 @@
 """Other projects' own test suites on Drumlin and on MariaDB, one after the other: what passes on the one and not on the other.
 
     cargo build --release
-    python3 tests/suites/run.py [sqlalchemy] [mysqlclient] [django] [--binary target/release/drumlin]
+    python3 tests/suites/run.py [pymysql] [sqlalchemy] [mysqlclient] [django] [--binary target/release/drumlin]
 
-Their source archives come from PyPI into target/suites; MariaDB's server is installed from Debian where it is missing. A quarter of
-an hour, and not part of `cargo test`. Tests that fail on Drumlin alone are named; docs/compatibility.md says why they do.
+Their source archives come from PyPI into target/suites; MariaDB's server is installed from Debian where it is missing. Half an
+hour, and not part of `cargo test`. Tests that fail on Drumlin alone are named; docs/compatibility.md says why they do.
 """
 
 import argparse
+import json
 import os
 import pathlib
 import re
@@ -49,18 +50,15 @@ USE_TZ = False
 """
 
 
-def sources(package):
+def sources(package, version=None):
     """The unpacked source archive of a package."""
-    found = [path for path in WORK.glob(f"{package}-*") if path.is_dir()]
-    if not found:
-        subprocess.run(
-            [PYTHON, "-m", "pip", "download", "-q", "--no-binary", ":all:", "--no-deps", "--no-build-isolation", "-d", WORK, package],
-            check=True,
-        )
-        archive = next(WORK.glob(f"{package}-*.tar.gz"))
+    unpacked = lambda: [path for path in WORK.iterdir() if path.is_dir() and path.name.lower().startswith(f"{package}-")]
+    if not unpacked():
+        wanted = f"{package}=={version}" if version else package
+        subprocess.run([PYTHON, "-m", "pip", "download", "-q", "--no-binary", package, "--no-deps", "-d", WORK, wanted], check=True)
+        archive = next(path for path in WORK.glob("*.tar.gz") if path.name.lower().startswith(f"{package}-"))
         shutil.unpack_archive(archive, WORK, filter="data")
-        found = [path for path in WORK.glob(f"{package}-*") if path.is_dir()]
-    return found[0]
+    return unpacked()[0]
 
 
 def prepare():
@@ -102,9 +100,12 @@ class Server:
                 if time.monotonic() > deadline or self.process.poll() is not None:
                     sys.exit(f"{name} does not listen: {directory}/log")
                 time.sleep(0.1)
+        self.run("CREATE DATABASE IF NOT EXISTS test", "CREATE DATABASE test_schema", "SET GLOBAL local_infile = 1")
+
+    def run(self, *statements):
         script = "import pymysql, sys; c = pymysql.connect(host='127.0.0.1', port=int(sys.argv[1]), user='root').cursor(); "
-        script += "[c.execute(s) for s in ('CREATE DATABASE IF NOT EXISTS test', 'CREATE DATABASE test_schema', 'SET GLOBAL local_infile = 1')]"
-        subprocess.run([PYTHON, "-c", script, str(self.port)], check=True)
+        script += "[c.execute(s) for s in sys.argv[2:]]"
+        subprocess.run([PYTHON, "-c", script, str(self.port), *statements], check=True)
 
     def stop(self):
         self.process.terminate()
@@ -130,6 +131,17 @@ def sqlalchemy(server):
     return pytest(["--maxfail=100000", "--dburi", url, *tests], sources("sqlalchemy"), {})
 
 
+def pymysql(server):
+    # The last one whose archive has its tests.
+    directory = sources("pymysql", "0.9.3")
+    (directory / "unittest2.py").write_text("from unittest import *\n")
+    database = {"host": "127.0.0.1", "port": server.port, "user": "root", "password": "", "use_unicode": True, "local_infile": True}
+    databases = [{**database, "database": name} for name in ["test1", "test2"]]
+    (directory / "pymysql" / "tests" / "databases.json").write_text(json.dumps(databases))
+    server.run("CREATE DATABASE test1", "CREATE DATABASE test2")
+    return pytest(["pymysql/tests"], directory, {})
+
+
 def mysqlclient(server):
     settings = WORK / f"mysqlclient.{server.name}.cnf"
     lines = ["[MySQLdb-tests]", "host=127.0.0.1", f"port={server.port}", "user=root", "database=test", "default-character-set=utf8mb4"]
@@ -150,7 +162,7 @@ def django(server):
     return passed - failed, failed
 
 
-SUITES = {"sqlalchemy": sqlalchemy, "mysqlclient": mysqlclient, "django": django}
+SUITES = {"pymysql": pymysql, "sqlalchemy": sqlalchemy, "mysqlclient": mysqlclient, "django": django}
 
 
 def main():

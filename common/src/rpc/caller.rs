@@ -4,6 +4,7 @@
 //! they time out. A compute that only lost its connection loses locks too, which costs no guarantee: commit checks every
 //! key again, and what relies on more than keys names the connection whose locks it needs.
 
+use super::NodeRole;
 use super::server::Services;
 use crate::id::TxnId;
 use parking_lot::Mutex;
@@ -23,6 +24,8 @@ pub(super) struct Caller(Arc<Connected>);
 
 pub(super) struct Connected {
     pub services: Services,
+    /// The one that its certificate is for; `None`: any.
+    pub role: Option<NodeRole>,
     /// The number of the connection, never the same twice in a process.
     pub session: u64,
     tasks: TaskTracker,
@@ -31,9 +34,9 @@ pub(super) struct Connected {
 }
 
 impl Caller {
-    pub fn new(services: Services, tasks: TaskTracker) -> Caller {
+    pub fn new(services: Services, role: Option<NodeRole>, tasks: TaskTracker) -> Caller {
         let session = SESSIONS.fetch_add(1, Ordering::Relaxed);
-        Caller(Arc::new(Connected { services, session, tasks, locking: Mutex::default() }))
+        Caller(Arc::new(Connected { services, role, session, tasks, locking: Mutex::default() }))
     }
 }
 

@@ -80,12 +80,14 @@ pub(super) enum Status {
     AnswerTooLarge = 5,
     /// The node is stopping. Nothing was done.
     Stopping = 6,
+    /// The caller's certificate is for another role. Nothing was done.
+    NotForRole = 7,
 }
 
 impl Status {
     pub fn from_byte(byte: u8) -> Option<Status> {
         use Status::*;
-        [Answered, DeadlineExceeded, NoSuchService, Overloaded, Malformed, AnswerTooLarge, Stopping]
+        [Answered, DeadlineExceeded, NoSuchService, Overloaded, Malformed, AnswerTooLarge, Stopping, NotForRole]
             .into_iter()
             .find(|status| *status as u8 == byte)
     }
@@ -99,13 +101,16 @@ impl Status {
             Status::Malformed => "the request could not be read",
             Status::AnswerTooLarge => "the answer is too large",
             Status::Stopping => "the node is stopping",
+            Status::NotForRole => "the caller's certificate is for another role",
         }
     }
 
     /// True where it is certain that the service never saw the call.
     pub fn nothing_was_done(self) -> bool {
         match self {
-            Status::NoSuchService | Status::Overloaded | Status::Malformed | Status::Stopping => true,
+            Status::NoSuchService | Status::Overloaded | Status::Malformed | Status::Stopping | Status::NotForRole => {
+                true
+            }
             Status::Answered | Status::DeadlineExceeded | Status::AnswerTooLarge => false,
         }
     }

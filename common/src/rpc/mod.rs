@@ -6,7 +6,8 @@
 //!                                                     │
 //!            Arc<dyn WalService> / PageService ── server
 //!
-//! routing   the same traits over several nodes: who leads, who serves, asking again
+//! routing     the same traits over several nodes: who leads, who serves, asking again
+//! admission   how a node gets the certificate that all of this asks for
 //! ```
 //!
 //! What always holds
@@ -16,6 +17,7 @@
 //! - A commit that may have reached the log never fails with an error that says it did not.
 //! - Bytes from a peer are bounded and never cause a panic (`frame`, `message`, `scan_batch`).
 
+mod admission;
 mod caller;
 mod client;
 mod frame;
@@ -24,6 +26,7 @@ mod member;
 mod message;
 mod peer;
 mod renewal;
+mod role;
 pub mod routing;
 mod scan_batch;
 mod server;
@@ -33,10 +36,12 @@ mod transport;
 #[cfg(test)]
 mod tests;
 
+pub use admission::{Admission, AdmissionDesk, Admit, JoinError, JoinToken, NoToken, Refusal, TokenRecord, join};
 pub use client::{Deadlines, PageClient, WalClient};
 pub use member::{MemberClient, MemberError};
 pub use peer::{Peer, RpcClient};
 pub use renewal::{Ends, follow_identity};
+pub use role::NodeRole;
 pub use server::{Server, ServerConfig, ServerEnd, Services, serve};
 pub use tls::{ClusterAuthority, Identity};
 

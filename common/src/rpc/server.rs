@@ -3,7 +3,6 @@
 //! Every task is owned by the server's tracker and ends with its stream, its connection, or the stop. On a stop, calls
 //! that have begun are answered, new ones are refused, and streaming calls end.
 
-use super::RpcError;
 use super::caller::Caller;
 use super::frame::{
     self, FrameError, FrameReader, LANE, LaneFrame, REPLY_BYTES_MAX, REQUEST_BYTES_MAX, STREAMING_CALL,
@@ -11,8 +10,9 @@ use super::frame::{
 use super::message::{Request, Status, StreamRequest};
 use super::peer::write_frames;
 use super::scan_batch;
-use super::tls::Identity;
+use super::tls::{self, Identity};
 use super::transport;
+use super::{NodeRole, RpcError};
 use crate::service::page::{PageError, ScanBatch};
 use crate::service::wal::{LockError, WalError};
 use crate::service::{PageService, PeerService, WalService};
@@ -20,6 +20,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use quinn::{Connection, RecvStream, SendStream};
+use rustls::pki_types::CertificateDer;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -138,7 +139,7 @@ async fn accept_connections(
             let peer = incoming.remote_address();
             match incoming.await {
                 Ok(connection) => {
-                    let caller = Caller::new(services, connection_tasks.clone());
+                    let caller = Caller::new(services, role_of(&connection), connection_tasks.clone());
                     accept_streams(connection, caller, stop, connection_tasks).await;
                 }
                 // Scanners and nodes of other clusters come by here; the handshake tells them no.
@@ -146,6 +147,12 @@ async fn accept_connections(
             }
         });
     }
+}
+
+/// The one role that the certificate at the other end is for.
+fn role_of(connection: &Connection) -> Option<NodeRole> {
+    let shown = connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
+    tls::role_of(shown.first()?)
 }
 
 async fn accept_streams(connection: Connection, caller: Caller, stop: CancellationToken, tasks: TaskTracker) {
@@ -289,6 +296,9 @@ async fn answer(id: u64, request: &[u8], caller: &Caller) -> Result<Bytes, Frame
         frame::encode(&answer_head(id, Status::Answered), &result, REPLY_BYTES_MAX)
     }
     let Ok(request) = frame::decode::<Request>(request) else { return refusal(id, Status::Malformed) };
+    if caller.role.is_some_and(|role| !role.may_ask(&request)) {
+        return refusal(id, Status::NotForRole);
+    }
     let services = &caller.services;
     match request {
         Request::ReadLsn

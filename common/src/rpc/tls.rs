@@ -4,20 +4,25 @@
 //! takes over (docs/decisions/0035-certificates-in-turn.md). Certificates do not expire: a node leaves the cluster by the
 //! cluster map, and a stolen key is answered by a new authority.
 //!
+//! A certificate that was given for a token (`admission`) is for one role. It says so by a second name, and one for a compute,
+//! whom nobody calls, is good for clients alone. Certificates that `drumlin cluster up` makes are for any role.
+//!
 //! The node also keeps the two keys with which QUIC tells old clients, after a restart, that their connection is gone
 //! (`transport.key`): without them a restarted node stays silent to them until they time out.
 
-use super::RpcError;
+use super::{JoinToken, NodeRole, RpcError};
 use crate::env::Random;
 use crate::id::NodeId;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    PKCS_ECDSA_P256_SHA256, PublicKeyData, SignatureAlgorithm,
 };
 use rustls::RootCertStore;
+use rustls::client::verify_server_name;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::server::WebPkiClientVerifier;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -29,6 +34,7 @@ pub(super) const CLUSTER_NAME: &str = "node.drumlin.internal";
 /// What is spoken over the connection. A change of the frames or messages that an older node cannot read takes a new one.
 const PROTOCOL: &[u8] = b"drumlin/1";
 const AUTHORITY_CERTIFICATE: &str = "ca.pem";
+const AUTHORITY_KEY: &str = "ca-key.pem";
 const NODE_CERTIFICATE: &str = "node.pem";
 const NODE_KEY: &str = "node-key.pem";
 const TRANSPORT_KEY: &str = "transport.key";
@@ -43,15 +49,21 @@ pub struct ClusterAuthority {
 }
 
 impl ClusterAuthority {
+    /// Reads the authority kept in `directory`.
+    pub fn load(directory: &Path) -> Result<ClusterAuthority, RpcError> {
+        let (certificate_path, key_path) = (directory.join(AUTHORITY_CERTIFICATE), directory.join(AUTHORITY_KEY));
+        let read_text = |path: &Path| std::fs::read_to_string(path).map_err(|error| broken(path, &error));
+        let pem = read_text(&certificate_path)?;
+        read_certificates(&certificate_path)?;
+        let key = KeyPair::from_pem(&read_text(&key_path)?).map_err(|error| broken(&key_path, &error))?;
+        Ok(ClusterAuthority { pem, key })
+    }
+
     /// Reads the authority kept in `directory`, or makes one there.
     pub fn load_or_create(directory: &Path) -> Result<ClusterAuthority, RpcError> {
-        let (certificate_path, key_path) = (directory.join(AUTHORITY_CERTIFICATE), directory.join("ca-key.pem"));
-        let read_text = |path: &Path| std::fs::read_to_string(path).map_err(|error| broken(path, &error));
+        let (certificate_path, key_path) = (directory.join(AUTHORITY_CERTIFICATE), directory.join(AUTHORITY_KEY));
         if certificate_path.exists() {
-            let pem = read_text(&certificate_path)?;
-            read_certificates(&certificate_path)?;
-            let key = KeyPair::from_pem(&read_text(&key_path)?).map_err(|error| broken(&key_path, &error))?;
-            return Ok(ClusterAuthority { pem, key });
+            return ClusterAuthority::load(directory);
         }
         std::fs::create_dir_all(directory).map_err(|error| broken(directory, &error))?;
         let key = KeyPair::generate().map_err(|error| broken(&key_path, &error))?;
@@ -85,12 +97,96 @@ impl ClusterAuthority {
     }
 
     fn sign(&self, node: NodeId, node_key: &KeyPair) -> Result<rcgen::Certificate, rcgen::Error> {
-        let mut params = CertificateParams::new(vec![CLUSTER_NAME.to_owned()])?;
-        params.distinguished_name.push(DnType::CommonName, format!("drumlin node {node}"));
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        params.signed_by(node_key, &Issuer::new(authority_params()?, &self.key))
+        node_params(node, None)?.signed_by(node_key, &Issuer::new(authority_params()?, &self.key))
     }
+
+    pub(super) fn pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// For a node of this role, whose public key is this point of P-256. PEM.
+    pub(super) fn admit(&self, node: NodeId, role: NodeRole, public_key: &[u8]) -> Result<String, rcgen::Error> {
+        let issuer = Issuer::new(authority_params()?, &self.key);
+        Ok(node_params(node, Some(role))?.signed_by(&PublicKey(public_key), &issuer)?.pem())
+    }
+
+    /// For a server of this name that is no node: its certificate with the authority's behind it, and its key.
+    pub(super) fn server_certificate(&self, name: &str) -> Result<(Vec<CertificateDer<'static>>, KeyPair), RpcError> {
+        let failed = |error: &dyn std::fmt::Display| RpcError::Tls(error.to_string());
+        let sign = || {
+            let key = KeyPair::generate()?;
+            let mut params = CertificateParams::new(vec![name.to_owned()])?;
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+            let certificate = params.signed_by(&key, &Issuer::new(authority_params()?, &self.key))?;
+            Ok::<_, rcgen::Error>((certificate, key))
+        };
+        let (certificate, key) = sign().map_err(|error| failed(&error))?;
+        let authority = CertificateDer::from_pem_slice(self.pem.as_bytes()).map_err(|error| failed(&error))?;
+        Ok((vec![certificate.der().clone(), authority], key))
+    }
+
+    /// A token with which a node finds this authority, and nobody else.
+    pub fn draw_token(&self, random: &Random) -> Result<JoinToken, RpcError> {
+        let certificate = CertificateDer::from_pem_slice(self.pem.as_bytes());
+        let certificate = certificate.map_err(|error| RpcError::Tls(error.to_string()))?;
+        Ok(JoinToken::draw(&certificate, random))
+    }
+}
+
+fn node_params(node: NodeId, role: Option<NodeRole>) -> Result<CertificateParams, rcgen::Error> {
+    let names = [Some(CLUSTER_NAME.to_owned()), role.map(role_name)];
+    let mut params = CertificateParams::new(names.into_iter().flatten().collect::<Vec<_>>())?;
+    params.distinguished_name.push(DnType::CommonName, format!("drumlin node {node}"));
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = match role {
+        Some(NodeRole::Compute) => vec![ExtendedKeyUsagePurpose::ClientAuth],
+        _ => vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth],
+    };
+    Ok(params)
+}
+
+/// A key that somebody else has.
+struct PublicKey<'k>(&'k [u8]);
+
+impl PublicKeyData for PublicKey<'_> {
+    fn der_bytes(&self) -> &[u8] {
+        self.0
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        &PKCS_ECDSA_P256_SHA256
+    }
+}
+
+fn role_name(role: NodeRole) -> String {
+    format!("{role}.drumlin.internal")
+}
+
+/// The one role that a certificate is for; `None`: any.
+pub(super) fn role_of(certificate: &CertificateDer<'_>) -> Option<NodeRole> {
+    let parsed = ParsedCertificate::try_from(certificate).ok()?;
+    let carries = |role: &NodeRole| {
+        ServerName::try_from(role_name(*role)).is_ok_and(|name| verify_server_name(&parsed, &name).is_ok())
+    };
+    NodeRole::ALL.into_iter().find(carries)
+}
+
+pub(super) fn has_identity(directory: &Path) -> bool {
+    directory.join(NODE_CERTIFICATE).exists()
+}
+
+/// Makes the directory, with what a node needs besides its certificate.
+pub(super) fn prepare(directory: &Path, random: &Random) -> Result<(), RpcError> {
+    std::fs::create_dir_all(directory).map_err(|error| broken(directory, &error))?;
+    let mut transport_key = [0; TRANSPORT_KEY_BYTES];
+    random.fill(&mut transport_key);
+    write_new(&directory.join(TRANSPORT_KEY), &transport_key)
+}
+
+/// Puts a certificate that was given, with its key, into a directory that was prepared.
+pub(super) fn receive(directory: &Path, authority: &str, certificate: &str, key: &KeyPair) -> Result<(), RpcError> {
+    write_new(&directory.join(AUTHORITY_CERTIFICATE), authority.as_bytes())?;
+    write_new(&directory.join(NODE_CERTIFICATE), (certificate.to_owned() + &key.serialize_pem()).as_bytes())
 }
 
 fn authority_params() -> Result<CertificateParams, rcgen::Error> {
@@ -120,14 +216,10 @@ impl Identity {
         random: &Random,
     ) -> Result<Identity, RpcError> {
         let (certificate_path, key_path) = (directory.join(NODE_CERTIFICATE), directory.join(NODE_KEY));
-        let transport_path = directory.join(TRANSPORT_KEY);
         if !certificate_path.exists() {
-            std::fs::create_dir_all(directory).map_err(|error| broken(directory, &error))?;
             let key = KeyPair::generate().map_err(|error| broken(&key_path, &error))?;
             let certificate = authority.sign(node, &key).map_err(|error| broken(&certificate_path, &error))?;
-            let mut transport_key = [0; TRANSPORT_KEY_BYTES];
-            random.fill(&mut transport_key);
-            write_new(&transport_path, &transport_key)?;
+            prepare(directory, random)?;
             write_new(&key_path, key.serialize_pem().as_bytes())?;
             write_new(&directory.join(AUTHORITY_CERTIFICATE), authority.pem.as_bytes())?;
             write_new(&certificate_path, certificate.pem().as_bytes())?;
@@ -195,6 +287,11 @@ impl Identity {
         Ok(Arc::new(roots))
     }
 
+    /// The one role that it may have; `None`: any.
+    pub fn role(&self) -> Option<NodeRole> {
+        role_of(&self.certificate)
+    }
+
     /// Stands for what it shows and whom it believes: another one after every change.
     pub fn fingerprint(&self) -> String {
         let mut digest = ring::digest::Context::new(&ring::digest::SHA256);
@@ -215,11 +312,11 @@ impl Identity {
     }
 }
 
-fn provider() -> Arc<CryptoProvider> {
+pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-fn tls_error(error: rustls::Error) -> RpcError {
+pub(super) fn tls_error(error: rustls::Error) -> RpcError {
     RpcError::Tls(error.to_string())
 }
 

@@ -78,30 +78,28 @@ pub fn variables(context: &VirtualContext, status: bool, global: bool) -> Vec<Ro
     pairs.into_iter().map(|(name, value)| vec![Value::text(name), Value::text(value)]).collect()
 }
 
-/// SHOW [FULL] PROCESSLIST.
-pub fn process_list(context: &VirtualContext, full: bool) -> ShowTable {
+/// Rows of SHOW [FULL] PROCESSLIST.
+pub fn process_list(context: &VirtualContext, full: bool) -> Vec<Row> {
     const INFO_CHARACTERS: usize = 100;
+    let text = |text: Option<String>| text.map_or(Value::Null, Value::text);
     let row = |process: crate::catalog::virtual_tables::Process| {
         let shorten = |info: String| if full { info } else { info.chars().take(INFO_CHARACTERS).collect() };
         vec![
-            Some(process.id.to_string()),
-            Some(process.user),
-            Some(process.host),
-            process.database,
-            Some(process.command),
-            Some(process.seconds.to_string()),
-            process.state,
-            process.info.map(shorten),
+            Value::UInt(process.id),
+            Value::text(process.user),
+            Value::text(process.host),
+            text(process.database),
+            Value::text(process.command),
+            Value::Int(i64::try_from(process.seconds).unwrap_or(i64::MAX)),
+            text(process.state),
+            text(process.info.map(shorten)),
         ]
     };
     let viewer = &context.viewer;
     let seen = |process: &crate::catalog::virtual_tables::Process| {
         viewer.global().has(Privileges::PROCESS) || process.user == viewer.account.user
     };
-    ShowTable {
-        columns: vec!["Id", "User", "Host", "db", "Command", "Time", "State", "Info"],
-        rows: context.server.processes().into_iter().filter(seen).map(row).collect(),
-    }
+    context.server.processes().into_iter().filter(seen).map(row).collect()
 }
 
 /// SHOW ENGINES.

@@ -16,6 +16,8 @@ pub struct Metrics {
     /// In the order of [`Verb::ALL`].
     statements: Vec<Statements>,
     slow: IntCounter,
+    bytes_received: IntCounter,
+    bytes_sent: IntCounter,
     rows_sent: IntCounter,
     rows_changed: IntCounter,
     rows_read: IntCounter,
@@ -51,6 +53,8 @@ impl Metrics {
         Metrics {
             statements: Verb::ALL.iter().map(of).collect(),
             slow: counter("drumlin_mysql_slow_statements_total", "Statements of long_query_time or longer."),
+            bytes_received: counter("drumlin_mysql_received_bytes_total", "Bytes of commands, after the login."),
+            bytes_sent: counter("drumlin_mysql_sent_bytes_total", "Bytes of answers, after the login."),
             rows_sent: counter("drumlin_mysql_rows_sent_total", "Rows sent to clients."),
             rows_changed: counter("drumlin_mysql_rows_changed_total", "Rows inserted, updated and deleted."),
             rows_read: counter("drumlin_mysql_rows_read_total", "Rows that page servers gave for statements."),
@@ -110,6 +114,11 @@ impl Metrics {
         self.connections_open.set(i64::try_from(open).unwrap_or(i64::MAX));
     }
 
+    pub fn traffic(&self, received_bytes: u64, sent_bytes: u64) {
+        self.bytes_received.inc_by(received_bytes);
+        self.bytes_sent.inc_by(sent_bytes);
+    }
+
     pub fn aborted(&self, logged_in: bool, cause: &str) {
         let aborted = if logged_in { &self.aborted_clients } else { &self.aborted_connects };
         aborted.with_label_values(&[cause]).inc();
@@ -128,6 +137,8 @@ impl Metrics {
             ("Aborted_clients", sum(&self.aborted_clients)),
             // MySQL counts those with wrong passwords too.
             ("Aborted_connects", sum(&self.aborted_connects) + sum(&self.refused)),
+            ("Bytes_received", self.bytes_received.get()),
+            ("Bytes_sent", self.bytes_sent.get()),
             ("Connections", self.connections.get() + sum(&self.aborted_connects)),
             ("Slow_queries", self.slow.get()),
         ]);

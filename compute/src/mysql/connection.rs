@@ -124,6 +124,8 @@ impl Connection {
         }
         loop {
             self.packets.reset_sequence();
+            let super::packet::Traffic { received, sent } = self.packets.take_traffic();
+            self.front.engine.journal.traffic(received, sent);
             let limit = self.session.max_allowed_packet();
             let idle = self.session.wait_timeout();
             let killed = self.session.killed();
@@ -252,7 +254,7 @@ impl Connection {
         tokio::select! {
             biased;
             outcome = &mut statement => return Ok(outcome),
-            _ = self.packets.closed() => cancel.kill(),
+            _ = tokio::task::unconstrained(self.packets.closed()) => cancel.kill(),
         }
         // The statement ends by itself now, leaving the session whole.
         let _ = statement.await;

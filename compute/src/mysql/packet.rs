@@ -34,6 +34,14 @@ pub struct PacketStream {
     write: Vec<u8>,
     sequence: u8,
     compressed: Option<Compressed>,
+    traffic: Traffic,
+}
+
+/// Bytes on the wire, compressed ones as they travel. What TLS adds is not among them.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Traffic {
+    pub received: u64,
+    pub sent: u64,
 }
 
 /// What is between packets and the transport once compression is on.
@@ -73,7 +81,8 @@ impl PacketError {
 
 impl PacketStream {
     pub fn new(transport: Box<dyn Transport>) -> PacketStream {
-        PacketStream { transport, read: BytesMut::new(), write: Vec::new(), sequence: 0, compressed: None }
+        let traffic = Traffic::default();
+        PacketStream { transport, read: BytesMut::new(), write: Vec::new(), sequence: 0, compressed: None, traffic }
     }
 
     /// Takes the transport out, for the upgrade to TLS. Bytes that were read already are the beginning of the client's
@@ -94,6 +103,11 @@ impl PacketStream {
 
     pub fn sequence(&self) -> u8 {
         self.sequence
+    }
+
+    /// What came and went since the last time.
+    pub fn take_traffic(&mut self) -> Traffic {
+        std::mem::take(&mut self.traffic)
     }
 
     /// A new command: numbers start again.
@@ -179,14 +193,14 @@ impl PacketStream {
     async fn fill(&mut self, bytes: usize) -> Result<(), PacketError> {
         while self.read.len() < bytes {
             let Some(Compressed { frames, wire }) = &mut self.compressed else {
-                receive(&mut self.transport, &mut self.read, bytes).await?;
+                self.traffic.received += receive(&mut self.transport, &mut self.read, bytes).await?;
                 continue;
             };
             if compression::is_whole(wire) {
                 frames.open(wire, &mut self.read)?;
             } else {
                 let needed = Frames::needed(wire);
-                receive(&mut self.transport, wire, needed).await?;
+                self.traffic.received += receive(&mut self.transport, wire, needed).await?;
             }
         }
         Ok(())
@@ -236,8 +250,12 @@ impl PacketStream {
                 let mut wire = Vec::new();
                 compressed.frames.close(&self.write, &mut wire);
                 self.transport.write_all(&wire).await?;
+                self.traffic.sent += wire.len() as u64;
             }
-            None => self.transport.write_all(&self.write).await?,
+            None => {
+                self.transport.write_all(&self.write).await?;
+                self.traffic.sent += self.write.len() as u64;
+            }
         }
         self.transport.flush().await?;
         self.write.clear();
@@ -257,12 +275,14 @@ impl PacketStream {
             // A pipelined command is waiting: the client is there; nothing more can be told.
             return std::future::pending().await;
         }
-        matches!(self.transport.read_buf(next).await, Ok(0) | Err(_)) || std::future::pending().await
+        let Ok(received @ 1..) = self.transport.read_buf(next).await else { return true };
+        self.traffic.received += received as u64;
+        std::future::pending().await
     }
 }
 
 /// Reads some of what is missing to `bytes`.
-async fn receive(transport: &mut Box<dyn Transport>, into: &mut BytesMut, bytes: usize) -> Result<(), PacketError> {
+async fn receive(transport: &mut Box<dyn Transport>, into: &mut BytesMut, bytes: usize) -> Result<u64, PacketError> {
     let missing = bytes.saturating_sub(into.len());
     let received = if missing > ARRIVAL_BYTES {
         into.reserve(missing.min(1 << 20));
@@ -278,7 +298,7 @@ async fn receive(transport: &mut Box<dyn Transport>, into: &mut BytesMut, bytes:
         })
         .await?
     };
-    if received == 0 { Err(PacketError::Closed) } else { Ok(()) }
+    if received == 0 { Err(PacketError::Closed) } else { Ok(received as u64) }
 }
 
 #[cfg(test)]

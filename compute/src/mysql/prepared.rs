@@ -8,7 +8,6 @@ use super::{binary, character_set, column};
 use crate::session::result::{Done, ResultSet, StatementResult};
 use crate::session::{PreparedInfo, Session};
 use expr::{ErrorCode, MysqlType, SqlError, Value};
-use futures::StreamExt;
 use mysql_common::constants::{CapabilityFlags, StatusFlags};
 use mysql_common::io::BufMutExt;
 
@@ -124,7 +123,7 @@ impl Connection {
         let mut spool = Spool::default();
         let mut count = 0;
         let filled: Result<(), SqlError> = async {
-            while let Some(batch) = rows.next().await.transpose()? {
+            while let Some(batch) = self.next_rows(&mut rows).await.transpose()? {
                 for row in &batch {
                     spool.push(|out| binary::encode_row(row, &types, results, out)).await.map_err(cannot_keep)?;
                 }

@@ -7,8 +7,10 @@ use super::{binary, column, errors, text, track};
 use crate::session::result::{Done, ResultSet, StatementResult};
 use crate::session::{Change, Session};
 use crate::sql::plan::Field;
+use expr::value::Row;
 use expr::{MysqlType, SqlError};
 use futures::StreamExt;
+use futures::stream::BoxStream;
 use mysql_common::constants::{CapabilityFlags, StatusFlags};
 use mysql_common::io::BufMutExt;
 
@@ -66,7 +68,7 @@ impl Connection {
         let results = self.results();
         let types: Vec<MysqlType> = fields.iter().map(|field| field.ty.clone()).collect();
         // The first rows come before anything is sent, so that an error of theirs arrives as one.
-        let mut next = match rows.next().await.transpose() {
+        let mut next = match self.next_rows(&mut rows).await.transpose() {
             Ok(next) => next,
             Err(error) => {
                 let _ = self.session.rows_ended(0, Some(&error)).await;
@@ -92,7 +94,7 @@ impl Connection {
                     .await?;
             }
             count += batch.len() as u64;
-            next = match rows.next().await.transpose() {
+            next = match self.next_rows(&mut rows).await.transpose() {
                 Ok(next) => next,
                 Err(error) => {
                     let _ = self.session.rows_ended(count, Some(&error)).await;
@@ -108,6 +110,23 @@ impl Connection {
         self.result_status = StatusFlags::empty();
         self.packets.flush().await?;
         Ok(true)
+    }
+
+    /// What comes next of a result; if the client goes away meanwhile, the statement is cancelled, and ends with that error.
+    pub(super) async fn next_rows(
+        &mut self,
+        rows: &mut BoxStream<'static, Result<Vec<Row>, SqlError>>,
+    ) -> Option<Result<Vec<Row>, SqlError>> {
+        let cancel = self.session.cancellation();
+        let next = rows.next();
+        tokio::pin!(next);
+        tokio::select! {
+            biased;
+            batch = &mut next => return batch,
+            // A statement that computes uses up what a task may do at a time; the connection is looked at all the same.
+            _ = tokio::task::unconstrained(self.packets.closed()) => cancel.kill(),
+        }
+        next.await
     }
 
     /// After some rows: the statement ends, and a CALL with it.

@@ -12,7 +12,7 @@ use crate::sql::plan::{Field, Show, ShowFilter};
 use expr::collation::CollationId;
 use expr::error::{Warning, WarningLevel};
 use expr::eval::{EvalContext, eval};
-use expr::mysql_type::MysqlType;
+use expr::mysql_type::{IntDisplay, MysqlType, TypeKind};
 use expr::value::{Row, Value};
 use expr::{ErrorCode, SqlError};
 use futures::StreamExt;
@@ -52,7 +52,7 @@ impl Session {
             Show::CreateDatabase { name, if_not_exists } => {
                 texts(show::create_database(catalog, name, *if_not_exists)?)
             }
-            Show::ProcessList { full } => texts(show::process_list(&virtual_context, *full)),
+            Show::ProcessList { full } => show::process_list(&virtual_context, *full),
             Show::Engines => texts(show::engines()),
             Show::EngineStatus => {
                 let status = virtual_tables::innodb_status(catalog, &virtual_context, self.engine.clock.wall_us());
@@ -147,6 +147,10 @@ pub(super) fn fields(statement: &Show) -> Vec<Field> {
     match statement {
         Show::Warnings { count: true, .. } => fields[0].ty = MysqlType::bigint(),
         Show::Warnings { .. } => fields[1].ty = MysqlType::bigint(),
+        Show::ProcessList { .. } => {
+            fields[0].ty = MysqlType::bigint_unsigned();
+            fields[5].ty = MysqlType::new(TypeKind::Int { bytes: 4, unsigned: false, display: IntDisplay::default() });
+        }
         _ => {}
     }
     fields

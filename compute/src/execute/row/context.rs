@@ -38,8 +38,6 @@ pub struct QueryContext {
     pub profile: Option<Arc<Profile>>,
 }
 
-/// One GiB: what a query may hold in memory unless the session says otherwise.
-pub const MEMORY_LIMIT_BYTES_DEFAULT: usize = 1 << 30;
 /// MySQL's default of `cte_max_recursion_depth`.
 pub const RECURSION_DEPTH_MAX_DEFAULT: u64 = 1000;
 
@@ -188,8 +186,8 @@ impl Reservation {
             return Err(SqlError::new(
                 ErrorCode::OUT_OF_RESOURCES,
                 format!(
-                    "Out of memory: the query needs more than its limit of {} bytes; select less at a time, or raise the \
-                     limit",
+                    "Out of memory: the query needs more than its limit of {} bytes; select less at a time, or raise \
+                     --query-memory",
                     self.budget.limit_bytes
                 ),
             ));

@@ -33,7 +33,7 @@ pub struct Scope<'q> {
     pub eval: Arc<EvalContext>,
     pub subqueries: &'q [Subquery],
     /// Rows of the round before, by id of the recursive CTE.
-    pub working: Arc<HashMap<usize, Arc<Vec<Row>>>>,
+    pub working: Arc<HashMap<usize, Arc<Vec<Vec<Row>>>>>,
 }
 
 impl<'q> Scope<'q> {
@@ -89,7 +89,7 @@ pub fn open<'q>(node: &'q Node, scope: &Scope<'q>, goal: Option<u64>) -> Result<
         Node::RecursiveCte { id, names, anchor, recursive, all } => {
             Box::new(recursive::RecursiveCte::new(*id, names, anchor, recursive, *all, scope)?)
         }
-        Node::WorkingTable { id, .. } => Box::new(recursive::working_table(*id, scope)?),
+        Node::WorkingTable { id, .. } => Box::new(recursive::WorkingTable::new(*id, scope)?),
         Node::Derived(query) => derived::open(query, scope, goal)?,
         Node::JsonTable(table) => Box::new(json_table::JsonRows::new(table, scope)),
     };

@@ -1,8 +1,10 @@
 //! WITH RECURSIVE: rounds, each over the rows that the round before gave.
+//!
+//! Both rounds' rows count as the query's memory: those that are read, and those that are given. Recursive parts read them
+//! a batch at a time and hold no copy.
 
 use crate::execute::row::context::Reservation;
 use crate::execute::row::distinct::Seen;
-use crate::execute::row::filter::Once;
 use crate::execute::row::operator::{BoxOperator, Operator, Scope, open};
 use crate::execute::row::shape;
 use crate::sql::plan::Node;
@@ -23,9 +25,12 @@ pub struct RecursiveCte<'q> {
     /// Of the round that runs.
     round: BoxOperator<'q>,
     rounds_done: u64,
-    /// What the round has given so far: the next round's input.
-    given: Vec<Row>,
-    memory: Reservation,
+    /// What the round has given so far, in batches: the next round's input.
+    given: Vec<Vec<Row>>,
+    /// Of `given`.
+    given_memory: Reservation,
+    /// Of what the round reads.
+    working_memory: Reservation,
     /// For UNION DISTINCT.
     seen: Option<Seen>,
     scope: Scope<'q>,
@@ -48,7 +53,8 @@ impl<'q> RecursiveCte<'q> {
             round: open(anchor, scope, None)?,
             rounds_done: 0,
             given: Vec::new(),
-            memory: Reservation::new(&scope.execution.memory),
+            given_memory: Reservation::new(&scope.execution.memory),
+            working_memory: Reservation::new(&scope.execution.memory),
             seen: (!all).then(|| Seen::new(shape::types(anchor), scope)),
             scope: scope.clone(),
         })
@@ -85,8 +91,10 @@ impl<'q> RecursiveCte<'q> {
         let mut working = (*self.scope.working).clone();
         working.insert(self.id, Arc::new(std::mem::take(&mut self.given)));
         let scope = Scope { working: Arc::new(working), ..self.scope.clone() };
-        self.memory.clear();
+        // The round before, and with it what it read, ends here.
         self.round = open(self.recursive, &scope, None)?;
+        self.working_memory.clear();
+        std::mem::swap(&mut self.given_memory, &mut self.working_memory);
         Ok(true)
     }
 }
@@ -110,8 +118,8 @@ impl Operator for RecursiveCte<'_> {
                 seen.retain_new(&mut batch)?;
             }
             if !batch.is_empty() {
-                self.memory.grow_rows(&batch)?;
-                self.given.extend_from_slice(&batch);
+                self.given_memory.grow_rows(&batch)?;
+                self.given.push(batch.clone());
                 return Ok(Some(batch));
             }
         }
@@ -119,9 +127,29 @@ impl Operator for RecursiveCte<'_> {
 }
 
 /// The rows that the round before gave.
-pub fn working_table(id: usize, scope: &Scope<'_>) -> Result<Once, SqlError> {
-    let rows = scope.working.get(&id).ok_or_else(|| {
-        SqlError::internal(format!("working table {id} is read outside of its recursive CTE; report this query"))
-    })?;
-    Ok(Once::new(rows.to_vec()))
+pub struct WorkingTable<'q> {
+    batches: Arc<Vec<Vec<Row>>>,
+    given: usize,
+    scope: Scope<'q>,
+}
+
+impl<'q> WorkingTable<'q> {
+    pub fn new(id: usize, scope: &Scope<'q>) -> Result<WorkingTable<'q>, SqlError> {
+        let batches = scope.working.get(&id).ok_or_else(|| {
+            SqlError::internal(format!("working table {id} is read outside of its recursive CTE; report this query"))
+        })?;
+        Ok(WorkingTable { batches: batches.clone(), given: 0, scope: scope.clone() })
+    }
+}
+
+#[async_trait]
+impl Operator for WorkingTable<'_> {
+    async fn next(&mut self) -> Result<Option<Vec<Row>>, SqlError> {
+        self.scope.execution.check()?;
+        // Nothing here waits for anything: others have their turn.
+        tokio::task::consume_budget().await;
+        let batch = self.batches.get(self.given).cloned();
+        self.given += 1;
+        Ok(batch)
+    }
 }

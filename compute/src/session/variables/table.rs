@@ -203,6 +203,7 @@ static VARIABLES: &[Variable] = &[
     row("sql_big_selects", Both, Boolean, "ON"),
     row("sql_buffer_result", Both, Boolean, "OFF"),
     row("sql_log_bin", Session, Boolean, "ON"),
+    row("sql_log_off", Both, Boolean, "OFF"),
     row(
         "sql_mode",
         Both,

@@ -1,0 +1,7 @@
+CREATE DATABASE jdbc;
+USE jdbc;
+CREATE TABLE parent (id INT AUTO_INCREMENT, code CHAR(3) NOT NULL, name VARCHAR(40) COMMENT 'as it is called', price DECIMAL(12,4), at DATETIME(6), day DATE, t TIME, y YEAR, small SMALLINT UNSIGNED, big BIGINT UNSIGNED, tiny TINYINT(1), d DOUBLE, f FLOAT, b BIT(8), bin BINARY(16), vb VARBINARY(20), bl LONGBLOB, tx TEXT, e ENUM('a','bcd'), s SET('x','y'), ts TIMESTAMP NULL, g INT AS (small + 1) VIRTUAL, PRIMARY KEY (id), UNIQUE KEY by_code (code), KEY by_name (name, price)) COMMENT 'those above';
+CREATE TABLE child (a INT, b INT, parent_id INT, code CHAR(3), PRIMARY KEY (b, a), CONSTRAINT to_parent FOREIGN KEY (parent_id) REFERENCES parent (id) ON DELETE CASCADE ON UPDATE SET NULL, CONSTRAINT to_code FOREIGN KEY (code) REFERENCES parent (code));
+CREATE VIEW seen AS SELECT id, name FROM parent;
+CREATE PROCEDURE p (IN a INT, OUT b VARCHAR(20)) COMMENT 'does' SELECT a;
+CREATE FUNCTION f (x DECIMAL(5,2)) RETURNS INT DETERMINISTIC RETURN 1;
