@@ -8,7 +8,6 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 fn open(disk: &Arc<MemoryDisk>) -> Result<SegmentLog, RecoveryError> {
     let options = SegmentOptions { segment_bytes: 4096, cache_bytes_max: 0 };
