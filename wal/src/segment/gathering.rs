@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 /// Commits in a group behind which more are expected. With fewer, a session would wait more than it gains.
-const COMMITS_MIN: usize = 4;
+const COMMITS_MIN: usize = 6;
 /// Part of the last sync that is waited for the next group.
 const PART_OF_SYNC: u32 = 4;
 /// Behind a slow sync many have gathered anyway.
@@ -57,10 +57,10 @@ mod tests {
         let mut gathering = Gathering::default();
         assert_eq!(gathering.length(), None, "nothing was written yet");
         gathering.synced(Duration::from_micros(160));
-        gathering.written(3);
+        gathering.written(COMMITS_MIN - 1);
         assert_eq!(gathering.length(), None, "few sessions do not wait");
         gathering.synced(Duration::from_micros(160));
-        gathering.written(4);
+        gathering.written(COMMITS_MIN);
         assert_eq!(gathering.length(), Some(Duration::from_micros(40)));
         gathering.synced(Duration::from_millis(30));
         gathering.written(200);
