@@ -1,8 +1,8 @@
 //! Writer: the one thread that changes segment files.
 //!
 //! It takes everything that waits, writes it as one group and syncs once; meanwhile, and for a moment after (`gathering.rs`),
-//! the next group gathers. After an
-//! error it never writes again: what a failed fdatasync left on disk is unknown, so all that follows is refused.
+//! the next group gathers. After an error it never writes again: what a failed fdatasync left on disk is unknown, so all that
+//! follows is refused.
 
 use super::disk::{Disk, DiskFile};
 use super::gathering::Gathering;

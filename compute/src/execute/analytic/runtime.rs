@@ -42,7 +42,8 @@ pub fn session_state(memory_limit_bytes: usize, plan: &LogicalPlan) -> Result<Se
         .build_arc()
         .map_err(unwrapped)?;
     let mut config = SessionConfig::new().with_target_partitions(threads().max(2)).with_information_schema(false);
-    // Its own simplifications change whether an input can be NULL, after the plan's types are made.
+    // The check compares types with those from before DataFusion simplified the plan, which may have shown meanwhile that a column is
+    // never NULL. Results are read by the types of our own plan (`analytic.rs`, `rows`).
     config.options_mut().execution.skip_physical_aggregate_schema_check = true;
     config.options_mut().optimizer.repartition_sorts =
         !plan.exists(|node| Ok(matches!(node, LogicalPlan::Union(_)))).map_err(unwrapped)?;
