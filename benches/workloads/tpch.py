@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
 """TPC-H on Drumlin (all roles in one process): data loaded by LOAD DATA LOCAL INFILE over the MySQL port, then the 22
-queries, beside DuckDB in the same run, on the same data. Answers must be equal; the program says which are not.
+queries, beside DuckDB and DataFusion (over Parquet files) in the same run, on the same data. Answers must be equal; the
+program says which are not.
 
     cargo build --release
-    pip install duckdb==1.5.5 duckdb-extension-tpch==1.5.5 pymysql
+    pip install duckdb==1.5.5 duckdb-extension-tpch==1.5.5 datafusion==55.0.0 pymysql
     python3 benches/workloads/tpch.py [--scale-factor 0.1] [--rounds 3] [--queries 1,6,9] [--threads 2] [--program PATH]
+        [--mariadb] [--keep DIRECTORY] [-- --query-memory 1G ...]
 
-Reported for each: wall-clock time (the fastest of the rounds), CPU time of the server's process in that round, DuckDB's
-time with as many threads, and the ratio. --server HOST:PORT asks a server that runs, instead of starting one.
+Reported for each: wall-clock time (the fastest of the rounds), CPU time of the server's process in that round, and the peers'
+times with as many threads. --mariadb also loads the same tables, with the same indexes, into MariaDB, and asks it once. --keep
+leaves the data where it is and finds it there the next time. --server HOST:PORT asks a server that runs, instead of
+starting one. What follows `--` is given to Drumlin.
 """
 
 import argparse
@@ -16,6 +20,7 @@ import decimal
 import math
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,6 +28,7 @@ import sys
 import tempfile
 import time
 
+import datafusion
 import duckdb
 import duckdb_extension_tpch
 import pymysql
@@ -77,7 +83,9 @@ TABLES = {
 class Server:
     """Drumlin, started here or running already."""
 
-    def __init__(self, program, directory, address):
+    name = "Drumlin"
+
+    def __init__(self, program, directory, address, flags):
         self.process = None
         if address:
             host, port = address.rsplit(":", 1)
@@ -86,7 +94,7 @@ class Server:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.host, self.port = probe.getsockname()
-        command = [program, "start", "--data-dir", f"{directory}/data", "--listen", f"127.0.0.1:{self.port}", "--http", "127.0.0.1:0"]
+        command = [program, "start", "--data-dir", f"{directory}/data", "--listen", f"127.0.0.1:{self.port}", "--http", "127.0.0.1:0"] + flags
         log = open(f"{directory}/drumlin.log", "w")
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
         line = self.process.stdout.readline()
@@ -110,19 +118,71 @@ class Server:
             self.process.wait(120)
 
 
+class MariaDb(Server):
+    """MariaDB on the same tables: 1 GiB for data, and a commit on disk before it is answered."""
+
+    name = "MariaDB"
+
+    def __init__(self, directory):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.host, self.port = probe.getsockname()
+        data = f"{directory}/mariadb"
+        if not os.path.exists(data):
+            subprocess.run(
+                ["mariadb-install-db", "--no-defaults", f"--datadir={data}", "--user=root", "--auth-root-authentication-method=normal"],
+                check=True,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        command = [shutil.which("mariadbd") or "/usr/sbin/mariadbd", "--no-defaults", f"--datadir={data}", "--user=root"]
+        command += [f"--port={self.port}", "--bind-address=127.0.0.1", f"--socket={data}/socket", f"--pid-file={data}/pid"]
+        command += ["--innodb-buffer-pool-size=1G", "--innodb-flush-log-at-trx-commit=1", "--local-infile=1", "--innodb-log-file-size=512M"]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=open(f"{directory}/mariadb.log", "w"))
+        for _ in range(600):
+            try:
+                return self.connect().close()
+            except pymysql.Error:
+                time.sleep(0.1)
+        sys.exit(f"MariaDB does not start; see {directory}/mariadb.log")
+
+
+class Parquet:
+    """DataFusion over Parquet files."""
+
+    def __init__(self, directory, threads):
+        config = datafusion.SessionConfig().with_target_partitions(threads)
+        self.context = datafusion.SessionContext(config)
+        for table in TABLES:
+            self.context.register_parquet(table, f"{directory}/{table}.parquet")
+
+    def run(self, text):
+        # A query may be several statements: a view, what reads it, its end.
+        self.context.sql(text).collect()
+
+
 def generate(scale_factor, directory, threads):
+    is_new = not os.path.exists(f"{directory}/tpch.duckdb")
     peer = duckdb.connect(f"{directory}/tpch.duckdb")
     peer.execute(f"LOAD '{EXTENSION}'")
     peer.execute(f"SET threads = {threads}")
-    peer.execute(f"CALL dbgen(sf = {scale_factor})")
+    if is_new:
+        peer.execute(f"CALL dbgen(sf = {scale_factor})")
     for table in TABLES:
-        peer.execute(f"COPY {table} TO '{directory}/{table}.tbl' (DELIMITER '|', HEADER false, QUOTE '', ESCAPE '')")
+        if not os.path.exists(f"{directory}/{table}.tbl"):
+            peer.execute(f"COPY {table} TO '{directory}/{table}.tbl' (DELIMITER '|', HEADER false, QUOTE '', ESCAPE '')")
+        if not os.path.exists(f"{directory}/{table}.parquet"):
+            peer.execute(f"COPY {table} TO '{directory}/{table}.parquet' (FORMAT parquet)")
     return peer
 
 
 def load(server, directory):
     connection = server.connect()
     cursor = connection.cursor()
+    cursor.execute("SHOW DATABASES LIKE 'tpch'")
+    if cursor.fetchall():
+        print(f"{server.name} has its data")
+        return
     cursor.execute("SET GLOBAL local_infile = 1")
     cursor.execute("CREATE DATABASE IF NOT EXISTS tpch DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
     cursor.execute("USE tpch")
@@ -139,7 +199,7 @@ def load(server, directory):
             cursor.execute("SHOW WARNINGS")
             sys.exit(f"{table}: {cursor.fetchmany(3)}")
     seconds, cpu = time.perf_counter() - begun, server.cpu_seconds() - cpu
-    print(f"loaded {total_bytes / 1e6:.0f} MB in {seconds:.1f} s, {total_bytes / 1e6 / seconds:.1f} MB/s, CPU {cpu:.1f} s", flush=True)
+    print(f"{server.name} loaded {total_bytes / 1e6:.0f} MB in {seconds:.1f} s, {total_bytes / 1e6 / seconds:.1f} MB/s, CPU {cpu:.1f} s", flush=True)
     begun = time.perf_counter()
     cursor.execute("FLUSH TABLES")
     print(f"flushed in {time.perf_counter() - begun:.1f} s", flush=True)
@@ -169,7 +229,21 @@ def same(ours, theirs):
     return None
 
 
-def run(server, peer, wanted, rounds, seconds_max, explain):
+def timed(ask):
+    begun = time.perf_counter()
+    ask()
+    return time.perf_counter() - begun
+
+
+def ask_mariadb(connection, text):
+    cursor = connection.cursor()
+    try:
+        return timed(lambda: (cursor.execute(text), cursor.fetchall()))
+    except pymysql.Error:
+        return math.inf
+
+
+def run(server, peer, parquet, mariadb, wanted, rounds, seconds_max, explain):
     texts = dict(peer.execute("SELECT query_nr, query FROM tpch_queries()").fetchall())
     def connect():
         connection = server.connect(seconds_max)
@@ -178,13 +252,17 @@ def run(server, peer, wanted, rounds, seconds_max, explain):
         return connection, cursor
 
     connection, cursor = connect()
-    totals, different = [0.0, 0.0], []
-    print(f"{'query':>5} {'Drumlin ms':>11} {'CPU ms':>8} {'DuckDB ms':>10} {'ratio':>7}", flush=True)
+    totals, different = [0.0, 0.0, 0.0, 0.0], []
+    print(f"{'query':>5} {'Drumlin ms':>11} {'CPU ms':>8} {'DuckDB ms':>10} {'DataFusion ms':>14} {'MariaDB ms':>11}", flush=True)
+    if mariadb:
+        other = mariadb.connect()
+        other.cursor().execute(f"SET max_statement_time = {seconds_max}")
+        other.select_db("tpch")
     for number in sorted(texts):
         if wanted and number not in wanted:
             continue
         text = texts[number].rstrip().rstrip(";")
-        best, best_cpu, best_peer, verdict = math.inf, math.inf, math.inf, None
+        best, best_cpu, best_peer, best_parquet, verdict = math.inf, math.inf, math.inf, math.inf, None
         if explain:
             cursor.execute("EXPLAIN FORMAT=TREE " + text)
             print("\n".join(row[0] for row in cursor.fetchall()))
@@ -192,6 +270,7 @@ def run(server, peer, wanted, rounds, seconds_max, explain):
             begun = time.perf_counter()
             theirs = peer.execute(text).fetchall()
             best_peer = min(best_peer, time.perf_counter() - begun)
+            best_parquet = min(best_parquet, timed(lambda: parquet.run(text)))
             begun, cpu = time.perf_counter(), server.cpu_seconds()
             try:
                 cursor.execute(text)
@@ -209,13 +288,16 @@ def run(server, peer, wanted, rounds, seconds_max, explain):
                 break
         if verdict:
             different.append(number)
-        totals[0] += best if best < math.inf else 0
-        totals[1] += best_peer
+        slowest = ask_mariadb(other, text) if mariadb else math.nan
+        for at, seconds in enumerate([best, best_peer, best_parquet, slowest]):
+            totals[at] += seconds if seconds < math.inf else seconds_max
         print(
-            f"{number:>5} {best * 1e3:>11.1f} {best_cpu * 1e3:>8.0f} {best_peer * 1e3:>10.1f} {best / best_peer:>7.1f}  {verdict or ''}",
+            f"{number:>5} {best * 1e3:>11.1f} {best_cpu * 1e3:>8.0f} {best_peer * 1e3:>10.1f} {best_parquet * 1e3:>14.1f} "
+            f"{slowest * 1e3:>11.1f}  {verdict or ''}",
             flush=True,
         )
-    print(f"total {totals[0] * 1e3:.0f} ms, DuckDB {totals[1] * 1e3:.0f} ms, ratio {totals[0] / totals[1]:.1f}")
+    ours, duck, fusion, maria = totals
+    print(f"total {ours * 1e3:.0f} ms; times DuckDB's {ours / duck:.1f}, times DataFusion's {ours / fusion:.2f}, of MariaDB's {ours / maria:.3f}")
     print("all answers equal" if not different else f"answers differ or fail: {different}")
     connection.close()
     return not different
@@ -231,16 +313,28 @@ def main():
     parser.add_argument("--program", default=str(ROOT / "target/release/drumlin"))
     parser.add_argument("--server", default="")
     parser.add_argument("--explain", action="store_true")
+    parser.add_argument("--mariadb", action="store_true")
+    parser.add_argument("--keep", default="")
+    parser.add_argument("flags", nargs="*", help="for Drumlin")
     options = parser.parse_args()
     wanted = {int(number) for number in options.queries.split(",") if number}
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory() as temporary:
+        directory = options.keep or temporary
+        os.makedirs(directory, exist_ok=True)
         peer = generate(options.scale_factor, directory, options.threads)
-        server = Server(options.program, directory, options.server)
+        parquet = Parquet(directory, options.threads)
+        mariadb = None
+        if options.mariadb:
+            mariadb = MariaDb(directory)
+            load(mariadb, directory)
+        server = Server(options.program, directory, options.server, options.flags)
         try:
             load(server, directory)
-            equal = run(server, peer, wanted, options.rounds, options.seconds_max, options.explain)
+            equal = run(server, peer, parquet, mariadb, wanted, options.rounds, options.seconds_max, options.explain)
         finally:
             server.stop()
+            if mariadb:
+                mariadb.stop()
     sys.exit(0 if equal else 1)
 
 

@@ -15,6 +15,7 @@ mod identity;
 mod load;
 mod lost_locks;
 mod named_locks;
+mod optimizer_switch;
 mod prepared;
 mod pressure;
 mod recent;

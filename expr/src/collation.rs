@@ -55,6 +55,11 @@ impl CollationId {
         table::by_name(name)
     }
 
+    /// The order is that of code points, which is that of UTF-8's bytes; spaces at the end may not count.
+    pub fn orders_by_code_point(self) -> bool {
+        self.info().rule == table::Rule::CodePoint
+    }
+
     /// Equal texts are the same characters; the order is that of code points or bytes.
     pub fn is_binary(self) -> bool {
         matches!(self.info().rule, table::Rule::CodePoint | table::Rule::Code)

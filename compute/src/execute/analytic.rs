@@ -13,6 +13,7 @@ mod plan;
 mod runtime;
 mod scalar;
 mod scan;
+mod text;
 mod turns;
 mod types;
 
@@ -21,7 +22,7 @@ use crate::execute::row::{QueryContext, shape, walk};
 use crate::sql::plan::{Query, SubqueryKind};
 use common::key::KeyRange;
 use datafusion::physical_plan::execute_stream;
-use error::{is_refusal, unwrapped};
+use error::{is_overflow, is_refusal, unwrapped};
 use expr::eval::{EvalContext, SubqueryResult};
 use expr::mysql_type::MysqlType;
 use expr::value::{Row, Value};
@@ -97,7 +98,10 @@ async fn produce(
     let types = shape::types(&query.root);
     let mut given = 0;
     while let Some(batch) = batches.next().await {
-        let batch = batch.map_err(unwrapped)?;
+        let batch = match batch {
+            Err(error) if given == 0 && is_overflow(&error) => return by_rows(query, context, sender).await,
+            batch => batch.map_err(unwrapped)?,
+        };
         given += batch.num_rows() as u64;
         if batch.num_rows() > 0 && sender.send(Ok(rows(&batch, &types, &context.eval)?)).await.is_err() {
             break;

@@ -1,15 +1,17 @@
 //! The session's side of binding: what the binder asks it, and expressions of table definitions.
 
-use super::Session;
 use super::variables::{self, Scope};
+use super::{Engine, Session};
 use crate::account::Rights;
 use crate::catalog::virtual_tables::{self, ViewColumn};
 use crate::catalog::{Catalog, TableDef, ViewDef};
 use crate::execute::BindExpressions;
 use crate::sql::bind::{self, BindContext, TEXT_CHARACTERS, VirtualColumns};
 use crate::sql::parse::ast;
-use crate::sql::plan::rules::Statistics;
+use crate::sql::plan::rules::{Statistics, Unnesting};
 use crate::sql::plan::{Field, Prepared, Statement, VariableScope};
+use common::id::ColumnId;
+use common::service::page::ColumnFigures;
 use expr::collation::{Charset, CollationId};
 use expr::eval::SqlMode;
 use expr::mysql_type::{BlobSize, MysqlType, TypeKind};
@@ -49,6 +51,7 @@ impl Session {
             lasting.set(false);
             variables.get(name).map(|value| type_of(value, connection))
         };
+        let statistics = OfSession { engine: &self.engine, unnesting: self.variables.effective().unnesting };
         let context = BindContext {
             catalog,
             database: self.database.as_deref(),
@@ -62,7 +65,7 @@ impl Session {
             variable: &variable,
             user_variable: &user_variable,
             virtual_table: &virtual_columns,
-            statistics: &*self.engine,
+            statistics: &statistics,
         };
         let prepared = bind::bind_prepared(statement, &context, given)?;
         Ok(Bound { prepared, lasting: lasting.get() })
@@ -124,6 +127,26 @@ impl Session {
     pub(super) fn definition_binder(&self, catalog: Arc<Catalog>) -> Arc<dyn BindExpressions> {
         let rights = Rights::of_server();
         Arc::new(DefinitionBinder { catalog, collation: self.connection_collation(), rights })
+    }
+}
+
+/// What is known of tables, and what the session wants of plans.
+struct OfSession<'a> {
+    engine: &'a Engine,
+    unnesting: Unnesting,
+}
+
+impl Statistics for OfSession<'_> {
+    fn rows(&self, table: &TableDef) -> u64 {
+        self.engine.rows(table)
+    }
+
+    fn unnesting(&self) -> Unnesting {
+        self.unnesting
+    }
+
+    fn column(&self, table: &TableDef, column: ColumnId) -> Option<Arc<ColumnFigures>> {
+        self.engine.column(table, column)
     }
 }
 

@@ -1,7 +1,7 @@
 //! SET: user variables, system variables, character sets, the next transaction.
 
-use super::Session;
 use super::variables;
+use super::{Session, optimizer_switch};
 use crate::sql::plan::{SetItem, VariableScope};
 use expr::collation::charset::Charset;
 use expr::collation::{CollationId, collation_by_name};
@@ -9,6 +9,9 @@ use expr::eval::{EvalContext, eval};
 use expr::value::Value;
 use expr::{ErrorCode, Expression, SqlError};
 use std::sync::Arc;
+
+/// A SET names only the flags that change.
+const OPTIMIZER_SWITCH: &str = "optimizer_switch";
 
 impl Session {
     /// Carries out all items, or none: values are computed and checked first, as MySQL does.
@@ -44,7 +47,14 @@ impl Session {
                 let text = match value {
                     Some(value) => {
                         let value = constant(value, context)?;
-                        let text = variables::normalise(variable, &value)?;
+                        let mut text = variables::normalise(variable, &value)?;
+                        if let (OPTIMIZER_SWITCH, Some(change)) = (variable.name, &text) {
+                            let values = match scope {
+                                VariableScope::Session => self.variables.clone(),
+                                _ => self.engine.globals(),
+                            };
+                            text = Some(optimizer_switch::changed(values.get(OPTIMIZER_SWITCH), change)?);
+                        }
                         let moved =
                             matches!(variable.kind, variables::Kind::Integer { .. } | variables::Kind::Real { .. })
                                 && text

@@ -11,6 +11,7 @@ use datafusion::error::Result;
 use datafusion::functions_aggregate::expr_fn::{count, count_distinct, first_value, max, min, stddev, stddev_pop, sum};
 use datafusion::functions_aggregate::expr_fn::{var_pop, var_sample};
 use datafusion::logical_expr::{Expr, cast, lit};
+use expr::Expression;
 use expr::aggregate::AggregateFunction;
 use expr::mysql_type::{MysqlType, TypeKind};
 
@@ -25,8 +26,8 @@ pub struct Aggregated {
 pub enum Finish {
     /// The part, cast to the type of the call.
     Cast,
-    /// Sum divided by count.
-    Average,
+    /// Sum, of this type, divided by count.
+    Average(MysqlType),
 }
 
 /// `None` if only the row path can compute it.
@@ -39,6 +40,9 @@ pub fn aggregate(call: &AggregateCall, translator: &Translator<'_>) -> Result<Op
         _ => return Ok(None),
     };
     let ty = argument.ty();
+    if matches!(call.function, Sum | Avg) && !call.distinct {
+        return sum_or_average(call, argument, translator);
+    }
     let value = translator.value(argument)?;
     match call.function {
         Count if call.distinct => one(count_distinct(translator.key(argument, false)?)),
@@ -48,19 +52,6 @@ pub fn aggregate(call: &AggregateCall, translator: &Translator<'_>) -> Result<Op
         Max if is_ordered(&ty) => one(max(value)),
         AnyValue => one(first_value(value, Vec::new())),
         _ if call.distinct => Ok(None),
-        Sum => match summable(value, &ty) {
-            Some(value) => one(sum(value)),
-            None => Ok(None),
-        },
-        Avg => match (summable(value.clone(), &ty), &call.ty.kind) {
-            (Some(addend), TypeKind::Decimal { .. }) => {
-                Ok(Some(Aggregated { parts: vec![sum(addend), count(value)], finish: Finish::Average }))
-            }
-            (Some(addend), TypeKind::Double { .. }) => {
-                Ok(Some(Aggregated { parts: vec![sum(addend), count(value)], finish: Finish::Average }))
-            }
-            _ => Ok(None),
-        },
         StddevPop | StddevSamp | VarPop | VarSamp if ty.is_numeric() => {
             let value = cast(value, DataType::Float64);
             one(match call.function {
@@ -74,6 +65,55 @@ pub fn aggregate(call: &AggregateCall, translator: &Translator<'_>) -> Result<Op
     }
 }
 
+fn sum_or_average(
+    call: &AggregateCall,
+    argument: &Expression,
+    translator: &Translator<'_>,
+) -> Result<Option<Aggregated>> {
+    let ty = argument.ty();
+    let Some((addend, sum_type)) = addend(argument, translator)? else { return Ok(None) };
+    let counted = addend.clone();
+    Ok(match (call.function, &call.ty.kind) {
+        (AggregateFunction::Sum, _) => Some(Aggregated { parts: vec![sum(addend)], finish: Finish::Cast }),
+        (_, TypeKind::Decimal { .. }) => {
+            Some(Aggregated { parts: vec![sum(addend), count(counted)], finish: Finish::Average(sum_type) })
+        }
+        (_, TypeKind::Double { .. }) if !matches!(ty.kind, TypeKind::Decimal { .. }) => {
+            Some(Aggregated { parts: vec![sum(addend), count(counted)], finish: Finish::Average(MysqlType::double()) })
+        }
+        _ => None,
+    })
+}
+
+/// What to add up so that no sum overflows, and the type of the sum; `None` for types whose sums are the row path's.
+fn addend(argument: &Expression, translator: &Translator<'_>) -> Result<Option<(Expr, MysqlType)>> {
+    let decimal = |precision: u8, scale: u8| MysqlType::new(TypeKind::Decimal { precision, scale, unsigned: false });
+    let ty = argument.ty();
+    Ok(match ty.kind {
+        TypeKind::Int { .. } | TypeKind::Year => {
+            Some((cast(translator.value(argument)?, DataType::Decimal128(20, 0)), decimal(30, 0)))
+        }
+        TypeKind::Double { .. } | TypeKind::Float { .. } => Some((translator.value(argument)?, MysqlType::double())),
+        // Sums are of ten digits more than what is added, as DataFusion has it; without a wider type, they would wrap.
+        TypeKind::Decimal { .. } => match (translator.addend(argument)?, arrow_type(&ty)) {
+            (Some(_), DataType::Decimal128(precision, scale)) if precision <= 28 => {
+                let value = translator.value(argument)?;
+                Some((value, decimal(precision + 10, scale.unsigned_abs())))
+            }
+            (Some((value, scale)), _) => {
+                let scale = scale as u8;
+                Some((cast(value, DataType::Decimal256(38, scale as i8)), decimal(48, scale)))
+            }
+            (None, DataType::Decimal128(precision, scale)) => {
+                let value = cast(translator.value(argument)?, DataType::Decimal256(precision, scale));
+                Some((value, decimal(precision + 10, scale.unsigned_abs())))
+            }
+            (None, _) => None,
+        },
+        _ => None,
+    })
+}
+
 /// True if the least array value is the least value.
 fn is_ordered(ty: &MysqlType) -> bool {
     match ty.kind {
@@ -84,30 +124,9 @@ fn is_ordered(ty: &MysqlType) -> bool {
     }
 }
 
-/// What to add up so that no sum overflows; `None` for types whose sums are the row path's.
-fn summable(value: Expr, ty: &MysqlType) -> Option<Expr> {
-    match (&ty.kind, arrow_type(ty)) {
-        (TypeKind::Int { .. } | TypeKind::Year, _) => Some(cast(value, DataType::Decimal128(20, 0))),
-        // DataFusion's sums have ten digits more than what is added.
-        (TypeKind::Decimal { .. }, DataType::Decimal128(precision, _)) if precision <= 28 => Some(value),
-        (TypeKind::Double { .. } | TypeKind::Float { .. }, _) => Some(value),
-        _ => None,
-    }
-}
-
 /// AVG from its sum and count.
-pub fn average(sum: Expr, count: Expr, argument: &MysqlType, call: &MysqlType, translator: &Translator<'_>) -> Expr {
-    let types = vec![sum_type(argument), MysqlType::bigint()];
+pub fn average(sum: Expr, count: Expr, sum_type: MysqlType, call: &MysqlType, translator: &Translator<'_>) -> Expr {
+    let types = vec![sum_type, MysqlType::bigint()];
     let kind = Kind::Average { ty: call.clone() };
     RowFunction::udf(kind, types, translator.eval.clone()).call(vec![sum, count])
-}
-
-/// The type of the sum behind an AVG, as DataFusion gives it.
-fn sum_type(argument: &MysqlType) -> MysqlType {
-    let decimal = |precision: u8, scale| MysqlType::new(TypeKind::Decimal { precision, scale, unsigned: false });
-    match argument.kind {
-        TypeKind::Int { .. } | TypeKind::Year => decimal(30, 0),
-        TypeKind::Decimal { precision, scale, .. } => decimal((precision.max(1) + 10).min(38), scale),
-        _ => MysqlType::double(),
-    }
 }

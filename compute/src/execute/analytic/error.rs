@@ -19,6 +19,11 @@ pub fn is_refusal(error: &DataFusionError) -> bool {
     )
 }
 
+/// A number had more digits than Arrow's decimals have. MySQL's have more.
+pub fn is_overflow(error: &DataFusionError) -> bool {
+    matches!(error.find_root(), DataFusionError::ArrowError(inner, _) if inner.to_string().contains("verflow"))
+}
+
 /// What a client gets.
 pub fn unwrapped(error: DataFusionError) -> SqlError {
     if let DataFusionError::External(inner) = error.find_root()
@@ -31,7 +36,7 @@ pub fn unwrapped(error: DataFusionError) -> SqlError {
             ErrorCode::OUT_OF_RESOURCES,
             format!("Out of memory; select less at a time, or raise --query-memory ({text})"),
         ),
-        DataFusionError::ArrowError(inner, _) if inner.to_string().contains("verflow") => {
+        root @ DataFusionError::ArrowError(inner, _) if is_overflow(root) => {
             SqlError::new(ErrorCode::DATA_OUT_OF_RANGE, format!("Value is out of range ({inner})"))
         }
         other => SqlError::internal(format!("Analytic execution failed: {other}")),

@@ -1,10 +1,12 @@
 //! MySQL's expressions as DataFusion's: natively where both mean the same, else as a [`RowFunction`].
 //!
 //! Native are: columns and constants; comparisons of values of one kind; AND, OR, NOT, IS NULL; IN and BETWEEN of such;
-//! decimal arithmetic that cannot overflow; CASE over these. Everything else, and texts unless their collation is binary,
-//! is evaluated by `expr`.
+//! decimal arithmetic that cannot overflow, and what is added up even if it can; CASE over these. Texts are compared and
+//! matched as their collation says: natively where that is the order of code points, else by [`TextFunction`]. Everything
+//! else is evaluated by `expr`, row by row.
 
 use crate::execute::analytic::scalar::{Kind, RowFunction};
+use crate::execute::analytic::text::{self, TextFunction};
 use crate::execute::analytic::types::{array_of, arrow_type};
 use crate::execute::row::keys::KeyColumn;
 use crate::execute::row::walk;
@@ -12,9 +14,11 @@ use arrow::datatypes::DataType;
 use datafusion::common::{Column, ScalarValue};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::InList;
-use datafusion::logical_expr::{Case, Expr, Operator, binary_expr, cast, lit, not};
+use datafusion::logical_expr::{Case, Expr, Like, Operator, binary_expr, cast, lit, not};
 use expr::Expression;
-use expr::eval::{EvalContext, eval};
+use expr::collation::{CollationId, comparison_collation};
+use expr::eval::{EvalContext, SqlMode, eval};
+use expr::expression::Comparison;
 use expr::mysql_type::{MysqlType, TypeKind};
 use std::sync::Arc;
 
@@ -55,7 +59,11 @@ impl Translator<'_> {
     /// What to sort, group or join by, so that equal values are equal and come in MySQL's order.
     pub fn key(&self, expression: &Expression, null_matches: bool) -> Result<Expr> {
         let value = self.value(expression)?;
-        Ok(if is_plain(&expression.ty()) { value } else { self.key_of(value, &expression.ty(), null_matches) })
+        let ty = expression.ty();
+        Ok(match Form::of(&ty) {
+            Form::Bytes => self.key_of(value, &ty, null_matches),
+            form => form.apply(value),
+        })
     }
 
     /// As [`Translator::key`], of a value that is there already; always bytes.
@@ -178,32 +186,56 @@ impl Translator<'_> {
         let TypeKind::Decimal { .. } = ty.kind else { return Ok(None) };
         let DataType::Decimal128(..) = arrow_type(ty) else { return Ok(None) };
         let (Some(left), Some(right)) = (self.as_decimal(left)?, self.as_decimal(right)?) else { return Ok(None) };
-        let ((left, left_digits, left_scale), (right, right_digits, right_scale)) = (left, right);
-        let digits = match operator {
-            Operator::Multiply => left_digits + right_digits + 1,
-            _ => {
-                let whole = (left_digits - left_scale).max(right_digits - right_scale);
-                whole + left_scale.max(right_scale) + 1
-            }
+        let digits = digits_of(operator, &left, &right);
+        Ok((digits <= DIGITS_MAX).then(|| cast(binary_expr(left.value, operator, right.value), arrow_type(ty))))
+    }
+
+    /// A decimal to be added up, with its scale: as [`Translator::value`], but of whatever digits its values need, for
+    /// declared types promise far more of them than there are. One that needs more than Arrow's decimal has ends the query with
+    /// an overflow, and the row path runs it. `None` if it is not computed natively.
+    pub fn addend(&self, expression: &Expression) -> Result<Option<(Expr, i32)>> {
+        let decimal = self.wide_decimal(expression)?;
+        Ok(decimal.map(|decimal| (decimal.value, decimal.scale)))
+    }
+
+    fn wide_decimal(&self, expression: &Expression) -> Result<Option<NativeDecimal>> {
+        let operator = match expression {
+            Expression::Call { function, ty, .. } if matches!(ty.kind, TypeKind::Decimal { .. }) => match function.name
+            {
+                "+" => Operator::Plus,
+                "-" => Operator::Minus,
+                "*" => Operator::Multiply,
+                _ => return self.as_decimal(expression),
+            },
+            _ => return self.as_decimal(expression),
         };
-        Ok((digits <= 38).then(|| cast(binary_expr(left, operator, right), arrow_type(ty))))
+        let Expression::Call { arguments, .. } = expression else { return Ok(None) };
+        let [left, right] = &arguments[..] else { return Ok(None) };
+        let (Some(left), Some(right)) = (self.wide_decimal(left)?, self.wide_decimal(right)?) else { return Ok(None) };
+        let digits = digits_of(operator, &left, &right).min(DIGITS_MAX);
+        let scale = match operator {
+            Operator::Multiply => left.scale + right.scale,
+            _ => left.scale.max(right.scale),
+        };
+        let value = binary_expr(left.value, operator, right.value);
+        Ok((scale <= DIGITS_MAX).then_some(NativeDecimal { value, digits, scale }))
     }
 
     /// A decimal with its digits and scale, if natively so.
-    fn as_decimal(&self, expression: &Expression) -> Result<Option<(Expr, i32, i32)>> {
+    fn as_decimal(&self, expression: &Expression) -> Result<Option<NativeDecimal>> {
         if let Expression::Literal { value: expr::Value::Int(number), .. } = expression {
             let digits = number.unsigned_abs().to_string().len() as u8;
             let scalar = ScalarValue::Decimal128(Some((*number).into()), digits, 0);
-            return Ok(Some((Expr::Literal(scalar, None), digits.into(), 0)));
+            return Ok(Some(NativeDecimal { value: Expr::Literal(scalar, None), digits: digits.into(), scale: 0 }));
         }
         let Some(native) = self.native(expression)? else { return Ok(None) };
         let ty = expression.ty();
         Ok(match (&ty.kind, arrow_type(&ty)) {
             (TypeKind::Decimal { .. }, DataType::Decimal128(precision, scale)) => {
-                Some((native, precision.into(), scale.into()))
+                Some(NativeDecimal { value: native, digits: precision.into(), scale: scale.into() })
             }
             (TypeKind::Int { .. }, DataType::Int64 | DataType::UInt64) => {
-                Some((cast(native, DataType::Decimal128(20, 0)), 20, 0))
+                Some(NativeDecimal { value: cast(native, DataType::Decimal128(20, 0)), digits: 20, scale: 0 })
             }
             _ => None,
         })
@@ -218,17 +250,18 @@ impl Translator<'_> {
                 ("NOT", [argument]) => Some(not(self.truth(argument)?)),
                 ("IS NULL", [argument]) => Some(self.value(argument)?.is_null()),
                 ("IS NOT NULL", [argument]) => Some(self.value(argument)?.is_not_null()),
-                ("=", [left, right]) => self.comparison(Operator::Eq, left, right)?,
-                ("<>", [left, right]) => self.comparison(Operator::NotEq, left, right)?,
-                ("<", [left, right]) => self.comparison(Operator::Lt, left, right)?,
-                ("<=", [left, right]) => self.comparison(Operator::LtEq, left, right)?,
-                (">", [left, right]) => self.comparison(Operator::Gt, left, right)?,
-                (">=", [left, right]) => self.comparison(Operator::GtEq, left, right)?,
+                ("=", [left, right]) => self.comparison(Comparison::Equal, left, right)?,
+                ("<>", [left, right]) => self.comparison(Comparison::NotEqual, left, right)?,
+                ("<", [left, right]) => self.comparison(Comparison::Less, left, right)?,
+                ("<=", [left, right]) => self.comparison(Comparison::LessOrEqual, left, right)?,
+                (">", [left, right]) => self.comparison(Comparison::Greater, left, right)?,
+                (">=", [left, right]) => self.comparison(Comparison::GreaterOrEqual, left, right)?,
                 ("BETWEEN", [value, low, high]) => {
-                    let low = self.comparison(Operator::GtEq, value, low)?;
-                    let high = self.comparison(Operator::LtEq, value, high)?;
+                    let low = self.comparison(Comparison::GreaterOrEqual, value, low)?;
+                    let high = self.comparison(Comparison::LessOrEqual, value, high)?;
                     low.zip(high).map(|(low, high)| low.and(high))
                 }
+                ("LIKE", [text, pattern]) => self.like(text, pattern)?,
                 ("IN", [value, list @ ..]) => self.in_list(value, list)?,
                 _ => None,
             },
@@ -242,9 +275,50 @@ impl Translator<'_> {
         Ok(truths.fold(first, |so_far, next| binary_expr(so_far, operator, next)))
     }
 
-    fn comparison(&self, operator: Operator, left: &Expression, right: &Expression) -> Result<Option<Expr>> {
-        let pair = self.comparable(left, right)?;
-        Ok(pair.map(|(left, right)| binary_expr(left, operator, right)))
+    fn comparison(&self, comparison: Comparison, left: &Expression, right: &Expression) -> Result<Option<Expr>> {
+        let operator = match comparison {
+            Comparison::Equal => Operator::Eq,
+            Comparison::NotEqual => Operator::NotEq,
+            Comparison::Less => Operator::Lt,
+            Comparison::LessOrEqual => Operator::LtEq,
+            Comparison::Greater => Operator::Gt,
+            Comparison::GreaterOrEqual => Operator::GtEq,
+            Comparison::NullSafeEqual => return Ok(None),
+        };
+        if let Some((left, right)) = self.comparable(left, right)? {
+            return Ok(Some(binary_expr(left, operator, right)));
+        }
+        let (left_type, right_type) = (left.ty(), right.ty());
+        if !(is_characters(&left_type) && is_characters(&right_type)) {
+            return Ok(None);
+        }
+        let Ok(collation) = comparison_collation(&left_type, &right_type) else { return Ok(None) };
+        if arrow_type(&left_type) != DataType::Utf8 || arrow_type(&right_type) != DataType::Utf8 {
+            return Ok(None);
+        }
+        let (left, right) = (self.value(left)?, self.value(right)?);
+        if collation.orders_by_code_point() {
+            let form = Form::of_collation(collation);
+            return Ok(Some(binary_expr(form.apply(left), operator, form.apply(right))));
+        }
+        Ok(Some(TextFunction::udf(text::Kind::Compare(comparison, collation)).call(vec![left, right])))
+    }
+
+    /// `text LIKE pattern` for a pattern that is the same for all rows.
+    fn like(&self, text: &Expression, pattern: &Expression) -> Result<Option<Expr>> {
+        let (ty, pattern_type) = (text.ty(), pattern.ty());
+        if !(is_characters(&ty) && is_characters(&pattern_type)) || arrow_type(&ty) != DataType::Utf8 {
+            return Ok(None);
+        }
+        let Ok(collation) = comparison_collation(&ty, &pattern_type) else { return Ok(None) };
+        let Some(Expr::Literal(ScalarValue::Utf8(Some(pattern)), _)) = self.constant(pattern)? else { return Ok(None) };
+        let text = self.value(text)?;
+        if collation.orders_by_code_point() && !pattern.contains('\\') {
+            let pattern = Box::new(lit(pattern));
+            return Ok(Some(Expr::Like(Like::new(false, Box::new(text), pattern, None, false))));
+        }
+        let escape = (!self.eval.sql_mode.has(SqlMode::NO_BACKSLASH_ESCAPES)).then_some('\\');
+        Ok(Some(TextFunction::udf(text::Kind::Like { pattern, escape, collation }).call(vec![text])))
     }
 
     /// Both sides, if their arrays compare as MySQL compares the values.
@@ -273,6 +347,9 @@ impl Translator<'_> {
     }
 
     fn in_list(&self, value: &Expression, list: &[Expression]) -> Result<Option<Expr>> {
+        if is_characters(&value.ty()) && !is_plain(&value.ty()) {
+            return self.in_texts(value, list);
+        }
         let Some(needle) = self.native(value)? else { return Ok(None) };
         let mut members = Vec::with_capacity(list.len());
         for member in list {
@@ -283,6 +360,99 @@ impl Translator<'_> {
         }
         Ok(Some(Expr::InList(InList::new(Box::new(needle), members, false))))
     }
+}
+
+impl Translator<'_> {
+    /// IN a list of constant texts, where texts are compared by code points.
+    fn in_texts(&self, value: &Expression, list: &[Expression]) -> Result<Option<Expr>> {
+        let ty = value.ty();
+        let form = Form::of_collation(ty.collation);
+        let mut members = Vec::with_capacity(list.len());
+        for member in list {
+            let same = is_characters(&member.ty())
+                && comparison_collation(&ty, &member.ty()).is_ok_and(|of| of == ty.collation);
+            match self.constant(member)? {
+                Some(Expr::Literal(ScalarValue::Utf8(text), _)) if same => members.push(text),
+                _ => return Ok(None),
+            }
+        }
+        if !ty.collation.orders_by_code_point() || arrow_type(&ty) != DataType::Utf8 {
+            return Ok(None);
+        }
+        let unpadded = |text: String| match form {
+            Form::Unpadded => text.trim_end_matches(' ').to_owned(),
+            _ => text,
+        };
+        let members =
+            members.into_iter().map(|text| Expr::Literal(ScalarValue::Utf8(text.map(unpadded)), None)).collect();
+        Ok(Some(Expr::InList(InList::new(Box::new(form.apply(self.value(value)?)), members, false))))
+    }
+}
+
+/// Digits of Arrow's 128-bit decimal.
+const DIGITS_MAX: i32 = 38;
+
+/// A decimal that DataFusion computes.
+struct NativeDecimal {
+    value: Expr,
+    digits: i32,
+    scale: i32,
+}
+
+/// Digits that the result may need.
+fn digits_of(operator: Operator, left: &NativeDecimal, right: &NativeDecimal) -> i32 {
+    match operator {
+        Operator::Multiply => left.digits + right.digits + 1,
+        _ => {
+            let whole = (left.digits - left.scale).max(right.digits - right.scale);
+            whole + left.scale.max(right.scale) + 1
+        }
+    }
+}
+
+/// What a value becomes, so that equal values are equal arrays and their order is MySQL's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// It is so already.
+    Plain,
+    /// A text without the spaces at its end.
+    Unpadded,
+    /// Bytes that `expr` makes.
+    Bytes,
+}
+
+impl Form {
+    pub fn of(ty: &MysqlType) -> Form {
+        match is_plain(ty) {
+            true => Form::Plain,
+            false if is_characters(ty) && arrow_type(ty) == DataType::Utf8 => Form::of_collation(ty.collation),
+            false => Form::Bytes,
+        }
+    }
+
+    fn of_collation(collation: CollationId) -> Form {
+        match (collation.orders_by_code_point(), collation.info().pad) {
+            (true, expr::collation::Pad::None) => Form::Plain,
+            (true, expr::collation::Pad::Space) => Form::Unpadded,
+            (false, _) => Form::Bytes,
+        }
+    }
+
+    /// Not for bytes, which take more than the value: [`Translator::key_of`].
+    pub fn apply(self, value: Expr) -> Expr {
+        match (self, value) {
+            (Form::Unpadded, Expr::Literal(ScalarValue::Utf8(Some(text)), metadata)) => {
+                Expr::Literal(ScalarValue::Utf8(Some(text.trim_end_matches(' ').to_owned())), metadata)
+            }
+            (Form::Unpadded, value) => TextFunction::udf(text::Kind::Unpadded).call(vec![value]),
+            (_, value) => value,
+        }
+    }
+}
+
+/// CHAR, VARCHAR and TEXT, with whatever collation.
+pub fn is_characters(ty: &MysqlType) -> bool {
+    matches!(ty.kind, TypeKind::Char { .. } | TypeKind::VarChar { .. } | TypeKind::Text { .. })
 }
 
 /// True if equal values have equal arrays and the order of the array is MySQL's.

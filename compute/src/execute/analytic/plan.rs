@@ -5,7 +5,7 @@
 
 use crate::execute::analytic::aggregate::{self, Finish};
 use crate::execute::analytic::error::{unwrapped, wrapped};
-use crate::execute::analytic::expression::{Translator, is_plain};
+use crate::execute::analytic::expression::{Form, Translator};
 use crate::execute::analytic::lateral;
 use crate::execute::analytic::scan::{Provider, QueryTable, Source, StoredSource};
 use crate::execute::analytic::types::arrow_type;
@@ -20,7 +20,7 @@ use datafusion::functions_aggregate::expr_fn::first_value;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, lit};
 use expr::eval::EvalContext;
-use expr::mysql_type::MysqlType;
+use expr::mysql_type::{MysqlType, TypeKind};
 use expr::{Expression, SqlError};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -214,10 +214,10 @@ impl<'a> Planner<'a> {
         let (mut left_keys, mut right_keys) = (Vec::new(), Vec::new());
         for (on_left, on_right) in &pairs {
             let (left_type, right_type) = (on_left.ty(), on_right.ty());
-            let plain = is_plain(&left_type) && is_plain(&right_type);
-            if plain && arrow_type(&left_type) == arrow_type(&right_type) {
-                left_keys.push(left.translator(block).value(on_left)?);
-                right_keys.push(right.translator(block).value(on_right)?);
+            let (form, right_form) = (Form::of(&left_type), Form::of(&right_type));
+            if form == right_form && form != Form::Bytes && arrow_type(&left_type) == arrow_type(&right_type) {
+                left_keys.push(form.apply(left.translator(block).value(on_left)?));
+                right_keys.push(form.apply(right.translator(block).value(on_right)?));
                 continue;
             }
             for (side, expression, keys) in [(&left, on_left, &mut left_keys), (&right, on_right, &mut right_keys)] {
@@ -288,30 +288,44 @@ impl<'a> Planner<'a> {
     ) -> Result<Option<Input>> {
         let input = self.node(input, block)?;
         let translator = input.translator(block);
-        let (mut groups, mut computed, mut output) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut groups, mut output) = (Vec::new(), Vec::new());
+        let mut computed: Vec<(Expr, String)> = Vec::new();
         for expression in group_by {
             let (key, shown) = (self.name(), self.name());
-            let value = translator.value(expression)?;
-            if is_plain(&expression.ty()) {
-                groups.push(value.alias(&key));
+            let (value, ty) = (translator.value(expression)?, expression.ty());
+            match Form::of(&ty) {
+                Form::Plain => {
+                    groups.push(value.alias(&key));
+                    output.push(Shown::Column(key));
+                    continue;
+                }
+                Form::Unpadded => groups.push(Form::Unpadded.apply(value.clone()).alias(&key)),
+                Form::Bytes => groups.push(translator.key_of(value.clone(), &ty, true).alias(&key)),
+            }
+            // CHAR has no spaces at its end.
+            if Form::of(&ty) == Form::Unpadded && matches!(ty.kind, TypeKind::Char { .. }) {
                 output.push(Shown::Column(key));
             } else {
-                groups.push(translator.key_of(value.clone(), &expression.ty(), true).alias(key));
-                computed.push(first_value(value, Vec::new()).alias(&shown));
+                computed.push((first_value(value, Vec::new()), shown.clone()));
                 output.push(Shown::Column(shown));
             }
         }
         for call in calls {
             let Some(aggregated) = aggregate::aggregate(call, &translator)? else { return Ok(None) };
-            let names: Vec<String> = aggregated.parts.iter().map(|_| self.name()).collect();
-            for (part, name) in aggregated.parts.into_iter().zip(&names) {
-                computed.push(part.alias(name));
-            }
-            output.push(match (aggregated.finish, &names[..], &call.arguments[..]) {
-                (Finish::Average, [sum, count], [argument]) => {
-                    Shown::Average(sum.clone(), count.clone(), argument.ty(), call.ty.clone())
+            let mut names = Vec::with_capacity(aggregated.parts.len());
+            for part in aggregated.parts {
+                // SUM(x) and AVG(x) add up once.
+                let known = computed.iter().find(|(other, _)| *other == part).map(|(_, name)| name.clone());
+                names.push(known.clone().unwrap_or_else(|| self.name()));
+                if known.is_none() {
+                    computed.push((part, names[names.len() - 1].clone()));
                 }
-                (_, names, _) => Shown::Cast(names[0].clone(), call.ty.clone()),
+            }
+            output.push(match (aggregated.finish, &names[..]) {
+                (Finish::Average(sum_type), [sum, count]) => {
+                    Shown::Average(sum.clone(), count.clone(), sum_type, call.ty.clone())
+                }
+                (_, names) => Shown::Cast(names[0].clone(), call.ty.clone()),
             });
         }
         let mut projected = Vec::with_capacity(output.len());
@@ -320,8 +334,8 @@ impl<'a> Planner<'a> {
             let value = match shown {
                 Shown::Column(name) => column(&name),
                 Shown::Cast(name, ty) => cast(column(&name), arrow_type(&ty)),
-                Shown::Average(sum, count, argument, ty) => {
-                    aggregate::average(column(&sum), column(&count), &argument, &ty, &translator)
+                Shown::Average(sum, count, sum_type, ty) => {
+                    aggregate::average(column(&sum), column(&count), sum_type, &ty, &translator)
                 }
             };
             projected.push(value.alias(self.name()));
@@ -330,6 +344,7 @@ impl<'a> Planner<'a> {
         if groups.is_empty() && computed.is_empty() {
             return Ok(None);
         }
+        let computed: Vec<Expr> = computed.into_iter().map(|(part, name)| part.alias(name)).collect();
         let plan = builder.aggregate(groups, computed)?.project(projected)?.build()?;
         Ok(Some(Input::new(plan, types)))
     }
@@ -359,17 +374,21 @@ impl<'a> Planner<'a> {
 
     /// The first of rows that are equal.
     fn distinct(&mut self, input: Input, block: Block<'a>) -> Result<Input> {
-        if input.types.iter().all(is_plain) {
+        if input.types.iter().all(|ty| Form::of(ty) == Form::Plain) {
             return Ok(Input::new(LogicalPlanBuilder::from(input.plan).distinct()?.build()?, input.types));
         }
         let translator = input.translator(block);
         let (mut groups, mut carried, mut output) = (Vec::new(), Vec::new(), Vec::new());
         for (index, ty) in input.types.iter().enumerate() {
             let name = self.name();
-            if is_plain(ty) {
+            let form = Form::of(ty);
+            if form == Form::Plain {
                 groups.push(input.column(index).alias(&name));
             } else {
-                groups.push(translator.key_of(input.column(index), ty, true).alias(self.name()));
+                groups.push(match form {
+                    Form::Bytes => translator.key_of(input.column(index), ty, true).alias(self.name()),
+                    form => form.apply(input.column(index)).alias(self.name()),
+                });
                 carried.push(first_value(input.column(index), Vec::new()).alias(&name));
             }
             output.push(Expr::Column(Column::from_name(name)));
@@ -409,7 +428,7 @@ fn behind_limit(plan: LogicalPlan) -> Result<LogicalPlan> {
 enum Shown {
     Column(String),
     Cast(String, MysqlType),
-    /// Sum, count, type of the argument, type of the average.
+    /// Sum, count, type of the sum, type of the average.
     Average(String, String, MysqlType, MysqlType),
 }
 

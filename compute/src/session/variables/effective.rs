@@ -2,8 +2,9 @@
 
 use super::{Values, time_zone};
 use crate::execute::choose::Executor;
-use crate::session::sql_mode;
+use crate::session::{optimizer_switch, sql_mode};
 use crate::sql::plan::Isolation;
+use crate::sql::plan::rules::Unnesting;
 use expr::collation::{Charset, CollationId};
 use expr::eval::{SqlMode, TimeZone};
 use expr::function::encryption::aes::AesMode;
@@ -40,6 +41,8 @@ pub struct Effective {
     /// SET TIMESTAMP: the time that statements see, in microseconds since 1970.
     pub timestamp_us: Option<i64>,
     pub executor: Executor,
+    /// optimizer_switch.
+    pub unnesting: Unnesting,
     pub long_query_time: Duration,
     pub min_examined_row_limit: u64,
 }
@@ -56,6 +59,7 @@ impl Effective {
             character_set_results: Charset::by_name(values.get("character_set_results"))
                 .filter(|charset| *charset != Charset::Binary),
             autocommit: values.boolean("autocommit"),
+            unnesting: optimizer_switch::unnesting(values.get("optimizer_switch")),
             isolation: match values.get("transaction_isolation") {
                 "READ-UNCOMMITTED" => Isolation::ReadUncommitted,
                 "READ-COMMITTED" => Isolation::ReadCommitted,

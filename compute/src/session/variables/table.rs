@@ -163,7 +163,12 @@ static VARIABLES: &[Variable] = &[
         "optimizer_switch",
         Both,
         Text,
-        "index_merge=on,index_merge_union=on,mrr=on,block_nested_loop=on,semijoin=on,derived_merge=on",
+        "index_merge=on,index_merge_union=on,index_merge_sort_union=on,index_merge_intersection=on,\
+         engine_condition_pushdown=on,index_condition_pushdown=on,mrr=on,mrr_cost_based=on,block_nested_loop=on,\
+         batched_key_access=off,materialization=on,semijoin=on,loosescan=on,firstmatch=on,duplicateweedout=on,\
+         subquery_materialization_cost_based=on,use_index_extensions=on,condition_fanout_filter=on,derived_merge=on,\
+         use_invisible_indexes=off,skip_scan=on,hash_join=on,subquery_to_derived=off,prefer_ordering_index=on,\
+         hypergraph_optimizer=off,derived_condition_pushdown=on,hash_set_operations=on",
     ),
     row("partial_revokes", ReadOnly, Boolean, "OFF"),
     row("password_history", Global, int(0, U32_MAX), "0"),

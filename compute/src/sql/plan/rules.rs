@@ -1,8 +1,8 @@
 //! Rules that turn the binder's plans into plans that read less.
 //!
 //! [`optimise`] stands between the binder and the executors. Every rule keeps the rows a plan gives (in any order that
-//! the plan does not fix) and its columns, by position. Rules run block by block; subqueries first, because a rule of
-//! the block around them changes what they read of its rows.
+//! the plan does not fix) and its columns, by position. Rules run block by block; subqueries once it is known which of them stay,
+//! and before their keys are chosen.
 //!
 //! What always holds
 //! - Volatile functions, assignments and user variables stay where they are and are evaluated as often as before.
@@ -23,6 +23,7 @@ mod outer_join;
 mod prune;
 mod push_down;
 mod selectivity;
+mod unnest;
 
 use crate::catalog::TableDef;
 use crate::sql::plan::{Ddl, InsertSource, Node, Query, Show, Statement, Subquery};
@@ -35,10 +36,25 @@ pub trait Statistics: Send + Sync {
     /// How many rows a table has, about.
     fn rows(&self, table: &TableDef) -> u64;
 
+    fn unnesting(&self) -> Unnesting {
+        Unnesting::ByCost
+    }
+
     /// What is known of a column's values.
     fn column(&self, _table: &TableDef, _column: ColumnId) -> Option<Arc<ColumnFigures>> {
         None
     }
+}
+
+/// Whether subqueries that read the rows around them, and IN, become joins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Unnesting {
+    Never,
+    /// Where less is read then.
+    #[default]
+    ByCost,
+    /// Wherever they can.
+    Always,
 }
 
 /// A block's subqueries, with what the rules need to know of the world.
@@ -128,11 +144,15 @@ fn optimise_block(
     inline::unshare(&mut root, &mut subqueries, outside);
     let mut block = Block { subqueries, statistics };
     fold::fold_node(&mut root);
-    optimise_subqueries(&mut block.subqueries, statistics);
     let mut root = inline::pull_projects(root, &mut block);
     root = push_down::push(root, Vec::new(), &mut block);
     if shape == Shape::Free {
         root = inline::pull_projects(join_order::reorder(root, &mut block), &mut block);
+        root = unnest::unnest(root, &mut block);
+        inline::drop_unused(&mut root, &mut block.subqueries);
+    }
+    optimise_subqueries(&mut block.subqueries, statistics);
+    if shape == Shape::Free {
         root = prune::prune_root(root, &mut block);
     }
     join_keys::extract(&mut root, &mut block);

@@ -124,6 +124,12 @@ pub fn each_row_read(expression: &Expression, subqueries: &[Subquery], visit: &m
     read_at(expression, subqueries, 0, visit);
 }
 
+/// As [`each_row_read`], of all expressions in a node and below it.
+pub fn each_read_of_node(node: &Node, subqueries: &[Subquery], visit: &mut dyn FnMut(usize, usize)) {
+    // Nodes are walked as what may be changed.
+    read_node(&mut node.clone(), subqueries, 0, visit);
+}
+
 /// `depth`: how many rows further in the expression stands.
 fn read_at(expression: &Expression, subqueries: &[Subquery], depth: usize, visit: &mut dyn FnMut(usize, usize)) {
     match expression {

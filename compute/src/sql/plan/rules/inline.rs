@@ -28,16 +28,38 @@ pub fn inline_derived(node: Node, subqueries: &mut Vec<Subquery>) -> Node {
 }
 
 fn shift_ids(node: &mut Node, shift: usize) {
-    fn shift_in(expression: &mut Expression, shift: usize) {
-        if let Expression::Subquery { id, .. } | Expression::Quantified { id, .. } = expression {
-            *id += shift;
-        }
-        walk::each_child_mut(expression, &mut |child| shift_in(child, shift));
-    }
     if shift > 0 {
-        walk::each_expression_mut(node, &mut |expression| shift_in(expression, shift));
-        walk::each_input_mut(node, &mut |input| shift_ids(input, shift));
+        each_id_mut(node, &mut |id| *id += shift);
     }
+}
+
+/// Forgets subqueries that no expression names any more, and counts the others anew.
+pub fn drop_unused(root: &mut Node, subqueries: &mut Vec<Subquery>) {
+    let mut used = HashSet::new();
+    each_id_mut(root, &mut |id| {
+        used.insert(*id);
+    });
+    if used.len() == subqueries.len() {
+        return;
+    }
+    each_id_mut(root, &mut |id| *id = (0..*id).filter(|before| used.contains(before)).count());
+    let mut position = 0;
+    subqueries.retain(|_| {
+        position += 1;
+        used.contains(&(position - 1))
+    });
+}
+
+/// Calls `visit` for every position of a subquery in a node and below it.
+fn each_id_mut(node: &mut Node, visit: &mut dyn FnMut(&mut usize)) {
+    fn each_in(expression: &mut Expression, visit: &mut dyn FnMut(&mut usize)) {
+        if let Expression::Subquery { id, .. } | Expression::Quantified { id, .. } = expression {
+            visit(id);
+        }
+        walk::each_child_mut(expression, &mut |child| each_in(child, visit));
+    }
+    walk::each_expression_mut(node, &mut |expression| each_in(expression, visit));
+    walk::each_input_mut(node, &mut |input| each_id_mut(input, visit));
 }
 
 /// Gives every expression correlated subqueries of its own. `taken`: those that stand elsewhere.

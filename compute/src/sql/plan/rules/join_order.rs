@@ -1,7 +1,7 @@
-//! The order of inner joins: from the table with the fewest rows on, along conditions, the smaller side in memory.
+//! The order of inner joins: along conditions, so that few rows come out of each, the smaller side in memory.
 
 use super::Block;
-use super::expressions::{Columns, columns_of, conjunction, conjuncts, is_pinned, map_inputs, move_columns};
+use super::expressions::{columns_of, conjunction, conjuncts, is_pinned, map_inputs, move_columns};
 use super::selectivity::Column;
 use super::{estimate, join_keys, lookup};
 use crate::sql::plan::{Join, JoinKind, Node, Scan, walk};
@@ -10,6 +10,8 @@ use expr::mysql_type::MysqlType;
 
 /// Tables of one chain, at most; choosing is quadratic in them.
 const LEAVES_MAX: usize = 32;
+/// Tables from which an order is tried, those with the fewest rows first.
+const STARTS_MAX: usize = 8;
 
 /// Reorders all chains of inner joins in a node; its columns stay where they are.
 pub fn reorder(mut node: Node, block: &mut Block) -> Node {
@@ -50,6 +52,23 @@ struct Leaf {
     base: usize,
     types: Vec<MysqlType>,
     rows: f64,
+}
+
+/// A condition, for choosing.
+struct Link {
+    /// That it reads, in order.
+    leaves: Vec<usize>,
+    /// Of an equality of two columns: how many different values the one has that has more.
+    distinct: Option<f64>,
+}
+
+impl Link {
+    /// True if the condition joins the leaf with those that are there.
+    fn connects(&self, leaf: usize, joined: &[usize]) -> bool {
+        self.leaves.len() > 1
+            && self.leaves.contains(&leaf)
+            && self.leaves.iter().all(|other| *other == leaf || joined.contains(other))
+    }
 }
 
 /// What has been joined so far.
@@ -106,11 +125,10 @@ impl Chain {
     }
 
     fn greedy(mut self, block: &mut Block) -> Node {
-        let by_rows = |left: &usize, right: &usize| self.leaves[*left].rows.total_cmp(&self.leaves[*right].rows);
-        let first = (0..self.leaves.len()).min_by(by_rows).unwrap_or(0);
-        let mut joined = self.start(first);
-        while let Some(next) = self.next(&joined, block) {
-            joined = self.join(joined, next, true, block);
+        let order = self.cheapest_order(block);
+        let mut joined = self.start(order[0]);
+        for leaf in &order[1..] {
+            joined = self.join(joined, *leaf, true, block);
         }
         let is_in_place = joined.layout.is_sorted();
         if is_in_place {
@@ -125,24 +143,75 @@ impl Chain {
         Node::Project { input: Box::new(joined.node), expressions }
     }
 
-    /// The leaf to join next: one that a condition connects, with the fewest rows; without any, the smallest.
-    fn next(&self, joined: &Joined, block: &mut Block) -> Option<usize> {
-        let read: Vec<Columns> =
-            self.conditions.iter().map(|condition| columns_of(condition, &mut block.subqueries)).collect();
-        let is_connected = |leaf: usize| {
-            read.iter().any(|columns| {
-                let leaves: Vec<usize> = columns.iter().map(|column| self.leaf_of(*column)).collect();
-                leaves.contains(&leaf)
-                    && leaves.iter().any(|other| joined.layout.contains(other))
-                    && leaves.iter().all(|other| *other == leaf || joined.layout.contains(other))
-            })
+    /// Of the orders that begin with each of the smallest leaves, the one with the fewest rows on the way.
+    fn cheapest_order(&self, block: &mut Block) -> Vec<usize> {
+        let links: Vec<Link> = self.conditions.iter().map(|condition| self.link(condition, block)).collect();
+        let mut starts: Vec<usize> = (0..self.leaves.len()).collect();
+        starts.sort_by(|left, right| self.leaves[*left].rows.total_cmp(&self.leaves[*right].rows));
+        starts.truncate(STARTS_MAX);
+        let orders = starts.into_iter().map(|start| self.order_from(start, &links));
+        orders.min_by(|one, other| one.1.total_cmp(&other.1)).map(|(order, _)| order).unwrap_or_default()
+    }
+
+    /// The leaf to join next is one that a condition connects, after which there are the fewest rows; of those the smallest.
+    /// Second: the rows of all steps.
+    fn order_from(&self, start: usize, links: &[Link]) -> (Vec<usize>, f64) {
+        let mut order = vec![start];
+        let mut rows = self.leaves[start].rows;
+        let mut cost = rows;
+        while order.len() < self.leaves.len() {
+            let left = (0..self.leaves.len()).filter(|leaf| !order.contains(leaf));
+            let steps = left.map(|leaf| {
+                let ready: Vec<&Link> = links.iter().filter(|link| link.connects(leaf, &order)).collect();
+                (ready.is_empty(), self.rows_with(rows, leaf, &ready), self.leaves[leaf].rows, leaf)
+            });
+            let next = steps.min_by(|one, other| {
+                one.0.cmp(&other.0).then(one.1.total_cmp(&other.1)).then(one.2.total_cmp(&other.2))
+            });
+            let Some((_, after, _, leaf)) = next else { break };
+            order.push(leaf);
+            rows = after;
+            cost += after;
+        }
+        (order, cost)
+    }
+
+    /// Rows of a join of so many rows with a leaf. A row finds those of one of the leaf's keys.
+    fn rows_with(&self, rows: f64, leaf: usize, ready: &[&Link]) -> f64 {
+        let leaf_rows = self.leaves[leaf].rows;
+        if ready.is_empty() {
+            return rows * leaf_rows;
+        }
+        match ready.iter().filter_map(|link| link.distinct).max_by(f64::total_cmp) {
+            Some(distinct) => (rows * leaf_rows / distinct).max(1.0),
+            None => rows.max(leaf_rows.min(rows * 10.0)),
+        }
+    }
+
+    fn link(&self, condition: &Expression, block: &mut Block) -> Link {
+        let columns = columns_of(condition, &mut block.subqueries);
+        let mut leaves: Vec<usize> = columns.iter().map(|column| self.leaf_of(*column)).collect();
+        leaves.dedup();
+        let distinct = match condition {
+            Expression::Call { function, arguments, .. } if function.name == "=" && leaves.len() == 2 => {
+                let sides = arguments.iter().map(|side| self.distinct_of(side, block));
+                sides.flatten().max_by(f64::total_cmp)
+            }
+            _ => None,
         };
-        let left = (0..self.leaves.len()).filter(|leaf| !joined.layout.contains(leaf));
-        left.min_by(|one, other| {
-            let key = |leaf: usize| (!is_connected(leaf), self.leaves[leaf].rows);
-            let (one, other) = (key(*one), key(*other));
-            one.0.cmp(&other.0).then(one.1.total_cmp(&other.1))
-        })
+        Link { leaves, distinct }
+    }
+
+    /// How many different values a column has in its table, if that is known.
+    fn distinct_of(&self, side: &Expression, block: &Block) -> Option<f64> {
+        let Expression::Column { index, .. } = side else { return None };
+        let leaf = &self.leaves[self.leaf_of(*index)];
+        let mut node = leaf.node.as_ref()?;
+        while let Node::Filter { input, .. } = node {
+            node = input;
+        }
+        let Node::Scan(scan) = node else { return None };
+        Column::of(scan, *scan.columns.get(index - leaf.base)?, block.statistics)?.distinct()
     }
 
     /// Joins a leaf, with all conditions that can be told then. `may_turn`: the bigger side may go to the left, where it

@@ -35,7 +35,7 @@ pub fn rejects_missing(predicate: &Expression, is_missing: &dyn Fn(usize) -> boo
 }
 
 /// The expression is NULL where all columns that `is_missing` names are NULL.
-fn is_null_then(expression: &Expression, is_missing: &dyn Fn(usize) -> bool) -> bool {
+pub fn is_null_then(expression: &Expression, is_missing: &dyn Fn(usize) -> bool) -> bool {
     match expression {
         Expression::Column { index, .. } => is_missing(*index),
         Expression::Cast { argument, .. } => is_null_then(argument, is_missing),
