@@ -41,6 +41,8 @@ const MYSQL_VERSION: &str = "8.4.0";
 const JOURNAL_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How often row counts for the planner are taken anew.
 const STATISTICS_INTERVAL: Duration = Duration::from_secs(5);
+/// At the start; twice as long each time after.
+const STATISTICS_INTERVAL_FIRST: Duration = Duration::from_secs(1);
 
 /// Settings of the compute role.
 #[derive(Debug, Clone)]
@@ -166,9 +168,12 @@ impl Compute {
 }
 
 async fn refresh_statistics(engine: Arc<Engine>) {
+    // At the start page servers learn of their layers one after the other, and tables are made and filled.
+    let mut interval = STATISTICS_INTERVAL_FIRST;
     loop {
         engine.refresh_statistics().await;
         execute::ddl::drop_abandoned(&engine.services).await;
-        tokio::time::sleep(STATISTICS_INTERVAL).await;
+        tokio::time::sleep(interval).await;
+        interval = (interval * 2).min(STATISTICS_INTERVAL);
     }
 }

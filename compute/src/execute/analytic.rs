@@ -5,6 +5,7 @@
 //! for the last digits of floating-point sums.
 
 mod aggregate;
+mod dependent;
 mod error;
 mod expression;
 mod lateral;
@@ -13,9 +14,11 @@ mod plan;
 mod runtime;
 mod scalar;
 mod scan;
+mod split;
 mod text;
 mod turns;
 mod types;
+mod wide_sum;
 
 use crate::execute::choose::{Executor, run as run_any};
 use crate::execute::row::{QueryContext, shape, walk};
@@ -156,7 +159,7 @@ async fn prepare(query: &Query, context: &QueryContext) -> Result<Prepared, SqlE
     let mut scans = Vec::new();
     walk::visit_blocks(&query.root, &mut |block| blocks.push(block));
     walk::visit_scans(&query.root, &mut |scan| scans.push(scan));
-    let mut prepared = Prepared { blocks: HashMap::new(), rows: HashMap::new() };
+    let mut prepared = Prepared { blocks: HashMap::new(), rows: HashMap::new(), parts: HashMap::new() };
     for block in blocks {
         let mut eval = context.eval.clone();
         eval.subqueries = vec![SubqueryResult::NotRun; block.subqueries.len()];
@@ -170,6 +173,9 @@ async fn prepare(query: &Query, context: &QueryContext) -> Result<Prepared, SqlE
         // Without an estimate, DataFusion plans without one.
         if let Ok(estimate) = context.view.pages.estimate(range).await {
             prepared.rows.insert(address(scan), estimate.rows);
+            if let Some(parts) = split::parts(scan, estimate.rows, context).await? {
+                prepared.parts.insert(address(scan), parts);
+            }
         }
     }
     Ok(prepared)

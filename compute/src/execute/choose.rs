@@ -21,6 +21,9 @@ pub enum Executor {
     Analytic,
 }
 
+/// So many rows are read on columns in the time of one lookup.
+const ROWS_PER_LOOKUP: u64 = 100;
+
 /// Below this many rows in all scans, planning for columns costs more than it saves.
 const ANALYTIC_ROWS_MIN: u64 = 5_000;
 
@@ -106,10 +109,14 @@ fn has_work(node: &Node) -> bool {
     }
 }
 
-/// True if scans of whole tables have many rows.
+/// True if scans of whole tables have many rows, or there are so many lookups that reading whole tables is less.
 async fn is_large(query: &Query, context: &QueryContext) -> bool {
-    let mut ranges = Vec::new();
+    let (mut ranges, mut looked_up, mut lookups) = (Vec::new(), Vec::new(), 0_u64);
     walk::visit_scans(&query.root, &mut |scan| match &scan.access {
+        _ if scan.lookups > 0 => {
+            lookups = lookups.saturating_add(scan.lookups);
+            looked_up.push(KeyRange::index(scan.table.id, scan.table.clustered().id));
+        }
         Access::Full => ranges.push(KeyRange::index(scan.table.id, scan.table.clustered().id)),
         Access::Range { index: 0, .. } => {
             if let Ok(Some(range)) = bounds::clustered_range(scan, &context.eval) {
@@ -125,5 +132,11 @@ async fn is_large(query: &Query, context: &QueryContext) -> bool {
             return true;
         }
     }
-    false
+    if lookups < ANALYTIC_ROWS_MIN {
+        return false;
+    }
+    for range in looked_up {
+        rows = rows.saturating_add(context.view.pages.estimate(range).await.map_or(0, |estimate| estimate.rows));
+    }
+    rows < lookups.saturating_mul(ROWS_PER_LOOKUP)
 }

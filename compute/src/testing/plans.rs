@@ -168,6 +168,7 @@ pub fn scan(table: &Arc<TableDef>) -> Node {
         access: Access::Full,
         lock: None,
         hints: Vec::new(),
+        lookups: 0,
     }))
 }
 

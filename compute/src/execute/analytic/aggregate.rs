@@ -5,6 +5,7 @@
 use crate::execute::analytic::expression::{Translator, is_plain};
 use crate::execute::analytic::scalar::{Kind, RowFunction};
 use crate::execute::analytic::types::arrow_type;
+use crate::execute::analytic::wide_sum::wide_sum;
 use crate::sql::plan::AggregateCall;
 use arrow::datatypes::DataType;
 use datafusion::error::Result;
@@ -46,6 +47,7 @@ pub fn aggregate(call: &AggregateCall, translator: &Translator<'_>) -> Result<Op
     let value = translator.value(argument)?;
     match call.function {
         Count if call.distinct => one(count_distinct(translator.key(argument, false)?)),
+        Count if is_never_null(argument, translator) => one(count(lit(1_i64))),
         Count => one(count(value)),
         // MIN and MAX of the same rows are the same with DISTINCT.
         Min if is_ordered(&ty) => one(min(value)),
@@ -65,51 +67,73 @@ pub fn aggregate(call: &AggregateCall, translator: &Translator<'_>) -> Result<Op
     }
 }
 
+/// Columns that hold no NULL, and sums and products of them: counting their values is counting rows.
+fn is_never_null(expression: &Expression, translator: &Translator<'_>) -> bool {
+    match expression {
+        Expression::Column { index, .. } => translator.types.get(*index).is_some_and(|ty| !ty.nullable),
+        Expression::Literal { value, .. } => !value.is_null(),
+        Expression::Call { function, arguments, .. } if matches!(function.name, "+" | "-" | "*") => {
+            arguments.iter().all(|argument| is_never_null(argument, translator))
+        }
+        _ => false,
+    }
+}
+
 fn sum_or_average(
     call: &AggregateCall,
     argument: &Expression,
     translator: &Translator<'_>,
 ) -> Result<Option<Aggregated>> {
     let ty = argument.ty();
-    let Some((addend, sum_type)) = addend(argument, translator)? else { return Ok(None) };
-    let counted = addend.clone();
+    let Some(Total { sum, ty: sum_type, value }) = total(argument, translator)? else { return Ok(None) };
+    let counted = if is_never_null(argument, translator) { lit(1_i64) } else { value };
     Ok(match (call.function, &call.ty.kind) {
-        (AggregateFunction::Sum, _) => Some(Aggregated { parts: vec![sum(addend)], finish: Finish::Cast }),
+        (AggregateFunction::Sum, _) => Some(Aggregated { parts: vec![sum], finish: Finish::Cast }),
         (_, TypeKind::Decimal { .. }) => {
-            Some(Aggregated { parts: vec![sum(addend), count(counted)], finish: Finish::Average(sum_type) })
+            Some(Aggregated { parts: vec![sum, count(counted)], finish: Finish::Average(sum_type) })
         }
         (_, TypeKind::Double { .. }) if !matches!(ty.kind, TypeKind::Decimal { .. }) => {
-            Some(Aggregated { parts: vec![sum(addend), count(counted)], finish: Finish::Average(MysqlType::double()) })
+            Some(Aggregated { parts: vec![sum, count(counted)], finish: Finish::Average(MysqlType::double()) })
         }
         _ => None,
     })
 }
 
-/// What to add up so that no sum overflows, and the type of the sum; `None` for types whose sums are the row path's.
-fn addend(argument: &Expression, translator: &Translator<'_>) -> Result<Option<(Expr, MysqlType)>> {
+/// A sum that does not overflow, the type of its value, and what is added up.
+struct Total {
+    sum: Expr,
+    ty: MysqlType,
+    value: Expr,
+}
+
+/// `None` for types whose sums are the row path's.
+fn total(argument: &Expression, translator: &Translator<'_>) -> Result<Option<Total>> {
     let decimal = |precision: u8, scale: u8| MysqlType::new(TypeKind::Decimal { precision, scale, unsigned: false });
     let ty = argument.ty();
     Ok(match ty.kind {
         TypeKind::Int { .. } | TypeKind::Year => {
-            Some((cast(translator.value(argument)?, DataType::Decimal128(20, 0)), decimal(30, 0)))
+            let value = cast(translator.value(argument)?, DataType::Decimal128(20, 0));
+            Some(Total { sum: sum(value.clone()), ty: decimal(30, 0), value })
         }
-        TypeKind::Double { .. } | TypeKind::Float { .. } => Some((translator.value(argument)?, MysqlType::double())),
-        // Sums are of ten digits more than what is added, as DataFusion has it; without a wider type, they would wrap.
-        TypeKind::Decimal { .. } => match (translator.addend(argument)?, arrow_type(&ty)) {
-            (Some(_), DataType::Decimal128(precision, scale)) if precision <= 28 => {
-                let value = translator.value(argument)?;
-                Some((value, decimal(precision + 10, scale.unsigned_abs())))
-            }
-            (Some((value, scale)), _) => {
-                let scale = scale as u8;
-                Some((cast(value, DataType::Decimal256(38, scale as i8)), decimal(48, scale)))
-            }
-            (None, DataType::Decimal128(precision, scale)) => {
-                let value = cast(translator.value(argument)?, DataType::Decimal256(precision, scale));
-                Some((value, decimal(precision + 10, scale.unsigned_abs())))
-            }
-            (None, _) => None,
-        },
+        TypeKind::Double { .. } | TypeKind::Float { .. } => {
+            let value = translator.value(argument)?;
+            Some(Total { sum: sum(value.clone()), ty: MysqlType::double(), value })
+        }
+        TypeKind::Decimal { .. } => {
+            let wide = translator.addend(argument)?;
+            let (value, scale) = match (wide, arrow_type(&ty)) {
+                // DataFusion's sums have ten digits more than what is added; with more than 38 they would wrap.
+                (_, DataType::Decimal128(precision, scale)) if precision <= 28 => {
+                    let value = translator.value(argument)?;
+                    let ty = decimal(precision + 10, scale.unsigned_abs());
+                    return Ok(Some(Total { sum: sum(value.clone()), ty, value }));
+                }
+                (Some(wide), _) => wide,
+                (None, DataType::Decimal128(_, scale)) => (translator.value(argument)?, scale.into()),
+                (None, _) => return Ok(None),
+            };
+            Some(Total { sum: wide_sum(value.clone()), ty: decimal(48, scale as u8), value })
+        }
         _ => None,
     })
 }

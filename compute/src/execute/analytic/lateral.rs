@@ -56,6 +56,9 @@ pub fn unlateral(join: &Join) -> Option<PlainJoin> {
             if !walk::subqueries_of(part).is_empty() {
                 return None;
             }
+            if is_key(part, &equal)? {
+                continue;
+            }
             if reads_left(part) {
                 conditions.push(over_left(part, left_width)?);
             } else {
@@ -72,6 +75,23 @@ fn all(mut parts: Vec<Expression>) -> Option<Expression> {
         0 | 1 => parts.pop(),
         _ => Some(Expression::And(parts)),
     }
+}
+
+/// True for the equality that a key of the lookup comes from: it is a key of the join.
+fn is_key(part: &Expression, keys: &[(Expression, Expression)]) -> Option<bool> {
+    let Expression::Call { function, arguments, .. } = part else { return Some(false) };
+    let [first, second] = &arguments[..] else { return Some(false) };
+    if function.name != "=" || !reads_left(part) {
+        return Some(false);
+    }
+    let is_pair = |column: &Expression, outer: &Expression| -> Option<bool> {
+        if !matches!(column, Expression::Column { .. }) || reads_columns(outer) {
+            return Some(false);
+        }
+        let outer = over_left(outer, 0)?;
+        Some(keys.iter().any(|(left, right)| right.is_same(column) && left.is_same(&outer)))
+    };
+    Some(is_pair(first, second)? || is_pair(second, first)?)
 }
 
 fn reads_left(expression: &Expression) -> bool {

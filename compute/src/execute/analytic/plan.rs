@@ -4,6 +4,7 @@
 //! query. What has no translation runs on the row path and comes in as a table.
 
 use crate::execute::analytic::aggregate::{self, Finish};
+use crate::execute::analytic::dependent;
 use crate::execute::analytic::error::{unwrapped, wrapped};
 use crate::execute::analytic::expression::{Form, Translator};
 use crate::execute::analytic::lateral;
@@ -31,6 +32,8 @@ pub struct Prepared {
     pub blocks: HashMap<usize, Arc<EvalContext>>,
     /// Estimated rows, by address of the scan.
     pub rows: HashMap<usize, u64>,
+    /// Keys of tables that are scanned in parts, by address of the scan.
+    pub parts: HashMap<usize, Vec<KeyRange>>,
 }
 
 /// Translates one query.
@@ -76,7 +79,12 @@ impl<'a> Planner<'a> {
 
     pub fn query(&mut self, query: &'a Query) -> Result<LogicalPlan> {
         let eval = &self.prepared.blocks[&address(query)];
-        Ok(self.node(&query.root, Block { eval, subqueries: &query.subqueries })?.plan)
+        let input = self.node(&query.root, Block { eval, subqueries: &query.subqueries })?;
+        if input.columns == input.plan.schema().columns() {
+            return Ok(input.plan);
+        }
+        let columns: Vec<Expr> = input.columns.into_iter().map(Expr::Column).collect();
+        LogicalPlanBuilder::from(input.plan).project(columns)?.build()
     }
 
     fn name(&mut self) -> String {
@@ -168,8 +176,8 @@ impl<'a> Planner<'a> {
         if scan.lock.is_some() {
             return Ok(None);
         }
-        let ranges = match &scan.access {
-            Access::Full => vec![KeyRange::index(scan.table.id, scan.table.clustered().id)],
+        let parts = match &scan.access {
+            Access::Full => self.all_of(scan, address(scan)),
             Access::Range { index: 0, .. } => match bounds::clustered_range(scan, block.eval).map_err(wrapped)? {
                 Some(range) => vec![range],
                 None => return Ok(None),
@@ -179,7 +187,7 @@ impl<'a> Planner<'a> {
         let source = StoredSource {
             view: self.context.view.clone(),
             table: scan.table.clone(),
-            ranges,
+            parts,
             columns: scan.columns.clone(),
             bounds: bounds::of_scan(scan, block.eval).map_err(wrapped)?,
         };
@@ -205,7 +213,9 @@ impl<'a> Planner<'a> {
         let left = self.node(&join.left, block)?;
         let (right, pairs, condition) = if join.lateral {
             let Some(plain) = lateral::unlateral(join) else { return Ok(None) };
-            let Some(right) = self.lateral_scan(&plain.right, block)? else { return Ok(None) };
+            let Some(right) = self.lateral_scan(&plain.right, address_of_scan(&join.right), block)? else {
+                return Ok(None);
+            };
             (right, plain.equal, plain.condition)
         } else {
             (self.node(&join.right, block)?, join.equal.clone(), join.condition.clone())
@@ -242,6 +252,15 @@ impl<'a> Planner<'a> {
             true => behind_limit(right.plan)?,
             false => right.plan,
         };
+        if kind == JoinType::Inner && !left_keys.is_empty() {
+            // DataFusion holds the left side in memory, where it knows of no reason to turn them; ours is the right one.
+            let plan = LogicalPlanBuilder::from(right_plan)
+                .join_with_expr_keys(left.plan, kind, (right_keys, left_keys), condition)?
+                .build()?;
+            let types = shape::types_of_join(join.kind, &both.types[..left_width + right_width], left_width);
+            let columns = left.columns.into_iter().chain(right.columns.into_iter().take(right_width)).collect();
+            return Ok(Some(Input { plan, columns, types }));
+        }
         let builder = LogicalPlanBuilder::from(left.plan);
         let plan = match (left_keys.is_empty(), condition) {
             (false, condition) => {
@@ -262,17 +281,24 @@ impl<'a> Planner<'a> {
         Ok(Some(Input::new(LogicalPlanBuilder::from(joined.plan).project(kept)?.build()?, joined.types)))
     }
 
-    /// The right side of a join that was one of index lookups.
-    fn lateral_scan(&mut self, scan: &Scan, block: Block<'a>) -> Result<Option<Input>> {
+    /// All keys of a scan's table, in as many parts as it is read in.
+    fn all_of(&self, scan: &Scan, address: usize) -> Vec<KeyRange> {
+        let whole = || vec![KeyRange::index(scan.table.id, scan.table.clustered().id)];
+        self.prepared.parts.get(&address).cloned().unwrap_or_else(whole)
+    }
+
+    /// The right side of a join that was one of index lookups, by the scan at `original`.
+    fn lateral_scan(&mut self, scan: &Scan, original: usize, block: Block<'a>) -> Result<Option<Input>> {
         let source = StoredSource {
             view: self.context.view.clone(),
             table: scan.table.clone(),
-            ranges: vec![KeyRange::index(scan.table.id, scan.table.clustered().id)],
+            parts: self.all_of(scan, original),
             columns: scan.columns.clone(),
             bounds: bounds::of_scan(scan, block.eval).map_err(wrapped)?,
         };
         let types = shape::scan_types(scan);
-        let input = self.table(Source::Stored(source), types, None, block)?;
+        let rows = self.prepared.rows.get(&original).copied();
+        let input = self.table(Source::Stored(source), types, rows, block)?;
         let Some(filter) = &scan.filter else { return Ok(Some(input)) };
         let predicate = input.translator(block).truth(filter)?;
         Ok(Some(Input::new(LogicalPlanBuilder::from(input.plan).filter(predicate)?.build()?, input.types)))
@@ -286,13 +312,19 @@ impl<'a> Planner<'a> {
         block: Block<'a>,
         types: Vec<MysqlType>,
     ) -> Result<Option<Input>> {
+        let depends = dependent::on_others(input, group_by);
         let input = self.node(input, block)?;
         let translator = input.translator(block);
         let (mut groups, mut output) = (Vec::new(), Vec::new());
         let mut computed: Vec<(Expr, String)> = Vec::new();
-        for expression in group_by {
+        for (expression, depends) in group_by.iter().zip(depends) {
             let (key, shown) = (self.name(), self.name());
             let (value, ty) = (translator.value(expression)?, expression.ty());
+            if depends {
+                computed.push((first_value(value, Vec::new()), shown.clone()));
+                output.push(Shown::Column(shown));
+                continue;
+            }
             match Form::of(&ty) {
                 Form::Plain => {
                     groups.push(value.alias(&key));
@@ -435,6 +467,14 @@ enum Shown {
 /// Where something of the plan is: its name while a query is translated.
 pub fn address<T>(part: &T) -> usize {
     std::ptr::from_ref(part) as usize
+}
+
+/// Of the table that a node scans.
+fn address_of_scan(node: &Node) -> usize {
+    match node {
+        Node::Scan(scan) => address(&**scan),
+        other => address(other),
+    }
 }
 
 /// The whole query.

@@ -7,14 +7,18 @@ use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::prelude::SessionConfig;
 use expr::SqlError;
 use std::sync::{Arc, OnceLock};
 use tokio::runtime::{Builder, Handle, Runtime};
 
-/// Threads of analytic queries: half of the machine's, one at least.
-fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, |count| count.get().div_ceil(2))
+/// How far those threads stand behind others where all want to run: as `nice` has it, about a tenth of what others get.
+const NICE: i32 = 10;
+
+/// Threads of analytic queries: as many as the machine has. They take what transactions leave.
+pub fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |count| count.get())
 }
 
 /// Where analytic queries run. Lives as long as the process.
@@ -23,6 +27,10 @@ pub fn handle() -> Result<Handle, SqlError> {
     let build = || {
         let mut builder = Builder::new_multi_thread();
         builder.worker_threads(threads()).thread_name("analytic").enable_all();
+        // On Linux, of the thread that calls. Where it fails they are threads like others.
+        builder.on_thread_start(|| {
+            let _ = rustix::process::setpriority_process(None, NICE);
+        });
         // Deep plans poll deep.
         builder.thread_stack_size(64 << 20).build().ok()
     };
@@ -41,15 +49,24 @@ pub fn session_state(memory_limit_bytes: usize, plan: &LogicalPlan) -> Result<Se
         .with_memory_pool(Arc::new(FairSpillPool::new(memory_limit_bytes)))
         .build_arc()
         .map_err(unwrapped)?;
-    let mut config = SessionConfig::new().with_target_partitions(threads().max(2)).with_information_schema(false);
+    let mut config = SessionConfig::new().with_target_partitions(threads()).with_information_schema(false);
     // The check compares types with those from before DataFusion simplified the plan, which may have shown meanwhile that a column is
     // never NULL. Results are read by the types of our own plan (`analytic.rs`, `rows`).
     config.options_mut().execution.skip_physical_aggregate_schema_check = true;
     config.options_mut().optimizer.repartition_sorts =
         !plan.exists(|node| Ok(matches!(node, LogicalPlan::Union(_)))).map_err(unwrapped)?;
     Ok(SessionStateBuilder::new()
+        .with_optimizer_rules(rules())
         .with_config(config)
         .with_runtime_env(environment)
         .with_physical_optimizer_rules(turns::rules())
         .build())
+}
+
+/// DataFusion's rules, without the one that takes chains of joins apart and puts them together in another order: ours was
+/// chosen by what is known of the tables, and no join in our plans waits for its keys in a filter above.
+fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    let mut rules = Optimizer::new().rules;
+    rules.retain(|rule| rule.name() != "eliminate_cross_join");
+    rules
 }

@@ -43,7 +43,8 @@ pub enum Source {
 pub struct StoredSource {
     pub view: ReadView,
     pub table: Arc<TableDef>,
-    pub ranges: Vec<KeyRange>,
+    /// Each is read by itself, beside the others.
+    pub parts: Vec<KeyRange>,
     /// Positions in the table's columns.
     pub columns: Vec<usize>,
     pub bounds: Vec<ColumnBound>,
@@ -73,15 +74,23 @@ impl QueryTable {
         QueryTable { source, types, schema: Arc::new(Schema::new(fields)), row_count, eval }
     }
 
+    fn part_count(&self) -> usize {
+        match &self.source {
+            Source::Stored(stored) => stored.parts.len(),
+            Source::Rows(_) => 1,
+        }
+    }
+
     /// The columns at `projection`, a batch at a time.
     fn batches(
         self: Arc<Self>,
+        part: usize,
         projection: Vec<usize>,
         limit: Option<usize>,
     ) -> BoxStream<'static, Result<RecordBatch>> {
         match &self.source {
             Source::Stored(stored) => {
-                let batches = match stored.scan(&projection, limit) {
+                let batches = match stored.scan(part, &projection, limit) {
                     Ok(batches) => batches,
                     Err(error) => return futures::stream::iter([Err(wrapped(error))]).boxed(),
                 };
@@ -132,12 +141,13 @@ impl QueryTable {
 impl StoredSource {
     fn scan(
         &self,
+        part: usize,
         projection: &[usize],
         limit: Option<usize>,
     ) -> Result<BoxStream<'static, Result<ScanBatch, SqlError>>, SqlError> {
         let positions: Vec<usize> = projection.iter().map(|&column| self.columns[column]).collect();
         Ok(self.view.scan(ViewScan {
-            ranges: self.ranges.clone(),
+            ranges: vec![self.parts[part].clone()],
             direction: Direction::Forward,
             limit: limit.map(|limit| limit as u64),
             output: ScanOutput::Columns(codec::scan_columns(&self.table, &positions)?),
@@ -181,7 +191,7 @@ impl TableProvider for Provider {
         let schema = self.0.projected_schema(&projection)?;
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema),
-            Partitioning::UnknownPartitioning(1),
+            Partitioning::UnknownPartitioning(self.0.part_count()),
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
@@ -240,12 +250,16 @@ impl ExecutionPlan for TableScan {
         Ok(self)
     }
 
-    fn execute(&self, _partition: usize, _context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let batches = self.table.clone().batches(self.projection.clone(), self.limit);
+    fn execute(&self, partition: usize, _context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let batches = self.table.clone().batches(partition, self.projection.clone(), self.limit);
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
     }
 
-    fn partition_statistics(&self, _partition: Option<usize>) -> Result<Arc<Statistics>> {
-        Ok(Arc::new(statistics(&self.table, &self.schema())))
+    fn partition_statistics(&self, partition: Option<usize>) -> Result<Arc<Statistics>> {
+        let mut statistics = statistics(&self.table, &self.schema());
+        if let (Some(_), Precision::Inexact(rows)) = (partition, statistics.num_rows) {
+            statistics.num_rows = Precision::Inexact(rows / self.table.part_count().max(1));
+        }
+        Ok(Arc::new(statistics))
     }
 }

@@ -79,8 +79,9 @@ impl ScalarUDFImpl for TextFunction {
 /// Usually no text has spaces at its end, and nothing is copied.
 fn unpadded(array: &ArrayRef) -> ArrayRef {
     let texts = array.as_string::<i32>();
-    let is_padded = |text: &str| text.ends_with(' ');
-    if !texts.iter().flatten().any(is_padded) {
+    let (offsets, bytes) = (texts.value_offsets(), texts.value_data());
+    let is_padded = |pair: &[i32]| pair[0] < pair[1] && bytes[pair[1] as usize - 1] == b' ';
+    if !offsets.windows(2).any(is_padded) {
         return array.clone();
     }
     let mut builder = StringBuilder::with_capacity(texts.len(), texts.values().len());

@@ -231,6 +231,7 @@ pub fn scan(table: &Arc<TableDef>, alias: &str, hints: Vec<IndexHint>) -> Node {
         access: Access::Full,
         lock: None,
         hints,
+        lookups: 0,
     }))
 }
 

@@ -167,6 +167,8 @@ pub struct Scan {
     pub lock: Option<ScanLock>,
     /// USE/FORCE/IGNORE INDEX.
     pub hints: Vec<IndexHint>,
+    /// About how many rows it finds one by one, where it looks them up for the rows of a join's left side; else 0.
+    pub lookups: u64,
 }
 
 /// How a scan finds its rows. Key expressions read no column of the scan itself: constants, parameters, outer columns.

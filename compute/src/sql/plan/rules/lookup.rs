@@ -50,5 +50,6 @@ pub fn candidate(scan: &Scan, equal: &[(Expression, Expression)], left_rows: f64
         return None;
     }
     lookup.access = access;
+    lookup.lookups = (left_rows * rows.max(1.0)) as u64;
     Some(lookup)
 }
