@@ -171,7 +171,11 @@ impl Binder<'_> {
                 Some(("global", name)) => (Some(VariableScope::Global), name),
                 _ => (None, system.as_str()),
             };
-            let (value, ty) = (self.context.variable)(scope, system)?;
+            let (value, mut ty) = (self.context.variable)(scope, system)?;
+            // Weaker than any literal it is compared with.
+            if ty.is_text() {
+                ty.collation = self.context.collation_connection;
+            }
             return Ok(Expression::Literal { value, ty });
         }
         let name = name.value.trim_start_matches('@').to_ascii_lowercase();
