@@ -55,7 +55,7 @@ use crate::session::recent::Recent;
 use crate::session::routine::{Calls, Frame, Nested, Programs, Runner, SignalItems};
 use crate::session::source::Source;
 use crate::session::table_locks::TableLocks;
-use crate::session::variables::Values;
+use crate::session::variables::{Outlines, Values};
 use crate::sql::parse;
 use crate::sql::plan::Isolation;
 use crate::txn::Transaction;
@@ -92,6 +92,8 @@ pub struct Session {
     prepared: HashMap<u32, PreparedStatement>,
     next_prepared: u32,
     recent: Recent,
+    /// The text of the statement that runs by its outline.
+    outlined: Option<Arc<str>>,
     /// PREPARE name FROM: texts by name in lower case.
     named: HashMap<String, String>,
     warnings: Vec<Warning>,
@@ -183,6 +185,7 @@ impl Session {
             prepared: HashMap::new(),
             next_prepared: 1,
             recent: Recent::default(),
+            outlined: None,
             named: HashMap::new(),
             warnings: Vec::new(),
             counted: run::WarningCounts::default(),
@@ -248,6 +251,16 @@ impl Session {
     pub async fn query(&mut self, text: &str) -> Result<StatementResult, SqlError> {
         self.began(text);
         let sql_mode = self.sql_mode();
+        let outlines = self.variables.effective().outlines;
+        let outline = if outlines == Outlines::Off { None } else { parse::outline::of(text, sql_mode) };
+        let is_known =
+            outline.and_then(|outline| self.recent.outlined(outline, sql_mode, outlines == Outlines::Always));
+        if let Some((source, values)) = is_known {
+            self.outlined = Some(text.into());
+            let outcome = self.run(&source, values.into()).await;
+            self.outlined = None;
+            return self.conclude(outcome).await;
+        }
         if let Some(source) = self.recent.get(text, sql_mode) {
             let outcome = self.run(&source, Arc::from([])).await;
             return self.conclude(outcome).await;

@@ -74,12 +74,15 @@ impl Servers {
         ];
         let on_drumlin =
             |executor: &str| vec![format!("SET sql_mode = '{SQL_MODE}'"), format!("SET drumlin_executor = {executor}")];
+        // Statements on rows run by their outlines, those on columns with their literals.
+        let mut on_rows = on_drumlin("row");
+        on_rows.push("SET drumlin_outlines = always".to_owned());
         // There, subqueries become joins wherever they can; on rows, where there are few, they stay.
         let mut on_columns = on_drumlin("analytic");
         on_columns.push("SET optimizer_switch = 'subquery_to_derived=on'".to_owned());
         Servers {
             mariadb: Session::new(mariadb.options(), on_mariadb.to_vec()),
-            row: Session::new(server.options(), on_drumlin("row")),
+            row: Session::new(server.options(), on_rows),
             analytic: Session::new(server.options(), on_columns),
             started: (mariadb, server, directory),
         }

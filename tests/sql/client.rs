@@ -48,6 +48,11 @@ impl Client {
             .user(Some(user))
             .pass((!password.is_empty()).then_some(password))
             .db_name((!database.is_empty()).then_some(database));
+        // Statements run by their outlines, as those do that come again.
+        let options = match std::env::var_os("DRUMLIN_SQL_OUTLINES") {
+            Some(_) if target.is_drumlin => options.init(vec!["SET drumlin_outlines = always"]),
+            _ => options,
+        };
         let options = Opts::from(options);
         let connection = Conn::new(options.clone()).await?;
         Ok(Client { connection: Some(connection), options })

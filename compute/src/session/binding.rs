@@ -7,7 +7,7 @@ use crate::catalog::virtual_tables::{self, ViewColumn};
 use crate::catalog::{Catalog, TableDef, ViewDef};
 use crate::execute::BindExpressions;
 use crate::sql::bind::{self, BindContext, TEXT_CHARACTERS, VirtualColumns};
-use crate::sql::parse::ast;
+use crate::sql::parse::{ast, outline::Kind};
 use crate::sql::plan::rules::{Statistics, Unnesting};
 use crate::sql::plan::{Field, Prepared, Statement, VariableScope};
 use common::id::ColumnId;
@@ -39,6 +39,30 @@ impl Session {
         catalog: &Catalog,
         given: &dyn Fn(usize) -> MysqlType,
     ) -> Result<Bound, SqlError> {
+        self.bind_with(catalog, |context| bind::bind_prepared(statement, context, given))
+    }
+
+    /// Binds an outline; see [`bind::bind_outline`].
+    pub(super) fn bind_outline(
+        &self,
+        statement: &ast::Statement,
+        kinds: &[Kind],
+        catalog: &Catalog,
+    ) -> Result<Option<Bound>, SqlError> {
+        let mut is_bound = true;
+        let bound = self.bind_with(catalog, |context| {
+            let prepared = bind::bind_outline(statement, kinds, context)?;
+            is_bound = prepared.is_some();
+            prepared.ok_or_else(|| SqlError::internal("an outline that is not bound; report it"))
+        });
+        if is_bound { bound.map(Some) } else { Ok(None) }
+    }
+
+    fn bind_with(
+        &self,
+        catalog: &Catalog,
+        bind: impl FnOnce(&BindContext<'_>) -> Result<Prepared, SqlError>,
+    ) -> Result<Bound, SqlError> {
         let rights = self.rights(catalog);
         let variables = self.user_variables.lock().unwrap_or_else(PoisonError::into_inner);
         let lasting = Cell::new(true);
@@ -67,7 +91,7 @@ impl Session {
             virtual_table: &virtual_columns,
             statistics: &statistics,
         };
-        let prepared = bind::bind_prepared(statement, &context, given)?;
+        let prepared = bind(&context)?;
         Ok(Bound { prepared, lasting: lasting.get() })
     }
 

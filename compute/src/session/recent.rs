@@ -1,19 +1,28 @@
 //! Statements that a client sends again and again as text: parsed once, and with the plan of the last time.
 //!
-//! Few and short ones, the latest first, and only those that have come a second time: most texts never do.
+//! Texts are known by their outlines where they have one ([`parse::outline`]), so that other keys and values make no other
+//! statement. Few and short ones, the latest first, and only those that have come a second time: most texts never do.
 
 use super::source::Source;
 use crate::sql::parse::ast::Kind;
+use crate::sql::parse::outline::{self, Outline};
+use crate::sql::parse::{self};
+use expr::Value;
 use expr::eval::SqlMode;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A transaction's statements, with what begins and ends it.
-const KEPT_MAX: usize = 6;
+/// What the transactions of an application send, with what begins and ends them.
+const KEPT_MAX: usize = 48;
+/// Of all sessions together: about 200 MB.
+const KEPT_BY_ALL_MAX: usize = 20_000;
 const TEXT_BYTES_MAX: usize = 512;
 /// Texts that have come once: so many others may come before one comes again.
-const SEEN_MAX: usize = 16;
+const SEEN_MAX: usize = 64;
+
+static KEPT_BY_ALL: AtomicUsize = AtomicUsize::new(0);
 
 #[derive(Default)]
 pub(super) struct Recent {
@@ -24,20 +33,46 @@ pub(super) struct Recent {
 }
 
 struct Kept {
+    hash: u64,
     text: Arc<str>,
+    kinds: Box<[outline::Kind]>,
     /// What a text means depends on it.
     sql_mode: SqlMode,
     source: Arc<Source>,
 }
 
+impl Kept {
+    fn is_of(&self, hash: u64, text: &str, kinds: &[outline::Kind], sql_mode: SqlMode) -> bool {
+        self.hash == hash && *self.text == *text && *self.kinds == *kinds && self.sql_mode == sql_mode
+    }
+}
+
 impl Recent {
+    /// A text that is known as it is.
     pub fn get(&mut self, text: &str, sql_mode: SqlMode) -> Option<Arc<Source>> {
-        let position = self.kept.iter().position(|kept| *kept.text == *text && kept.sql_mode == sql_mode)?;
-        if position > 0 {
-            let kept = self.kept.remove(position)?;
-            self.kept.push_front(kept);
+        self.find(self.hash(text, &[]), text, &[], sql_mode)
+    }
+
+    /// The statement of an outline with the values of this text; `None` until it has come a second time, or `at_once`, and
+    /// where it is of no use.
+    pub fn outlined(
+        &mut self,
+        outline: Outline,
+        sql_mode: SqlMode,
+        at_once: bool,
+    ) -> Option<(Arc<Source>, Vec<Value>)> {
+        let Outline { text, kinds, values } = outline;
+        let hash = self.hash(&text, &kinds);
+        if let Some(source) = self.find(hash, &text, &kinds, sql_mode) {
+            return (!source.refused.load(Ordering::Relaxed)).then_some((source, values));
         }
-        self.kept.front().map(|kept| kept.source.clone())
+        if !self.has_seen(hash) && !at_once {
+            return None;
+        }
+        let statement = parse::parse(&text, sql_mode).ok().filter(|statement| statement.parameters == kinds.len())?;
+        let source = Arc::new(Source::of_outline(statement, kinds.clone()));
+        self.keep(Kept { hash, text: text.into(), kinds: kinds.into(), sql_mode, source: source.clone() });
+        Some((source, values))
     }
 
     /// A statement that was parsed just now.
@@ -55,19 +90,56 @@ impl Recent {
         if !comes_again || text.len() > TEXT_BYTES_MAX {
             return;
         }
-        let hash = self.hasher.hash_one(text);
-        if !self.seen.contains(&hash) {
-            self.seen.truncate(SEEN_MAX - 1);
-            self.seen.push_front(hash);
-            return;
+        let hash = self.hash(text, &[]);
+        if self.has_seen(hash) {
+            self.keep(Kept { hash, text: text.into(), kinds: Box::default(), sql_mode, source: source.clone() });
         }
-        self.kept.truncate(KEPT_MAX - 1);
-        self.kept.push_front(Kept { text: text.into(), sql_mode, source: source.clone() });
     }
 
     pub fn clear(&mut self) {
+        KEPT_BY_ALL.fetch_sub(self.kept.len(), Ordering::Relaxed);
         self.kept.clear();
         self.seen.clear();
+    }
+
+    fn hash(&self, text: &str, kinds: &[outline::Kind]) -> u64 {
+        self.hasher.hash_one((text, kinds))
+    }
+
+    fn find(&mut self, hash: u64, text: &str, kinds: &[outline::Kind], sql_mode: SqlMode) -> Option<Arc<Source>> {
+        let position = self.kept.iter().position(|kept| kept.is_of(hash, text, kinds, sql_mode))?;
+        if position > 0 {
+            let kept = self.kept.remove(position)?;
+            self.kept.push_front(kept);
+        }
+        self.kept.front().map(|kept| kept.source.clone())
+    }
+
+    /// Whether it has come before; from now on it has.
+    fn has_seen(&mut self, hash: u64) -> bool {
+        let seen = self.seen.contains(&hash);
+        if !seen {
+            self.seen.truncate(SEEN_MAX - 1);
+            self.seen.push_front(hash);
+        }
+        seen
+    }
+
+    fn keep(&mut self, kept: Kept) {
+        let is_full = KEPT_BY_ALL.load(Ordering::Relaxed) >= KEPT_BY_ALL_MAX || self.kept.len() >= KEPT_MAX;
+        if is_full && self.kept.pop_back().is_none() {
+            return;
+        }
+        if !is_full {
+            KEPT_BY_ALL.fetch_add(1, Ordering::Relaxed);
+        }
+        self.kept.push_front(kept);
+    }
+}
+
+impl Drop for Recent {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 
@@ -102,5 +174,21 @@ mod tests {
             recent.note("SET @a = 1", mode, &source("SET @a = 1"));
         }
         assert!(recent.get(&long, mode).is_none() && recent.get("SET @a = 1", mode).is_none());
+    }
+
+    #[test]
+    fn texts_of_one_outline_are_one_statement() {
+        let mode = SqlMode::default();
+        let mut recent = Recent::default();
+        let outlined = |recent: &mut Recent, text: &str| recent.outlined(outline::of(text, mode).unwrap(), mode, false);
+        assert!(outlined(&mut recent, "SELECT a FROM t WHERE b = 1").is_none(), "it came once");
+        let (source, values) = outlined(&mut recent, "SELECT a FROM t WHERE b = 2").unwrap();
+        assert_eq!(values[0].to_text(), "2");
+        let (again, values) = outlined(&mut recent, "SELECT a FROM t WHERE b = 3").unwrap();
+        assert!(Arc::ptr_eq(&source, &again) && values[0].to_text() == "3");
+        // Another kind of literal is another statement.
+        assert!(outlined(&mut recent, "SELECT a FROM t WHERE b = 'x'").is_none());
+        source.refused.store(true, Ordering::Relaxed);
+        assert!(outlined(&mut recent, "SELECT a FROM t WHERE b = 4").is_none());
     }
 }

@@ -9,15 +9,20 @@ use super::binding::parameter_type;
 use super::variables::Values;
 use crate::account::Rights;
 use crate::catalog::Catalog;
-use crate::sql::parse::ast;
+use crate::sql::parse::{self, ast, outline::Kind};
 use crate::sql::plan::{Prepared, Query, Statement};
 use expr::mysql_type::MysqlType;
 use expr::{SqlError, Value};
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(super) struct Source {
     pub statement: ast::Statement,
+    /// Of an outline: the kinds of the literals that its parameters stand for.
+    literals: Option<Vec<Kind>>,
+    /// No plan can be made for the outline; texts are bound with their literals.
+    pub refused: AtomicBool,
     kept: Mutex<Option<Kept>>,
 }
 
@@ -28,6 +33,18 @@ pub(super) enum Plan {
     /// INSERT, UPDATE, DELETE.
     Change(Arc<Statement>),
     Other(Box<Statement>),
+}
+
+impl Plan {
+    fn of(statement: Statement) -> Plan {
+        match statement {
+            Statement::Query(query) => Plan::Query(Arc::new(query)),
+            change @ (Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_)) => {
+                Plan::Change(Arc::new(change))
+            }
+            other => Plan::Other(Box::new(other)),
+        }
+    }
 }
 
 struct Kept {
@@ -66,7 +83,11 @@ impl Surroundings {
 
 impl Source {
     pub fn new(statement: ast::Statement) -> Source {
-        Source { statement, kept: Mutex::new(None) }
+        Source { statement, literals: None, refused: AtomicBool::new(false), kept: Mutex::new(None) }
+    }
+
+    pub fn of_outline(statement: ast::Statement, kinds: Vec<Kind>) -> Source {
+        Source { literals: Some(kinds), ..Source::new(statement) }
     }
 }
 
@@ -86,20 +107,41 @@ impl Session {
         {
             return Ok(kept.plan.clone());
         }
+        if let Some(kinds) = &source.literals {
+            return self.plan_outline(source, kinds, catalog, now);
+        }
         let text = self.connection_collation();
         let bound = self.bind(&source.statement, catalog, &|position| parameter_type(&values[position], text))?;
         let Prepared { parameters, open, .. } = &bound.prepared;
         let open = open.iter().map(|position| (*position, parameters[*position].clone())).collect();
-        let plan = match bound.prepared.statement {
-            Statement::Query(query) => Plan::Query(Arc::new(query)),
-            change @ (Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_)) => {
-                Plan::Change(Arc::new(change))
-            }
-            other => Plan::Other(Box::new(other)),
-        };
+        let plan = Plan::of(bound.prepared.statement);
         if bound.lasting && !matches!(plan, Plan::Other(_)) {
             *source.kept.lock() = Some(Kept { plan: plan.clone(), made_from: now, open });
         }
         Ok(plan)
+    }
+
+    /// The plan of an outline; where none can be made for it, that of the text with its literals.
+    fn plan_outline(
+        &self,
+        source: &Source,
+        kinds: &[Kind],
+        catalog: &Arc<Catalog>,
+        now: Surroundings,
+    ) -> Result<Plan, SqlError> {
+        if let Ok(Some(bound)) = self.bind_outline(&source.statement, kinds, catalog)
+            && bound.lasting
+        {
+            let plan = Plan::of(bound.prepared.statement);
+            *source.kept.lock() = Some(Kept { plan: plan.clone(), made_from: now, open: Vec::new() });
+            return Ok(plan);
+        }
+        source.refused.store(true, Ordering::Relaxed);
+        let Some(text) = &self.outlined else {
+            return Err(SqlError::internal("an outline without its text; report it"));
+        };
+        let statement = parse::parse(text, self.sql_mode())?;
+        let bound = self.bind(&statement, catalog, &|_| parameter_type(&Value::Null, self.connection_collation()))?;
+        Ok(Plan::of(bound.prepared.statement))
     }
 }

@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 mod effective;
 mod table;
 
-pub use effective::Effective;
+pub use effective::{Effective, Outlines};
 pub use table::{all, lookup};
 
 /// What a variable is: one row of the table.

@@ -35,6 +35,7 @@ mod set_operation;
 mod show;
 mod subquery;
 mod table;
+mod taken;
 mod unify;
 mod update;
 mod window;
@@ -60,6 +61,7 @@ pub use routine::Locals;
 use scope::{Block, Boundary};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+pub use taken::bind_outline;
 
 /// Columns of a virtual table, in order.
 pub type VirtualColumns = Arc<[(String, MysqlType)]>;
@@ -203,6 +205,8 @@ struct Binder<'a> {
     ctes: Vec<Cte>,
     cte_ids: usize,
     parameters: Vec<Option<MysqlType>>,
+    /// The parameters are literals that were taken out of the text.
+    taken: Option<taken::Taken>,
     view_depth: usize,
     /// Tables of FROM also give their hidden row ids: they are those of UPDATE or DELETE.
     row_ids: bool,
@@ -233,6 +237,7 @@ impl<'a> Binder<'a> {
             ctes: Vec::new(),
             cte_ids: 0,
             parameters: vec![None; parameters],
+            taken: None,
             view_depth: 0,
             row_ids: false,
             change: Privileges::NONE,

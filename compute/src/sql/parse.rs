@@ -18,6 +18,7 @@ mod grant;
 mod infix;
 pub mod lexer;
 mod load;
+pub mod outline;
 pub mod partition;
 mod prefix;
 mod refused;

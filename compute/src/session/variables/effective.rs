@@ -12,6 +12,17 @@ use expr::value::Value;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The session variable `drumlin_outlines`: whether texts are known by their outlines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Outlines {
+    Off,
+    /// Those that come again.
+    #[default]
+    Auto,
+    /// All that have one; for tests.
+    Always,
+}
+
 #[derive(Debug, Clone)]
 pub struct Effective {
     pub sql_mode: SqlMode,
@@ -41,6 +52,7 @@ pub struct Effective {
     /// SET TIMESTAMP: the time that statements see, in microseconds since 1970.
     pub timestamp_us: Option<i64>,
     pub executor: Executor,
+    pub outlines: Outlines,
     /// optimizer_switch.
     pub unnesting: Unnesting,
     pub long_query_time: Duration,
@@ -87,6 +99,11 @@ impl Effective {
             long_query_time: Duration::try_from_secs_f64(values.get("long_query_time").parse().unwrap_or(10.0))
                 .unwrap_or(Duration::MAX),
             min_examined_row_limit: values.integer("min_examined_row_limit"),
+            outlines: match values.get("drumlin_outlines") {
+                "off" => Outlines::Off,
+                "always" => Outlines::Always,
+                _ => Outlines::Auto,
+            },
             executor: match values.get("drumlin_executor") {
                 "row" => Executor::Row,
                 "analytic" => Executor::Analytic,

@@ -96,6 +96,7 @@ static VARIABLES: &[Variable] = &[
     row("default_week_format", Both, int(0, 7), "0"),
     row("disconnect_on_expired_password", ReadOnly, Boolean, "ON"),
     row("div_precision_increment", Both, int(0, 30), "4"),
+    row("drumlin_outlines", Both, Enumeration(&["off", "auto", "always"]), "auto"),
     row("drumlin_executor", Both, Enumeration(&["auto", "row", "analytic"]), "auto"),
     row("end_markers_in_json", Both, Boolean, "OFF"),
     row("error_count", Session, int(0, 65535), "0"),

@@ -68,6 +68,8 @@ impl Binder<'_> {
         mut right: Expression,
     ) -> Result<Expression, SqlError> {
         self.infer_pair(&mut left, &mut right);
+        self.meet_compared(&left, &right, op);
+        self.meet_compared(&right, &left, op);
         adapt(&left, &mut right);
         adapt(&right, &mut left);
         let mut operands = vec![left, right];
@@ -126,6 +128,7 @@ impl Binder<'_> {
             let mut needle = operands[0].clone();
             self.infer_pair(&mut needle, &mut item);
             operands[0] = needle;
+            self.meet_compared(&item, &operands[0], Comparison::Equal);
             adapt(&operands[0], &mut item);
             operands.push(item);
         }
@@ -143,6 +146,8 @@ impl Binder<'_> {
         let mut high = self.expression(high)?;
         self.infer_pair(&mut value, &mut low);
         self.infer_pair(&mut value, &mut high);
+        self.meet_compared(&low, &value, Comparison::GreaterOrEqual);
+        self.meet_compared(&high, &value, Comparison::LessOrEqual);
         adapt(&value, &mut low);
         adapt(&value, &mut high);
         let mut operands = vec![value, low, high];

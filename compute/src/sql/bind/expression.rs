@@ -223,6 +223,10 @@ impl Binder<'_> {
         let mut left = self.expression(left)?;
         let mut right = self.expression(right)?;
         self.infer_pair(&mut left, &mut right);
+        if matches!(name, "+" | "-") {
+            self.meet_added(&left, &right);
+            self.meet_added(&right, &left);
+        }
         let double = MysqlType::double();
         if name != "CONCAT" {
             let both_binary = left.ty().is_binary() && right.ty().is_binary();

@@ -168,6 +168,7 @@ impl Binder<'_> {
     pub fn assigned_value(&mut self, value: &ast::syntax::Expr, ty: &MysqlType) -> Result<Expression, SqlError> {
         let mut bound = self.expression(value)?;
         self.infer(&mut bound, ty);
+        self.meet_stored(&bound);
         if ty.is_numeric() {
             super::literal::as_number(&mut bound);
         }

@@ -11,6 +11,9 @@ impl Binder<'_> {
     pub fn parameter(&mut self, number: &str) -> Result<Expression, SqlError> {
         let index = number.trim_start_matches('?').parse::<usize>().ok().filter(|index| *index < self.parameters.len());
         let Some(index) = index else { return Err(SqlError::not_supported("? in this place")) };
+        if let Some(taken) = &mut self.taken {
+            taken.note_bound(index);
+        }
         let ty = self.parameters[index].clone().unwrap_or_else(MysqlType::null);
         Ok(Expression::Parameter { index, ty })
     }
