@@ -8,7 +8,7 @@ use mysql_async::{Conn, Error, Opts, OptsBuilder, Row};
 use std::time::Duration;
 
 /// Longer than any statement over tables this small takes, in a debug build on a busy machine.
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(300);
 /// MySQL 8.4's default, but for ONLY_FULL_GROUP_BY: MariaDB does not see that a grouped expression is one.
 const SQL_MODE: &str =
     "STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION";
