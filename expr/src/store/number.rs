@@ -108,6 +108,10 @@ pub fn year_of_number(number: i64, is_text: bool) -> Option<u64> {
 }
 
 pub(super) fn store_year(value: Value, place: &Place<'_>) -> Result<Value, SqlError> {
+    if is_negative_decimal(&value) {
+        place.out_of_range()?;
+        return Ok(Value::UInt(0));
+    }
     let (number, is_text) = match &value {
         Value::Text(text) => {
             let number = whole_of_text(text, place)?;

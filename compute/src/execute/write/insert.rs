@@ -192,7 +192,12 @@ fn of_query(
 
 impl InsertRows<'_> {
     /// The error of a statement whose next row has one, after these: what is wrong with them is told first.
-    async fn failed(&mut self, before: Vec<NewRow>, error: SqlError, context: &mut StatementContext<'_>) -> SqlError {
+    pub async fn failed(
+        &mut self,
+        before: Vec<NewRow>,
+        error: SqlError,
+        context: &mut StatementContext<'_>,
+    ) -> SqlError {
         match before.is_empty() {
             true => error,
             false => self.insert(before, context).await.err().unwrap_or(error),
