@@ -79,6 +79,15 @@ const EXPLAINED: &[Explained] = &[
         },
     },
     Explained {
+        name: "which of two errors of an UPDATE comes first",
+        reason: "MariaDB only warns of values that are cut in WHERE, and goes on to a duplicate key; Drumlin finds a batch of rows \
+                 before it changes the first of them (docs/compatibility.md)",
+        applies: |sql, found, _| {
+            ["write: error 1062, error 1292", "write: error 1062, error 1441"].contains(&found.label.as_str())
+                && sql.starts_with("UPDATE ")
+        },
+    },
+    Explained {
         name: "a constant condition that fails",
         reason: "Whether it is computed before it is known that there is a row is the optimizer's choice, and the empty text as a \
                  number is a warning in MariaDB alone; what the statement does otherwise may have another error",
