@@ -9,6 +9,7 @@ use crate::eval::EvalContext;
 use crate::mysql_type::{MysqlType, TypeKind};
 use crate::value::Value;
 
+mod double_text;
 mod number;
 pub(crate) mod string;
 mod temporal;
@@ -44,8 +45,8 @@ pub fn store(
         TypeKind::Char { length } => string::store_char(value, *length, ty.collation, &place),
         TypeKind::VarChar { length } => string::store_varchar(value, *length, ty.collation, &place),
         TypeKind::Text { size } => string::store_text(value, size.bytes_max(), ty.collation, &place),
-        TypeKind::Binary { length } => string::store_binary(value, *length as u64, true, &place),
-        TypeKind::VarBinary { length } => string::store_binary(value, *length as u64, false, &place),
+        TypeKind::Binary { length } => string::store_short_binary(value, *length, true, &place),
+        TypeKind::VarBinary { length } => string::store_short_binary(value, *length, false, &place),
         TypeKind::Blob { size } => string::store_binary(value, size.bytes_max(), false, &place),
         TypeKind::Enum(members) => string::store_enum(value, members, ty.collation, &place),
         TypeKind::Set(members) => string::store_set(value, members, ty.collation, &place),

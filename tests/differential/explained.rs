@@ -3,18 +3,19 @@
 //! Each is as narrow as it can be said, with the reason and where MySQL's manual says it. What is not here fails the test.
 
 use crate::case::Found;
-use crate::servers::Outcome;
+use crate::servers::{Cell, Outcome, Rows};
 
 pub struct Explained {
     pub name: &'static str,
     /// Why Drumlin's answer is MySQL 8.4's, with the section of its manual.
     pub reason: &'static str,
-    pub applies: fn(sql: &str, found: &Found) -> bool,
+    /// The statement, who differs in what, and the statements that made the tables.
+    pub applies: fn(sql: &str, found: &Found, tables: &[String]) -> bool,
 }
 
 /// The explanation of a difference, if there is one.
-pub fn explanation(sql: &str, found: &Found) -> Option<&'static Explained> {
-    EXPLAINED.iter().find(|explained| (explained.applies)(sql, found))
+pub fn explanation(sql: &str, found: &Found, tables: &[String]) -> Option<&'static Explained> {
+    EXPLAINED.iter().find(|explained| (explained.applies)(sql, found, tables))
 }
 
 /// Found by asking MariaDB again: see [`crate::case::Verdict::Contradiction`].
@@ -22,65 +23,156 @@ pub const CONTRADICTION: Explained = Explained {
     name: "MariaDB contradicts itself",
     reason: "With its conditions behind what its optimizer does not look into, it answers as Drumlin does (15.2.13 SELECT: \
              WHERE gives the rows for which the condition is true)",
-    applies: |_, _| false,
+    applies: |_, _, _| false,
 };
 
+/// True if MariaDB's answer is Drumlin's with fewer digits after the point.
+fn is_rounded(found: &Found) -> bool {
+    let [(_, Outcome::Rows(mariadb)), (_, Outcome::Rows(row)), ..] = found.answers.as_slice() else { return false };
+    let sorted = |rows: &Rows| {
+        let mut rows = rows.rows.clone();
+        rows.sort();
+        rows.concat()
+    };
+    let (mariadb, row) = (sorted(mariadb), sorted(row));
+    let is = |(short, long): (&Cell, &Cell)| {
+        let [short, long] = [short, long].map(|cell| cell.as_ref().map(|bytes| String::from_utf8_lossy(bytes)));
+        let (Some(short), Some(long)) = (&short, &long) else { return short == long };
+        let (Ok(rounded), Ok(exact)) = (short.parse::<f64>(), long.parse::<f64>()) else { return short == long };
+        let decimals = short.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+        (rounded - exact).abs() <= 0.5001 * 10f64.powi(-(decimals as i32))
+    };
+    mariadb.len() == row.len() && mariadb.iter().zip(&row).all(is)
+}
+
+/// True if every value that only MariaDB gives has no digit but nines.
+fn is_clipped(found: &Found) -> bool {
+    let [(_, Outcome::Rows(mariadb)), (_, Outcome::Rows(row)), ..] = found.answers.as_slice() else { return false };
+    let ours = row.rows.concat();
+    let strange: Vec<Cell> = mariadb.rows.concat().into_iter().filter(|cell| !ours.contains(cell)).collect();
+    let nines = |cell: &Cell| cell.as_ref().is_some_and(|text| text.iter().all(|byte| b"-9.".contains(byte)));
+    !strange.is_empty() && strange.iter().all(nines)
+}
+
+/// True if there is `(SELECT ...) IN (SELECT ...)`, or NOT IN.
+fn is_subquery_in_another(sql: &str) -> bool {
+    let begins_with_select = |end: usize| {
+        let mut depth = 0;
+        let open = sql[..end].char_indices().rev().find(|(_, character)| {
+            depth += i32::from(*character == ')') - i32::from(*character == '(');
+            depth == 0
+        });
+        open.is_some_and(|(open, _)| sql[open..].starts_with("(SELECT "))
+    };
+    [") IN (SELECT ", ") NOT IN (SELECT "]
+        .iter()
+        .any(|words| sql.match_indices(words).any(|(at, _)| begins_with_select(at + 1)))
+}
+
 const EXPLAINED: &[Explained] = &[
-    Explained {
-        name: "which of two errors comes first",
-        reason: "A statement of several rows that has two errors in its data fails with either: Drumlin computes the values of \
-                 some rows before it looks for their keys (docs/compatibility.md)",
-        applies: |_, found| {
-            let codes = found.label.strip_prefix("write: error ").and_then(|rest| rest.split_once(", error "));
-            // No NULL here, key there already, does not fit, no default, outside of the calendar, overflow.
-            let of_data = ["1048", "1062", "1264", "1265", "1292", "1364", "1366", "1406", "1441", "1690"];
-            codes.is_some_and(|(left, right)| of_data.contains(&left) && of_data.contains(&right))
-        },
-    },
     Explained {
         name: "values that are cut fail where a strict statement writes",
         reason: "In strict mode MySQL makes errors of such warnings for the whole statement, MariaDB only for what is stored \
                  (7.1.11 Server SQL Modes, strict SQL mode)",
-        applies: |_, found| {
+        applies: |_, found, _| {
             [1292, 1264, 1441].iter().any(|code| found.label == format!("write: no error, error {code}"))
         },
     },
     Explained {
-        name: "a constant condition that fails where no row comes",
-        reason: "Whether it is computed before it is known that there is a row is the optimizer's choice",
-        applies: |sql, found| found.label == "write: error 1292, no error" && sql.contains(" WHERE "),
+        name: "which of two errors of an UPDATE comes first",
+        reason: "MariaDB only warns of values that are cut in WHERE, and goes on to a duplicate key; Drumlin finds a batch of rows \
+                 before it changes the first of them (docs/compatibility.md)",
+        applies: |sql, found, _| {
+            ["write: error 1062, error 1292", "write: error 1062, error 1441"].contains(&found.label.as_str())
+                && sql.starts_with("UPDATE ")
+        },
+    },
+    Explained {
+        name: "a constant condition that fails",
+        reason: "Whether it is computed before it is known that there is a row is the optimizer's choice, and the empty text as a \
+                 number is a warning in MariaDB alone; what the statement does otherwise may have another error",
+        applies: |sql, found, _| {
+            let without = ["no error", "error 1062"];
+            let is = |code: &str| without.iter().any(|other| found.label == format!("write: error {code}, {other}"));
+            (is("1292") || is("1441")) && sql.contains(" WHERE ")
+        },
     },
     Explained {
         name: "COUNT(DISTINCT) of a constant with ROLLUP",
         reason: "MariaDB counts the constant once for each group below; there is one distinct value (14.19.2 GROUP BY Modifiers)",
-        applies: |sql, found| {
+        applies: |sql, found, _| {
             found.label == "MariaDB, row: values" && sql.contains("WITH ROLLUP") && sql.contains("COUNT(DISTINCT ")
         },
     },
     Explained {
         name: "CONVERT_TZ beyond 2038",
         reason: "MySQL converts up to the end of the year 3000, MariaDB up to 2038-01-19 (14.7 Date and Time Functions, CONVERT_TZ)",
-        applies: |sql, found| {
+        applies: |sql, found, _| {
             let late = |outcome: &Outcome| (2038..3001).any(|year| outcome.text().contains(&format!("{year}-")));
             sql.contains("CONVERT_TZ(") && found.answers.iter().any(|(_, outcome)| late(outcome))
         },
     },
     Explained {
-        name: "ours to mend: -0.25 for a column without negative numbers",
-        reason: "MySQL refuses a negative decimal for an UNSIGNED or BIT column before it is rounded to zero",
-        applies: |sql, found| found.label == "write: error 1264, no error" && sql.contains("-0."),
+        name: "a table that is changed and read in a subquery",
+        reason: "MySQL refuses it with 1093, MariaDB takes it in UPDATE and DELETE (15.2.15.9 Subquery Errors)",
+        applies: |_, found, _| found.label == "write: no error, error 1093",
     },
     Explained {
-        name: "a table that is changed and read in a subquery",
-        reason: "Drumlin takes what MySQL refuses with 1093 and MariaDB takes in most statements (docs/compatibility.md; \
-                 the manual's Subquery Errors)",
-        applies: |_, found| found.label.starts_with("write: error 1093, "),
+        name: "a subquery looked for in a correlated one",
+        reason: "MariaDB answers `(SELECT 1 ...) NOT IN (SELECT 2 ... WHERE outer.c ...)` with 0, and with 1 where the left \
+                 subquery's value stands in its place (15.2.15.3 Subqueries with ANY, IN, or SOME)",
+        applies: |sql, found, _| {
+            found.label.starts_with("write: ") && !found.label.contains("error") && is_subquery_in_another(sql)
+        },
+    },
+    Explained {
+        name: "IF and CASE among members as numbers",
+        reason: "MySQL asks the ENUM or SET that is chosen for its number, MariaDB for its name (13.3.6 The ENUM Type)",
+        applies: |sql, found, tables| {
+            found.label == "MariaDB, row: values"
+                && [" AS DECIMAL", " AS SIGNED", " * ", " + ", " - ", " / "].iter().any(|words| sql.contains(words))
+                && ["IF(", "CASE "].iter().any(|words| sql.contains(words))
+                && tables.iter().any(|create| create.contains(" ENUM(") || create.contains(" SET("))
+        },
+    },
+    Explained {
+        name: "the least of integers with and without a sign as an amount of time",
+        reason: "They have a DECIMAL type in MySQL; MariaDB adds the largest of them as -2 (14.4.2 LEAST)",
+        applies: |sql, found, _| {
+            found.label.ends_with("values")
+                && ["INTERVAL LEAST(", "INTERVAL GREATEST("].iter().any(|words| sql.contains(words))
+                && ["<<", ">>", " | ", " & ", " ^ ", "~"].iter().any(|words| sql.contains(words))
+        },
+    },
+    Explained {
+        name: "CAST(... AS CHAR) as a number",
+        reason: "MariaDB shows `CAST('1.5' AS CHAR(3)) * 1` without its digits after the point (12.6.2: a text is a double)",
+        applies: |sql, found, _| found.label == "MariaDB, row: values" && sql.contains(" AS CHAR") && is_rounded(found),
+    },
+    Explained {
+        name: "a column that is too short for its values",
+        reason: "MariaDB gives what is made of DIV, PERIOD_ADD or YEARWEEK too few digits where it takes a common type, and the \
+                 largest number of these: `99.99 DIV 1` beside 1.5 is 9.9 (14.5 Type Conversion: the type holds all values)",
+        applies: |sql, found, _| {
+            found.label == "MariaDB, row: values"
+                && [" DIV ", "PERIOD_ADD(", "YEARWEEK("].iter().any(|words| sql.contains(words))
+                && is_clipped(found)
+        },
+    },
+    Explained {
+        name: "text of a number beyond a SET's members",
+        reason: "MySQL stores the empty SET, MariaDB the number's last bits (13.3.7 The SET Type)",
+        applies: |sql, found, tables| {
+            found.label == "contents after write: values"
+                && sql.contains(" IGNORE ")
+                && tables.iter().any(|create| create.contains(" SET("))
+        },
     },
     Explained {
         name: "an overflow that only one meets",
         reason: "Which parts of a condition are evaluated for which rows is the optimizer's choice; an overflow in one \
                  that is not needed is met or not (13.1.7 Out-of-Range and Overflow Handling)",
-        applies: |_, found| {
+        applies: |_, found, _| {
             found.label.ends_with("error 1690, no error") || found.label.ends_with("no error, error 1690")
         },
     },

@@ -165,13 +165,14 @@ impl Report {
     }
 
     async fn add(&mut self, servers: &mut Servers, seed: u64, round: u64, database: &str, case: Case, found: Found) {
-        if let Some(explained) = explained::explanation(&case.statement.sql(), &found) {
+        let tables: Vec<String> = case.tables.iter().map(|table| table.create.clone()).collect();
+        if let Some(explained) = explained::explanation(&case.statement.sql(), &found, &tables) {
             return self.explain(explained);
         }
         let original = case.statement.sql();
         let (case, found) = case.shrunk(servers, found).await;
         servers.use_database(database).await;
-        if let Some(explained) = explained::explanation(&case.statement.sql(), &found) {
+        if let Some(explained) = explained::explanation(&case.statement.sql(), &found, &tables) {
             return self.explain(explained);
         }
         let mut text = format!("-- seed {seed}, round {round}: {}\n{}", found.label, case.script());

@@ -73,8 +73,8 @@ impl Tree {
         Tree::other(parts.map(|(at, tree)| if at == 0 { tree } else { Tree::optional(separator, tree) }).collect())
     }
 
-    /// The same, with every condition of WHERE and ON (what follows one of these words) behind what no optimizer looks
-    /// into.
+    /// The same, with every condition of WHERE and ON (what follows one of these words), every subquery to the left of IN,
+    /// and what a subquery selects, behind what no optimizer looks into.
     pub fn with_opaque_conditions(&self) -> Tree {
         let parts = match self {
             Tree::Text(_) => return self.clone(),
@@ -84,9 +84,13 @@ impl Tree {
         for (at, part) in parts.iter().enumerate() {
             let inner = part.with_opaque_conditions();
             let follows = at > 0 && matches!(&parts[at - 1], Tree::Text(text) if text == " WHERE " || text == " ON ");
-            match follows {
-                true => opaque.extend([Tree::text("COALESCE(("), inner, Tree::text("), 0 * RAND()) <> 0")]),
-                false => opaque.push(inner),
+            let is_in = |tree: &Tree| matches!(tree, Tree::Text(text) if text.starts_with(" IN ") || text.starts_with(" NOT IN "));
+            let is_needle = parts.get(at + 1).is_some_and(is_in) && inner.to_string().starts_with("(SELECT ");
+            let is_selected = at > 0 && matches!(&parts[at - 1], Tree::Text(text) if text == "(SELECT ");
+            match (follows, is_needle || is_selected) {
+                (true, _) => opaque.extend([Tree::text("COALESCE(("), inner, Tree::text("), 0 * RAND()) <> 0")]),
+                (false, true) => opaque.extend([Tree::text("IF(RAND() >= 0, "), inner, Tree::text(", NULL)")]),
+                (false, false) => opaque.push(inner),
             }
         }
         match self {

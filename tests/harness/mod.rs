@@ -19,7 +19,7 @@ pub mod wire;
 
 use moto::Moto;
 use mysql_async::prelude::*;
-use mysql_async::{Conn, Opts, OptsBuilder};
+use mysql_async::{Conn, Opts, OptsBuilder, Value};
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -31,6 +31,15 @@ use std::time::{Duration, Instant};
 /// Recovery of a large log in a debug build, on a busy machine, with room to spare.
 const READY_WITHIN: Duration = Duration::from_secs(120);
 const STOP_WITHIN: Duration = Duration::from_secs(60);
+
+/// A value of the text protocol; None for NULL.
+pub fn text_of(value: Value) -> Option<Vec<u8>> {
+    match value {
+        Value::NULL => None,
+        Value::Bytes(bytes) => Some(bytes),
+        other => panic!("the text protocol sends text: {other:?}"),
+    }
+}
 
 /// How to start a server.
 #[derive(Clone)]

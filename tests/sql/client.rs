@@ -1,8 +1,9 @@
 //! One session: runs a statement and gives what came back, as text.
 
+use crate::harness::text_of;
 use crate::target::Target;
 use mysql_async::prelude::*;
-use mysql_async::{Conn, Error, Opts, Row, Value};
+use mysql_async::{Conn, Error, Opts, Row};
 use std::time::Duration;
 
 /// Longer than any statement of the corpora takes, on a busy machine in a debug build.
@@ -104,7 +105,7 @@ async fn ask(connection: &mut Conn, sql: &str) -> Result<Outcome, Error> {
         let columns: Vec<String> = answer.columns_ref().iter().map(|column| column.name_str().into_owned()).collect();
         let rows: Vec<Row> = answer.collect().await?;
         if !columns.is_empty() {
-            let rows = rows.into_iter().map(|row| row.unwrap().into_iter().map(text).collect()).collect();
+            let rows = rows.into_iter().map(|row| row.unwrap().into_iter().map(text_of).collect()).collect();
             sets.push(Rows { columns, rows });
         }
         if answer.is_empty() {
@@ -114,14 +115,6 @@ async fn ask(connection: &mut Conn, sql: &str) -> Result<Outcome, Error> {
     drop(answer);
     let info = connection.info().into_owned();
     Ok(Outcome::Done { sets, affected_rows: connection.affected_rows(), info })
-}
-
-fn text(value: Value) -> Option<Vec<u8>> {
-    match value {
-        Value::NULL => None,
-        Value::Bytes(bytes) => Some(bytes),
-        other => panic!("the text protocol sends text: {other:?}"),
-    }
 }
 
 impl Outcome {

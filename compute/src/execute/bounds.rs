@@ -16,17 +16,20 @@ use expr::{Expression, SqlError};
 pub fn clustered_range(scan: &Scan, context: &EvalContext) -> Result<Option<KeyRange>, SqlError> {
     let Access::Range { index: 0, prefix, low, high, descending: false } = &scan.access else { return Ok(None) };
     let value = |expression: &Expression| eval(expression, &[], context);
-    let prefix = prefix.iter().map(value).collect::<Result<Vec<Value>, SqlError>>()?;
+    let types: Vec<MysqlType> = prefix.iter().map(Expression::ty).collect();
+    let mut prefix = prefix.iter().map(value).collect::<Result<Vec<Value>, SqlError>>()?;
     let edge = |bound: &Option<Bound>| -> Result<Option<Edge>, SqlError> {
         let Some(bound) = bound else { return Ok(None) };
         Ok(Some(Edge { value: value(&bound.value)?, inclusive: bound.inclusive }))
     };
-    let (low, high) = (edge(low)?, edge(high)?);
+    let mut edges = [edge(low)?, edge(high)?];
     let is_null = |edge: &Option<Edge>| edge.as_ref().is_some_and(|edge| edge.value.is_null());
-    if prefix.iter().any(Value::is_null) || is_null(&low) || is_null(&high) {
+    if prefix.iter().any(Value::is_null) || edges.iter().any(is_null) {
         return Ok(None);
     }
     let clustered = scan.table.clustered();
+    codec::widen(&scan.table, clustered, &mut prefix, &types, &mut edges, context.time_zone)?;
+    let [low, high] = edges;
     codec::index_range(&scan.table, clustered, &prefix, low.as_ref(), high.as_ref(), context.time_zone)
 }
 

@@ -12,7 +12,7 @@ mod columns;
 mod ranges;
 
 pub use columns::{columns_of_rows, rows_of_columns, scan_columns};
-pub use ranges::{Edge, index_prefix, index_range, unique_key};
+pub use ranges::{Edge, index_prefix, index_range, unique_key, widen};
 
 use crate::catalog::schema::{ColumnDef, IndexDef, IndexKind};
 use crate::catalog::{TableDef, storage::CATALOG_TABLE};

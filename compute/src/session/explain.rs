@@ -99,8 +99,11 @@ impl Session {
         };
         let settings = self.query_settings(found_rows, runner);
         let mut query_context = self.query_context(&query, catalog, context, settings, None).await?;
-        if choose::is_analytic(&query, &query_context, executor).await {
-            return analytic::measure(query, query_context).await;
+        // What DataFusion refuses to plan runs on rows here, as it does elsewhere.
+        if choose::is_analytic(&query, &query_context, executor).await
+            && let Some(text) = analytic::measure(query.clone(), query_context.clone()).await?
+        {
+            return Ok(text);
         }
         let profile = Arc::new(Profile::default());
         query_context.profile = Some(profile.clone());

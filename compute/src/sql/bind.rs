@@ -30,6 +30,7 @@ mod rights;
 mod routine;
 mod scope;
 mod select;
+mod self_read;
 mod session;
 mod set_operation;
 mod show;

@@ -33,7 +33,13 @@ fn extreme_type(types: &[MysqlType]) -> Result<MysqlType, SqlError> {
         return Ok(MysqlType::null());
     }
     if all(MysqlType::is_integer) {
-        return Ok(if all(MysqlType::is_unsigned) { MysqlType::bigint_unsigned() } else { MysqlType::bigint() });
+        let is_widest = |ty: &&MysqlType| ty.is_unsigned() && characters_max(ty) >= 20;
+        return Ok(match all(MysqlType::is_unsigned) {
+            true => MysqlType::bigint_unsigned(),
+            // No integer holds those beyond BIGINT and negative ones.
+            false if known.iter().any(is_widest) => decimal_type(&known),
+            false => MysqlType::bigint(),
+        });
     }
     if all(|ty| ty.is_integer() || matches!(ty.kind, TypeKind::Decimal { .. })) {
         return Ok(decimal_type(&known));

@@ -409,7 +409,9 @@ fn export_set(call: &Call<'_>, arguments: &[Value], context: &EvalContext) -> Re
 }
 
 fn quote_type(types: &[MysqlType]) -> Result<MysqlType, SqlError> {
-    Ok(result::string(characters_max(&types[0]).saturating_mul(2) + 2, collation_of(types)))
+    // NULL has four characters.
+    let quoted = characters_max(&types[0]).saturating_mul(2) + 2;
+    Ok(result::string(quoted.max(4), collation_of(types)))
 }
 
 fn quote(call: &Call<'_>, arguments: &[Value], _: &EvalContext) -> Result<Value, SqlError> {

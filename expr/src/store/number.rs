@@ -26,6 +26,9 @@ pub(super) fn store_int(value: Value, bytes: u8, unsigned: bool, place: &Place<'
             Whole::Unsigned(number) => number as i128,
         },
     };
+    if unsigned && is_negative_decimal(&value) && number == 0 {
+        place.out_of_range()?;
+    }
     let (smallest, largest) = bounds(bytes, unsigned);
     // As a double the largest BIGINT is one more.
     let double = matches!(value, Value::Double(_) | Value::Float(_));
@@ -35,6 +38,11 @@ pub(super) fn store_int(value: Value, bytes: u8, unsigned: bool, place: &Place<'
     }
     let number = number.clamp(smallest, largest);
     Ok(if unsigned { Value::UInt(number as u64) } else { Value::Int(number as i64) })
+}
+
+/// Below zero before it is rounded; a text or a floating point number is looked at after that.
+fn is_negative_decimal(value: &Value) -> bool {
+    matches!(value, Value::Decimal(number) if number.is_negative())
 }
 
 /// Half to even, as the processor rounds; beyond 64 bits it only matters on which side.
@@ -61,6 +69,10 @@ fn whole_of_text(text: &str, place: &Place<'_>) -> Result<i128, SqlError> {
 }
 
 pub(super) fn store_bit(value: Value, bits: u8, place: &Place<'_>) -> Result<Value, SqlError> {
+    if is_negative_decimal(&value) {
+        place.out_of_range()?;
+        return Ok(Value::Bit(0, bits));
+    }
     let number = match &value {
         // The bytes themselves are the number.
         Value::Text(_) | Value::Bytes(_) => {
@@ -96,6 +108,10 @@ pub fn year_of_number(number: i64, is_text: bool) -> Option<u64> {
 }
 
 pub(super) fn store_year(value: Value, place: &Place<'_>) -> Result<Value, SqlError> {
+    if is_negative_decimal(&value) {
+        place.out_of_range()?;
+        return Ok(Value::UInt(0));
+    }
     let (number, is_text) = match &value {
         Value::Text(text) => {
             let number = whole_of_text(text, place)?;

@@ -1,6 +1,7 @@
 //! Assignment to columns of text, bytes, ENUM, SET and JSON.
 
 use super::Place;
+use super::double_text::double_text;
 use crate::cast::binary_is_no_json;
 use crate::collation::charset::Charset;
 use crate::collation::{CollationId, equal};
@@ -53,6 +54,16 @@ fn shown_bytes(bytes: &[u8]) -> String {
     shown
 }
 
+/// A floating point number as the text that has room in so many characters.
+fn fitting(value: Value, characters: usize, place: &Place<'_>) -> Result<Value, SqlError> {
+    let Value::Double(number) = value else { return Ok(value) };
+    let (text, fits) = double_text(number, characters);
+    if !fits {
+        place.too_long()?;
+    }
+    Ok(Value::text(text))
+}
+
 /// Where a text of more than `length` characters is to be cut.
 fn excess(text: &str, length: u32) -> Option<usize> {
     if text.len() <= length as usize {
@@ -67,6 +78,7 @@ pub(super) fn store_char(
     collation: CollationId,
     place: &Place<'_>,
 ) -> Result<Value, SqlError> {
+    let value = fitting(value, length as usize, place)?;
     let mut text = text_of(value, collation, place)?;
     let content = text.trim_end_matches(' ').len();
     text.truncate(content);
@@ -85,6 +97,7 @@ pub(super) fn store_varchar(
     collation: CollationId,
     place: &Place<'_>,
 ) -> Result<Value, SqlError> {
+    let value = fitting(value, length as usize, place)?;
     let mut text = text_of(value, collation, place)?;
     if let Some(end) = excess(&text, length) {
         if text[end..].bytes().all(|byte| byte == b' ') {
@@ -117,6 +130,11 @@ pub(super) fn store_text(
         text.truncate(end);
     }
     Ok(Value::Text(text))
+}
+
+/// BINARY(n) and VARBINARY(n).
+pub(super) fn store_short_binary(value: Value, length: u32, pad: bool, place: &Place<'_>) -> Result<Value, SqlError> {
+    store_binary(fitting(value, length as usize, place)?, length.into(), pad, place)
 }
 
 pub(super) fn store_binary(value: Value, length: u64, pad: bool, place: &Place<'_>) -> Result<Value, SqlError> {

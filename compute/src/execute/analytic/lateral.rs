@@ -32,14 +32,16 @@ pub fn unlateral(join: &Join) -> Option<PlainJoin> {
     let mut kept = Vec::new();
     for (key, part) in keys.iter().zip(&scan.table.indexes[index].parts) {
         let (position, column) = scan.table.column_by_id(part.column)?;
-        if part.prefix.is_some() || !compares_as_stored(&key.ty(), &column.ty) {
-            return None;
-        }
+        let compared = compared_as(&key.ty(), &column.ty).filter(|_| part.prefix.is_none())?;
         let at = right.columns.iter().position(|&given| given == position).unwrap_or_else(|| {
             right.columns.push(position);
             right.columns.len() - 1
         });
-        let part = Expression::column(at, column.ty.clone());
+        let stored = Expression::column(at, column.ty.clone());
+        let part = match compared.kind == column.ty.kind {
+            true => stored,
+            false => Expression::Cast { argument: Box::new(stored), ty: compared },
+        };
         let key = over_left(key, 0)?;
         if reads_columns(&key) {
             equal.push((key, part));
@@ -128,7 +130,17 @@ fn over_left(expression: &Expression, right_base: usize) -> Option<Expression> {
     possible.then_some(over_both)
 }
 
-/// True if a lookup compares as a join of these types does.
+/// The type of the column in a join that compares as a lookup by a key of this type does.
+fn compared_as(key: &MysqlType, column: &MysqlType) -> Option<MysqlType> {
+    match (&key.kind, &column.kind) {
+        // As stored, a TIMESTAMP is of another zone than a DATETIME.
+        (TypeKind::DateTime { .. }, TypeKind::Timestamp { fsp }) => {
+            Some(MysqlType::new(TypeKind::DateTime { fsp: *fsp }))
+        }
+        _ => compares_as_stored(key, column).then(|| column.clone()),
+    }
+}
+
 fn compares_as_stored(key: &MysqlType, column: &MysqlType) -> bool {
     match (&key.kind, &column.kind) {
         (TypeKind::Int { .. }, TypeKind::Int { .. }) => true,

@@ -1,6 +1,6 @@
 //! EXPLAIN ANALYZE of the analytic path: DataFusion's operators with what they measured.
 
-use super::error::unwrapped;
+use super::error::{is_refusal, unwrapped};
 use super::plan::translate;
 use super::turns::Turns;
 use super::{failed, prepare, runtime};
@@ -12,21 +12,26 @@ use futures::StreamExt;
 use std::fmt::Write;
 use std::sync::Arc;
 
-/// Runs the query, drops its rows, and says what its operators did.
-pub async fn measure(query: Arc<Query>, context: QueryContext) -> Result<String, SqlError> {
+/// Runs the query, drops its rows, and says what its operators did. None: DataFusion has no plan for it, and nothing
+/// was run.
+pub async fn measure(query: Arc<Query>, context: QueryContext) -> Result<Option<String>, SqlError> {
     let cancel = context.cancel.clone();
     let run = async move {
         let prepared = prepare(&query, &context).await?;
         let logical = translate(&query, &context, &prepared)?;
         let state = runtime::session_state(context.memory_limit_bytes, &logical)?;
-        let physical = state.create_physical_plan(&logical).await.map_err(unwrapped)?;
+        let physical = match state.create_physical_plan(&logical).await {
+            Ok(physical) => physical,
+            Err(error) if is_refusal(&error) => return Ok(None),
+            Err(error) => return Err(unwrapped(error)),
+        };
         let mut batches = execute_stream(physical.clone(), state.task_ctx()).map_err(unwrapped)?;
         while let Some(batch) = batches.next().await {
             batch.map_err(unwrapped)?;
         }
         let mut text = String::new();
         write(&physical, 0, &mut text);
-        Ok(text)
+        Ok(Some(text))
     };
     let task = tokio_util::task::AbortOnDropHandle::new(runtime::handle()?.spawn(run));
     tokio::select! {

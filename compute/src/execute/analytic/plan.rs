@@ -18,7 +18,6 @@ use datafusion::catalog::default_table_source::provider_as_source;
 use datafusion::common::{Column, JoinType};
 use datafusion::error::Result;
 use datafusion::functions_aggregate::expr_fn::first_value;
-use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, lit};
 use expr::eval::EvalContext;
 use expr::mysql_type::{MysqlType, TypeKind};
@@ -248,13 +247,9 @@ impl<'a> Planner<'a> {
             types: left.types.iter().chain(&right.types).cloned().collect(),
         };
         let condition = condition.as_ref().map(|condition| both.translator(block).truth(condition)).transpose()?;
-        let right_plan = match condition.as_ref().is_some_and(has_part_without_columns) {
-            true => behind_limit(right.plan)?,
-            false => right.plan,
-        };
         if kind == JoinType::Inner && !left_keys.is_empty() {
             // DataFusion holds the left side in memory, where it knows of no reason to turn them; ours is the right one.
-            let plan = LogicalPlanBuilder::from(right_plan)
+            let plan = LogicalPlanBuilder::from(right.plan)
                 .join_with_expr_keys(left.plan, kind, (right_keys, left_keys), condition)?
                 .build()?;
             let types = shape::types_of_join(join.kind, &both.types[..left_width + right_width], left_width);
@@ -264,11 +259,11 @@ impl<'a> Planner<'a> {
         let builder = LogicalPlanBuilder::from(left.plan);
         let plan = match (left_keys.is_empty(), condition) {
             (false, condition) => {
-                builder.join_with_expr_keys(right_plan, kind, (left_keys, right_keys), condition)?.build()?
+                builder.join_with_expr_keys(right.plan, kind, (left_keys, right_keys), condition)?.build()?
             }
-            (true, None) if kind == JoinType::Inner => builder.cross_join(right_plan)?.build()?,
+            (true, None) if kind == JoinType::Inner => builder.cross_join(right.plan)?.build()?,
             (true, condition) => {
-                builder.join_on(right_plan, kind, [condition.unwrap_or_else(|| lit(true))])?.build()?
+                builder.join_on(right.plan, kind, [condition.unwrap_or_else(|| lit(true))])?.build()?
             }
         };
         let types = shape::types_of_join(join.kind, &both.types[..left_width + right_width], left_width);
@@ -376,9 +371,13 @@ impl<'a> Planner<'a> {
         if groups.is_empty() && computed.is_empty() {
             return Ok(None);
         }
+        let is_one_row = groups.is_empty();
         let computed: Vec<Expr> = computed.into_iter().map(|(part, name)| part.alias(name)).collect();
-        let plan = builder.aggregate(groups, computed)?.project(projected)?.build()?;
-        Ok(Some(Input::new(plan, types)))
+        let aggregated = builder.aggregate(groups, computed)?;
+        // A condition without columns is one on the keys of a group to DataFusion, and goes below. What has no groups gives
+        // its row whatever the condition left.
+        let aggregated = if is_one_row { aggregated.limit(0, Some(i64::MAX as usize))? } else { aggregated };
+        Ok(Some(Input::new(aggregated.project(projected)?.build()?, types)))
     }
 
     fn sort(&mut self, input: Input, keys: &[SortKey], block: Block<'a>) -> Result<Input> {
@@ -443,17 +442,6 @@ impl<'a> Planner<'a> {
         };
         Ok(Input::new(LogicalPlanBuilder::from(first).union(second)?.build()?, left.types))
     }
-}
-
-/// True if a part of the condition is the same for every row.
-fn has_part_without_columns(condition: &Expr) -> bool {
-    split_conjunction(condition).iter().any(|part| part.column_refs().is_empty() && **part != lit(true))
-}
-
-/// The same rows, and no condition goes below. DataFusion takes one without columns for one on the keys of a group, and
-/// an aggregation that has none gives its row whatever the condition left.
-fn behind_limit(plan: LogicalPlan) -> Result<LogicalPlan> {
-    LogicalPlanBuilder::from(plan).limit(0, Some(i64::MAX as usize))?.build()
 }
 
 /// A column of an aggregation's result, by the names of what was computed.

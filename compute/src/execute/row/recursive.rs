@@ -33,6 +33,8 @@ pub struct RecursiveCte<'q> {
     working_memory: Reservation,
     /// For UNION DISTINCT.
     seen: Option<Seen>,
+    /// What rounds give is stored as a statement that writes would.
+    storing: EvalContext,
     scope: Scope<'q>,
 }
 
@@ -45,6 +47,8 @@ impl<'q> RecursiveCte<'q> {
         all: bool,
         scope: &Scope<'q>,
     ) -> Result<RecursiveCte<'q>, SqlError> {
+        let eval = &scope.execution.context.eval;
+        let storing = EvalContext { strict_write: eval.sql_mode.is_strict(), ..eval.clone() };
         Ok(RecursiveCte {
             id,
             names,
@@ -56,17 +60,16 @@ impl<'q> RecursiveCte<'q> {
             given_memory: Reservation::new(&scope.execution.memory),
             working_memory: Reservation::new(&scope.execution.memory),
             seen: (!all).then(|| Seen::new(shape::types(anchor), scope)),
+            storing,
             scope: scope.clone(),
         })
     }
 
     /// As columns of a table would have it: what does not fit is an error in strict mode, and cut otherwise.
     fn stored(&self, batch: Vec<Row>) -> Result<Vec<Row>, SqlError> {
-        let eval = &self.scope.execution.context.eval;
-        let eval = EvalContext { strict_write: eval.sql_mode.is_strict(), ..eval.clone() };
         let row = |row: Row| {
             let columns = self.names.iter().zip(&self.types);
-            row.into_iter().zip(columns).map(|(value, (name, ty))| store(value, name, 1, ty, &eval)).collect()
+            row.into_iter().zip(columns).map(|(value, (name, ty))| store(value, name, 1, ty, &self.storing)).collect()
         };
         batch.into_iter().map(row).collect()
     }

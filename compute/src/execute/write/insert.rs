@@ -93,43 +93,58 @@ async fn from_values<'q>(
         let mut new_rows = Vec::with_capacity(chunk.len());
         for expressions in chunk {
             row_number += 1;
-            let mut row = rows.start_row(&statement.columns, row_number, context)?;
-            if reads_row {
-                rows.set_defaults(&mut row, &statement.columns, context)?;
-            }
-            let mut kept = true;
-            for (&position, expression) in statement.columns.iter().zip(expressions) {
-                let value = match expression {
-                    Some(expression) => {
-                        let mut evaluator = Evaluator::new(expression, scope);
-                        Some(context.with_functions(evaluator.eval(&row.values)).await?)
-                    }
-                    None => None,
-                };
-                // One row alone is an error under any sql_mode.
-                let column = &statement.table.columns[position];
-                let refused = values.len() == 1
-                    && !rows.checks_nulls_later()
-                    && !statement.ignore
-                    && !column.ty.nullable
-                    && !column.auto_increment
-                    && value.as_ref().is_some_and(Value::is_null);
-                if refused {
-                    let text = format!("Column '{}' cannot be null", column.name);
-                    return Err(SqlError::new(expr::ErrorCode::BAD_NULL, text));
-                }
-                if !skip_if_ignored(rows.set(&mut row, position, value, context), context)? {
-                    kept = false;
-                    break;
-                }
-            }
-            if kept {
-                new_rows.push(row);
+            match of_values(statement, values.len() == 1, expressions, row_number, reads_row, scope, rows, context)
+                .await
+            {
+                Ok(row) => new_rows.extend(row),
+                Err(error) => return Err(rows.failed(new_rows, error, context).await),
             }
         }
         rows.insert(new_rows, context).await?;
     }
     Ok(())
+}
+
+/// One row of VALUES; `None` if IGNORE skips it. `alone`: there is no other.
+async fn of_values<'q>(
+    statement: &'q Insert,
+    alone: bool,
+    expressions: &'q [Option<expr::Expression>],
+    row_number: u64,
+    reads_row: bool,
+    scope: &Scope<'q>,
+    rows: &InsertRows<'q>,
+    context: &mut StatementContext<'_>,
+) -> Result<Option<NewRow>, SqlError> {
+    let mut row = rows.start_row(&statement.columns, row_number, context)?;
+    if reads_row {
+        rows.set_defaults(&mut row, &statement.columns, context)?;
+    }
+    for (&position, expression) in statement.columns.iter().zip(expressions) {
+        let value = match expression {
+            Some(expression) => {
+                let mut evaluator = Evaluator::new(expression, scope);
+                Some(context.with_functions(evaluator.eval(&row.values)).await?)
+            }
+            None => None,
+        };
+        // One row alone is an error under any sql_mode.
+        let column = &statement.table.columns[position];
+        let refused = alone
+            && !rows.checks_nulls_later()
+            && !statement.ignore
+            && !column.ty.nullable
+            && !column.auto_increment
+            && value.as_ref().is_some_and(Value::is_null);
+        if refused {
+            let text = format!("Column '{}' cannot be null", column.name);
+            return Err(SqlError::new(expr::ErrorCode::BAD_NULL, text));
+        }
+        if !skip_if_ignored(rows.set(&mut row, position, value, context), context)? {
+            return Ok(None);
+        }
+    }
+    Ok(Some(row))
 }
 
 async fn from_query(
@@ -148,16 +163,9 @@ async fn from_query(
         let mut new_rows = Vec::with_capacity(batch.len());
         for values in batch {
             row_number += 1;
-            let mut row = rows.start_row(columns, row_number, context)?;
-            let mut kept = true;
-            for (&position, value) in columns.iter().zip(values) {
-                if !skip_if_ignored(rows.set(&mut row, position, Some(value), context), context)? {
-                    kept = false;
-                    break;
-                }
-            }
-            if kept {
-                new_rows.push(row);
+            match of_query(values, columns, row_number, rows, context) {
+                Ok(row) => new_rows.extend(row),
+                Err(error) => return Err(rows.failed(new_rows, error, context).await),
             }
         }
         rows.insert(new_rows, context).await?;
@@ -165,7 +173,37 @@ async fn from_query(
     Ok(())
 }
 
+/// One row of a query; `None` if IGNORE skips it.
+fn of_query(
+    values: Row,
+    columns: &[usize],
+    row_number: u64,
+    rows: &InsertRows<'_>,
+    context: &mut StatementContext<'_>,
+) -> Result<Option<NewRow>, SqlError> {
+    let mut row = rows.start_row(columns, row_number, context)?;
+    for (&position, value) in columns.iter().zip(values) {
+        if !skip_if_ignored(rows.set(&mut row, position, Some(value), context), context)? {
+            return Ok(None);
+        }
+    }
+    Ok(Some(row))
+}
+
 impl InsertRows<'_> {
+    /// The error of a statement whose next row has one, after these: what is wrong with them is told first.
+    pub async fn failed(
+        &mut self,
+        before: Vec<NewRow>,
+        error: SqlError,
+        context: &mut StatementContext<'_>,
+    ) -> SqlError {
+        match before.is_empty() {
+            true => error,
+            false => self.insert(before, context).await.err().unwrap_or(error),
+        }
+    }
+
     /// A row with defaults in the columns that the statement does not name. Those it names hold their implicit default
     /// until they are set, as expressions to their left see them.
     pub fn start_row(

@@ -173,7 +173,7 @@ impl<'q> InsertRows<'q> {
     ) -> Result<(), SqlError> {
         self.records += rows.len() as u64;
         self.number(&mut rows, context).await?;
-        let rows = self.complete(rows, context).await?;
+        let (rows, failed) = self.complete(rows, context).await?;
         let images: Vec<Image> = rows.iter().map(|(row, _)| self.keeper.image(row)).collect::<Result<_, _>>()?;
         let (mut stored, lsn) = match self.past {
             Past::New => (Stored::new(), Lsn::ZERO),
@@ -207,6 +207,9 @@ impl<'q> InsertRows<'q> {
                 true => {}
                 false => self.last_given = self.number_of(&row).unwrap_or(0),
             }
+        }
+        if let Some(error) = failed {
+            return Err(error);
         }
         let table = self.keeper.table.clone();
         self.past.relieve(&table, context).await
@@ -243,17 +246,23 @@ impl<'q> InsertRows<'q> {
         Ok(())
     }
 
-    /// Generated columns, CHECKs, row ids. With each row: whether it was numbered.
+    /// Generated columns, CHECKs, row ids. With each row: whether it was numbered. And the error of the row after them.
     async fn complete(
         &mut self,
         rows: Vec<NewRow>,
         context: &mut StatementContext<'_>,
-    ) -> Result<Vec<(TableRow, bool)>, SqlError> {
+    ) -> Result<(Vec<(TableRow, bool)>, Option<SqlError>), SqlError> {
         let mut complete = Vec::with_capacity(rows.len());
+        let mut failed = None;
         for mut row in rows {
             let checked = self.keeper.complete(&mut row.values, row.row_number, &context.eval);
-            if skip_if_ignored(checked, context)? {
-                complete.push((TableRow { values: row.values, row_id: None }, row.wants_number));
+            match skip_if_ignored(checked, context) {
+                Ok(true) => complete.push((TableRow { values: row.values, row_id: None }, row.wants_number)),
+                Ok(false) => {}
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
             }
         }
         if self.keeper.table.has_hidden_row_id() && !complete.is_empty() {
@@ -263,7 +272,7 @@ impl<'q> InsertRows<'q> {
                 row.row_id = Some(first + offset as u64);
             }
         }
-        Ok(complete)
+        Ok((complete, failed))
     }
 
     /// Locks every key of a chunk and reads what is there under the unique ones.

@@ -40,7 +40,10 @@ pub async fn from_file<'q>(
         match reader.next() {
             Next::Row(line) => {
                 row_number += 1;
-                new_rows.extend(load.row(line, row_number, rows, context).await?);
+                match load.row(line, row_number, rows, context).await {
+                    Ok(row) => new_rows.extend(row),
+                    Err(error) => return Err(rows.failed(new_rows, error, context).await),
+                }
                 if new_rows.len() == CHUNK_ROWS {
                     cancel.check()?;
                     rows.insert(std::mem::take(&mut new_rows), context).await?;

@@ -45,7 +45,14 @@ pub async fn update(statement: &Update, context: &mut StatementContext<'_>) -> R
         while let Some(batch) = context.with_functions(operator.next()).await? {
             execution.check()?;
             for row in batch {
-                finder.take(row, &mut counts, context).await?;
+                if let Err(error) = finder.take(row, &mut counts, context).await {
+                    // What is wrong with the rows before it is told first.
+                    if in_between {
+                        let changes = std::mem::take(&mut finder.changes[0]);
+                        apply(&keepers[0], changes, &mut counts, context).await?;
+                    }
+                    return Err(error);
+                }
             }
             if in_between && finder.changes[0].len() >= FOUND_ROWS_MAX {
                 let changes = std::mem::take(&mut finder.changes[0]);

@@ -1,5 +1,6 @@
-//! IF, CASE, COALESCE and ELT that choose among ENUM and SET columns: as a text they are the member's name, where a number
-//! or a truth value is wanted they are the member's number, as the column itself is. Manual: "The ENUM Type" (13.3.6).
+//! IF, CASE and ELT that choose among ENUM and SET columns: as a text they are the member's name, where a number or a truth
+//! value is wanted they are the member's number, as the column itself is. COALESCE and IFNULL are texts there, too. Manual:
+//! "The ENUM Type" (13.3.6).
 
 use expr::Expression;
 use expr::mysql_type::{MysqlType, TypeKind};
@@ -17,7 +18,6 @@ fn choices(expression: &mut Expression) -> Vec<&mut Expression> {
         Expression::Case { branches, otherwise, .. } => {
             branches.iter_mut().map(|(_, result)| result).chain(otherwise.as_deref_mut()).collect()
         }
-        Expression::Coalesce { arguments, .. } => arguments.iter_mut().collect(),
         Expression::Call { function, arguments, .. } if function.name == "ELT" => {
             arguments.iter_mut().skip(1).collect()
         }
@@ -57,7 +57,7 @@ pub fn as_number(expression: &mut Expression) {
         };
     }
     match expression {
-        Expression::Case { ty, .. } | Expression::Coalesce { ty, .. } => *ty = MysqlType::double(),
+        Expression::Case { ty, .. } => *ty = MysqlType::double(),
         Expression::Call { arguments, .. } => *expression = chosen_by_number(std::mem::take(arguments)),
         _ => {}
     }

@@ -2,6 +2,7 @@
 
 use crate::account::Privileges;
 use crate::sql::bind::scope::Boundary;
+use crate::sql::bind::self_read::{self, Changed};
 use crate::sql::bind::update::{Rows, lock_targets};
 use crate::sql::bind::{Binder, Frame};
 use crate::sql::parse::ast::{
@@ -25,7 +26,7 @@ impl Binder<'_> {
         let mut input = self.rows_to_change(&rows)?;
         let positions = if delete.targets.is_empty() { vec![0] } else { self.delete_targets(delete)? };
         self.check_read_only_tables(&positions)?;
-        let mut targets = Vec::new();
+        let mut targets: Vec<DeleteTarget> = Vec::new();
         let mut aliases = Vec::new();
         for position in positions {
             let base = self.base_of(position);
@@ -43,6 +44,9 @@ impl Binder<'_> {
         lock_targets(&mut input, &aliases);
         self.blocks.pop();
         let subqueries = self.frames.pop().map(|frame| frame.subqueries).unwrap_or_default();
+        let changed: Vec<Changed<'_>> =
+            targets.iter().zip(&aliases).map(|(target, alias)| Changed::whole(&target.table, alias)).collect();
+        self_read::refuse(&changed, Some(&input), &subqueries)?;
         Ok(Delete { input, targets, ignore: delete.ignore, subqueries })
     }
 

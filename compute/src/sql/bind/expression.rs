@@ -1,7 +1,7 @@
 //! Expressions: syntax to bound, typed expressions.
 
 use crate::sql::bind::comparison::row_items;
-use crate::sql::bind::unify::{cast_to, unify_choices};
+use crate::sql::bind::unify::{as_text, cast_to, unify_choices};
 use crate::sql::bind::{Binder, column_type, derivation, error, literal};
 use crate::sql::parse::VARIABLE_QUOTE;
 use crate::sql::parse::ast::syntax::{
@@ -40,6 +40,15 @@ pub fn operator(name: &str, arguments: Vec<Expression>) -> Result<Expression, Sq
     match lookup(name) {
         Some(function) => call(function, arguments),
         None => Err(SqlError::not_supported(name)),
+    }
+}
+
+/// A member as its name; everything else as it is.
+fn named(expression: Expression) -> Expression {
+    let ty = expression.ty();
+    match ty.kind {
+        TypeKind::Enum(_) | TypeKind::Set(_) => cast_to(expression, &as_text(&ty)),
+        _ => expression,
     }
 }
 
@@ -118,8 +127,8 @@ impl Binder<'_> {
             Expr::Subquery(subquery) => {
                 let (id, types) = self.subquery(subquery, SubqueryKind::Scalar)?;
                 match types.as_slice() {
-                    // No row is NULL.
-                    [ty] => Ok(Expression::Subquery { id, ty: ty.clone().with_nullable(true) }),
+                    // No row is NULL. Of a member there is the name: its number is lost.
+                    [ty] => Ok(named(Expression::Subquery { id, ty: ty.clone().with_nullable(true) })),
                     _ => Err(error::operand_columns(1)),
                 }
             }

@@ -4,6 +4,7 @@ use crate::account::Privileges;
 use crate::catalog::TableDef;
 use crate::catalog::schema::{ColumnDef, ColumnDefault};
 use crate::sql::bind::scope::{Block, Boundary, Scope};
+use crate::sql::bind::self_read::{self, Changed};
 use crate::sql::bind::{Binder, Frame, error, partition};
 use crate::sql::parse::ast::{self, InsertValue};
 use crate::sql::plan::{Insert, InsertSource};
@@ -46,6 +47,10 @@ impl Binder<'_> {
         self.blocks.clear();
         let on_duplicate = self.on_duplicate(&table, insert)?;
         let subqueries = self.frames.pop().map(|frame| frame.subqueries).unwrap_or_default();
+        // INSERT ... SELECT reads all before it writes.
+        if matches!(source, InsertSource::Values(_)) {
+            self_read::refuse(&[Changed::by_name(&table)], None, &subqueries)?;
+        }
         let partitions = match insert.partitions.as_slice() {
             [] => None,
             names => Some(partition::numbers(&partition::of_table(&table)?, names, &table.name)?),

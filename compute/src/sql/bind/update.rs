@@ -5,6 +5,7 @@ use crate::catalog::TableDef;
 use crate::sql::bind::insert::{generated, is_own_default};
 use crate::sql::bind::query::{Limit, is_descending, limited};
 use crate::sql::bind::scope::{Block, Boundary, Clause};
+use crate::sql::bind::self_read::{self, Changed};
 use crate::sql::bind::{Binder, Frame, error, partition};
 use crate::sql::parse::ast::{self, syntax};
 use crate::sql::plan::{Node, ScanLock, SortKey, Update, UpdateTarget, walk};
@@ -87,7 +88,10 @@ impl Binder<'_> {
         lock_targets(&mut input, &aliases);
         self.blocks.pop();
         let subqueries = self.frames.pop().map(|frame| frame.subqueries).unwrap_or_default();
-        let targets = targets.into_iter().map(|(_, target)| target).collect();
+        let targets: Vec<UpdateTarget> = targets.into_iter().map(|(_, target)| target).collect();
+        let changed: Vec<Changed<'_>> =
+            targets.iter().zip(&aliases).map(|(target, alias)| Changed::whole(&target.table, alias)).collect();
+        self_read::refuse(&changed, Some(&input), &subqueries)?;
         Ok(Update { input, targets, ignore: update.ignore, subqueries })
     }
 

@@ -44,11 +44,13 @@ fn find(haystack: &[u8], needle: &[u8], by: CollationId) -> Option<usize> {
     if by.is_binary() {
         return memchr::memmem::find(haystack.as_bytes(), needle.as_bytes());
     }
-    let starts_here = |rest: &str| {
-        let mut characters = rest.chars();
-        needle.chars().all(|wanted| {
-            characters.next().is_some_and(|found| found == wanted || collation::characters_equal(by, found, wanted))
-        })
+    // As many bytes as are looked for are compared, as MySQL does: 'ss' is found in 'ß', and 'é' is not in 'e'.
+    let starts_here = |rest: &str| match rest.get(..needle.len()) {
+        Some(found) if found.is_ascii() && needle.is_ascii() => {
+            found.chars().zip(needle.chars()).all(|(found, wanted)| collation::characters_equal(by, found, wanted))
+        }
+        Some(found) => collation::equal(by, found, needle),
+        None => false,
     };
     haystack.char_indices().map(|(offset, _)| offset).find(|offset| starts_here(&haystack[*offset..]))
 }

@@ -12,6 +12,12 @@ fn micros_as_utc(local: DateTime) -> i64 {
     (day_number(local.date()) - EPOCH_DAY) * MICROS_PER_DAY + local.micros_of_day()
 }
 
+fn whole_seconds(local: DateTime) -> Option<NaiveDateTime> {
+    let date = local.date();
+    let day = NaiveDate::from_ymd_opt(date.year() as i32, date.month() as u32, date.day() as u32)?;
+    day.and_hms_opt(local.hour() as u32, local.minute() as u32, local.second() as u32)
+}
+
 impl TimeZone {
     /// `SYSTEM`, `UTC`, `+02:00` (from -13:59 to +14:00) or a zone's name, in any case. SYSTEM is UTC.
     pub fn parse(text: &str) -> Option<TimeZone> {
@@ -54,9 +60,7 @@ impl TimeZone {
         match self {
             TimeZone::Offset(seconds) => Some(naive - seconds as i64 * MICROS_PER_SECOND),
             TimeZone::Named(zone) => {
-                let date = local.date();
-                let day = NaiveDate::from_ymd_opt(date.year() as i32, date.month() as u32, date.day() as u32)?;
-                let time = day.and_hms_opt(local.hour() as u32, local.minute() as u32, local.second() as u32)?;
+                let time = whole_seconds(local)?;
                 let offset = match zone.offset_from_local_datetime(&time) {
                     chrono::LocalResult::Single(offset) => offset.fix().local_minus_utc(),
                     chrono::LocalResult::Ambiguous(_, second) if local.second_pass => second.fix().local_minus_utc(),
@@ -65,6 +69,20 @@ impl TimeZone {
                 };
                 Some(naive - offset as i64 * MICROS_PER_SECOND)
             }
+        }
+    }
+
+    /// A local time that comes twice, because clocks are set back, as the first and as the second.
+    pub fn both_passes(self, local: DateTime) -> Option<[DateTime; 2]> {
+        let TimeZone::Named(zone) = self else { return None };
+        if !local.date().is_valid() {
+            return None;
+        }
+        match zone.offset_from_local_datetime(&whole_seconds(local)?) {
+            chrono::LocalResult::Ambiguous(..) => {
+                Some([false, true].map(|second_pass| DateTime { second_pass, ..local }))
+            }
+            _ => None,
         }
     }
 

@@ -9,6 +9,7 @@ use crate::txn::read_view::{ReadView, ViewScan};
 use bytes::Bytes;
 use common::key::{Key, KeyRange};
 use common::service::page::{Direction, ScanBatch, ScanOutput, ScannedRow};
+use expr::mysql_type::MysqlType;
 use expr::value::Value;
 use expr::{Expression, SqlError};
 use futures::StreamExt;
@@ -79,7 +80,8 @@ pub fn target<'q>(scan: &'q Scan, scope: &Scope<'q>) -> Result<Target, SqlError>
             Target::Keys { index: *index, keys: encoded }
         }
         Access::Range { index, prefix, low, high, descending } => {
-            let Some(prefix) = values(prefix, scope)? else { return Ok(Target::Nothing) };
+            let types: Vec<MysqlType> = prefix.iter().map(Expression::ty).collect();
+            let Some(mut prefix) = values(prefix, scope)? else { return Ok(Target::Nothing) };
             let mut edges = [None, None];
             for (edge, bound) in edges.iter_mut().zip([low, high]) {
                 if let Some(bound) = bound {
@@ -90,6 +92,7 @@ pub fn target<'q>(scan: &'q Scan, scope: &Scope<'q>) -> Result<Target, SqlError>
                     *edge = Some(Edge { value, inclusive: bound.inclusive });
                 }
             }
+            codec::widen(table, &table.indexes[*index], &mut prefix, &types, &mut edges, zone)?;
             let [low, high] = edges;
             match codec::index_range(table, &table.indexes[*index], &prefix, low.as_ref(), high.as_ref(), zone)? {
                 Some(range) => Target::Range { index: *index, range, descending: *descending },
