@@ -4,6 +4,7 @@ use crate::account::Accounts;
 use crate::catalog::TableDef;
 use crate::catalog::virtual_tables::{Process, ServerState};
 use crate::execute::Services;
+use crate::execute::query_memory::QueryMemory;
 use crate::execute::row::Cancel;
 use crate::journal::Journal;
 use crate::session::redact::redacted;
@@ -28,8 +29,7 @@ use tokio_util::sync::CancellationToken;
 pub struct Engine {
     pub services: Services,
     pub clock: Arc<dyn Clock>,
-    /// What one query may hold in memory.
-    pub query_memory_bytes: usize,
+    pub query_memory: Arc<QueryMemory>,
     version: Arc<str>,
     globals: RwLock<Arc<Values>>,
     sessions: Mutex<BTreeMap<u64, Arc<SessionHandle>>>,
@@ -104,7 +104,7 @@ impl Engine {
         services: Services,
         clock: Arc<dyn Clock>,
         version: String,
-        query_memory_bytes: usize,
+        query_memory: Arc<QueryMemory>,
         journal: Journal,
     ) -> Engine {
         let mut globals = Values::default();
@@ -115,7 +115,7 @@ impl Engine {
         Engine {
             services,
             clock,
-            query_memory_bytes,
+            query_memory,
             version: version.into(),
             globals: RwLock::new(Arc::new(globals)),
             sessions: Mutex::default(),

@@ -18,7 +18,7 @@ pub async fn measure(query: Arc<Query>, context: QueryContext) -> Result<String,
     let run = async move {
         let prepared = prepare(&query, &context).await?;
         let logical = translate(&query, &context, &prepared)?;
-        let state = runtime::session_state(context.memory_limit_bytes, &logical)?;
+        let state = runtime::session_state(context.memory.clone(), &logical)?;
         let physical = state.create_physical_plan(&logical).await.map_err(unwrapped)?;
         let mut batches = execute_stream(physical.clone(), state.task_ctx()).map_err(unwrapped)?;
         while let Some(batch) = batches.next().await {
