@@ -19,6 +19,12 @@ pub struct Settings {
     /// and accounts that REQUIRE X509, a SUBJECT or an ISSUER can log in
     #[arg(long, value_name = "FILE")]
     pub ssl_ca: Option<PathBuf>,
+    /// Certificates of clients that are good no longer (PEM, a revocation list in force of every authority); read at the start
+    #[arg(long, value_name = "FILE", requires = "ssl_ca")]
+    pub ssl_crl: Option<PathBuf>,
+    /// A directory of such files
+    #[arg(long, value_name = "DIR", requires = "ssl_ca")]
+    pub ssl_crlpath: Option<PathBuf>,
     /// The certificate (PEM, with those between it and its authority) that clients see; by default one is made
     #[arg(long, value_name = "FILE", requires = "ssl_key")]
     pub ssl_cert: Option<PathBuf>,
@@ -53,6 +59,11 @@ impl Settings {
 
     pub fn tls_files(&self) -> TlsFiles {
         let certificate = self.ssl_cert.clone().zip(self.ssl_key.clone());
-        TlsFiles { certificate, authorities: self.ssl_ca.clone() }
+        TlsFiles {
+            certificate,
+            authorities: self.ssl_ca.clone(),
+            revoked: self.ssl_crl.clone(),
+            revoked_directory: self.ssl_crlpath.clone(),
+        }
     }
 }

@@ -131,7 +131,7 @@ pub async fn start(
     let query_memory = Arc::new(QueryMemory::new(config.query_memory_bytes, config.total_query_memory_bytes));
     let engine = Arc::new(Engine::new(services, clock, version, query_memory, journal));
     engine.set_file_directory(config.secure_file_priv.as_deref());
-    engine.set_tls_files(config.tls.authorities.as_deref(), config.tls.certificate.as_ref());
+    engine.set_files(config.tls.variables());
     engine.set_slow_log(&config.data_dir.join(SLOW_LOG_FILE));
     let metrics = engine.services.remote.write_memory.metrics().into_iter().chain(engine.query_memory.metrics());
     for metric in metrics {

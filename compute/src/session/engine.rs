@@ -20,7 +20,6 @@ use expr::{ErrorCode, SqlError};
 use parking_lot::{Mutex, RwLock};
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -168,10 +167,9 @@ impl Engine {
         }
     }
 
-    /// ssl_ca, ssl_cert and ssl_key: the files that were given.
-    pub fn set_tls_files(&self, authorities: Option<&std::path::Path>, certificate: Option<&(PathBuf, PathBuf)>) {
-        let (certificate, key) = certificate.map(|(certificate, key)| (certificate.as_path(), key.as_path())).unzip();
-        for (name, path) in [("ssl_ca", authorities), ("ssl_cert", certificate), ("ssl_key", key)] {
+    /// Variables that tell a file.
+    pub fn set_files<'f>(&self, files: impl IntoIterator<Item = (&'static str, Option<&'f std::path::Path>)>) {
+        for (name, path) in files {
             if let (Some(variable), Some(path)) = (variables::lookup(name), path) {
                 self.set_global(variable, Some(path.display().to_string()));
             }
