@@ -1,6 +1,6 @@
 //! Flags of the MySQL front end, the same wherever a compute runs.
 
-use crate::page_server;
+use crate::{machine, page_server};
 use compute::TlsFiles;
 use ipnet::IpNet;
 use std::path::PathBuf;
@@ -19,6 +19,12 @@ pub struct Settings {
     /// and accounts that REQUIRE X509, a SUBJECT or an ISSUER can log in
     #[arg(long, value_name = "FILE")]
     pub ssl_ca: Option<PathBuf>,
+    /// Certificates of clients that are good no longer (PEM, a revocation list in force of every authority); read at the start
+    #[arg(long, value_name = "FILE", requires = "ssl_ca")]
+    pub ssl_crl: Option<PathBuf>,
+    /// A directory of such files
+    #[arg(long, value_name = "DIR", requires = "ssl_ca")]
+    pub ssl_crlpath: Option<PathBuf>,
     /// The certificate (PEM, with those between it and its authority) that clients see; by default one is made
     #[arg(long, value_name = "FILE", requires = "ssl_key")]
     pub ssl_cert: Option<PathBuf>,
@@ -37,14 +43,27 @@ pub struct Settings {
     /// Memory for what one query holds: one that needs more, and has no files to go to, ends with error 1041
     #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = page_server::parse_size)]
     pub query_memory: u64,
+    /// The same for all queries together; by default half of the machine's memory, or of what the service's control group may use
+    #[arg(long, value_name = "SIZE", value_parser = page_server::parse_size)]
+    pub total_query_memory: Option<u64>,
     /// What a transaction, or a load into an empty table, writes goes to the store ahead of its commit when it is more
     #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = page_server::parse_size)]
     pub bulk_size: u64,
 }
 
 impl Settings {
+    pub fn total_query_memory_bytes(&self) -> usize {
+        let bytes = self.total_query_memory.unwrap_or_else(|| machine::memory_bytes() / 2);
+        usize::try_from(bytes).unwrap_or(usize::MAX)
+    }
+
     pub fn tls_files(&self) -> TlsFiles {
         let certificate = self.ssl_cert.clone().zip(self.ssl_key.clone());
-        TlsFiles { certificate, authorities: self.ssl_ca.clone() }
+        TlsFiles {
+            certificate,
+            authorities: self.ssl_ca.clone(),
+            revoked: self.ssl_crl.clone(),
+            revoked_directory: self.ssl_crlpath.clone(),
+        }
     }
 }

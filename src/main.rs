@@ -8,6 +8,7 @@ mod front_end;
 mod http;
 mod lifecycle;
 mod log_archive;
+mod machine;
 mod node;
 mod page_server;
 mod start;

@@ -95,6 +95,7 @@ impl Roles {
             bulk_bytes: usize::try_from(settings.front_end.bulk_size).unwrap_or(usize::MAX),
             transaction_memory_bytes: usize::try_from(settings.front_end.transaction_memory).unwrap_or(usize::MAX),
             query_memory_bytes: usize::try_from(settings.front_end.query_memory).unwrap_or(usize::MAX),
+            total_query_memory_bytes: settings.front_end.total_query_memory_bytes(),
         };
         let compute =
             compute::start(config, wal.service(), page_server.service()).await.map_err(|error| match &error {

@@ -49,6 +49,7 @@ impl Roles {
             bulk_bytes: 64 << 20,
             transaction_memory_bytes: 256 << 20,
             query_memory_bytes: 1 << 30,
+            total_query_memory_bytes: 4 << 30,
         };
         let compute = compute::start(config, wal.service(), page_server.service()).await.unwrap();
         Roles { wal, page_server, compute, registry, _directory: directory }

@@ -11,6 +11,7 @@ pub mod codec;
 pub mod context;
 pub mod ddl;
 pub mod expressions;
+pub mod query_memory;
 pub mod routines;
 pub mod row;
 pub mod show;

@@ -27,6 +27,7 @@ use crate::txn::{Remote, WriteMemory};
 use common::env::random::Random;
 use common::env::{Clock, SystemClock};
 use common::service::{PageService, WalService};
+use execute::query_memory::QueryMemory;
 use ipnet::IpNet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -68,6 +69,8 @@ pub struct ComputeConfig {
     /// What the operators of one query may hold in memory; beyond it sorting and grouping go to files where the columnar executor
     /// runs it, and else the query ends with error 1041.
     pub query_memory_bytes: usize,
+    /// The same for all queries together: where they hold more, a large one ends with error 1041.
+    pub total_query_memory_bytes: usize,
     /// One JSON object in a line for each connection and statement; none: nothing is audited.
     pub audit_log: Option<PathBuf>,
 }
@@ -127,11 +130,13 @@ pub async fn start(
     let version = format!("{MYSQL_VERSION}-Drumlin-{}", env!("CARGO_PKG_VERSION"));
     let journals = JournalConfig { slow_log: Some(config.data_dir.join(SLOW_LOG_FILE)), audit_log: config.audit_log };
     let journal = Journal::open(&journals).map_err(|(path, source)| StartError::Journal { path, source })?;
-    let engine = Arc::new(Engine::new(services, clock, version, config.query_memory_bytes, journal));
+    let query_memory = Arc::new(QueryMemory::new(config.query_memory_bytes, config.total_query_memory_bytes));
+    let engine = Arc::new(Engine::new(services, clock, version, query_memory, journal));
     engine.set_file_directory(config.secure_file_priv.as_deref());
-    engine.set_tls_files(config.tls.authorities.as_deref(), config.tls.certificate.as_ref());
+    engine.set_files(config.tls.variables());
     engine.set_slow_log(&config.data_dir.join(SLOW_LOG_FILE));
-    for metric in engine.services.remote.write_memory.metrics() {
+    let metrics = engine.services.remote.write_memory.metrics().into_iter().chain(engine.query_memory.metrics());
+    for metric in metrics {
         engine.journal.registry().register(metric).expect("a metric registered once");
     }
     let mut tasks = JoinSet::new();

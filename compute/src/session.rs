@@ -307,7 +307,8 @@ impl Session {
 
     /// Of the handshake: the client's character set and collation.
     pub fn set_client_collation(&mut self, collation: CollationId) {
-        let collation = collation.known().map_or(CollationId::UTF8MB4_0900_AI_CI, |info| info.id);
+        let known = collation.known().filter(|info| info.charset.bytes_min() == 1);
+        let collation = known.map_or(CollationId::UTF8MB4_0900_AI_CI, |info| info.id);
         let charset = collation.charset().name();
         for name in ["character_set_client", "character_set_connection", "character_set_results"] {
             self.set_text(name, charset);

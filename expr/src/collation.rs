@@ -14,6 +14,7 @@ mod chinese;
 mod simple;
 mod table;
 mod unicode;
+mod wide;
 
 pub use charset::Charset;
 pub use table::{COLLATIONS, CollationInfo, Pad};

@@ -264,6 +264,7 @@ async fn start_compute(around: &Surroundings) -> Result<RunningRole, Failure> {
         bulk_bytes: usize::try_from(settings.front_end.bulk_size).unwrap_or(usize::MAX),
         transaction_memory_bytes: usize::try_from(settings.front_end.transaction_memory).unwrap_or(usize::MAX),
         query_memory_bytes: usize::try_from(settings.front_end.query_memory).unwrap_or(usize::MAX),
+        total_query_memory_bytes: settings.front_end.total_query_memory_bytes(),
     };
     let pages: Arc<dyn PageService> = Arc::new(PageRouter::following(&around.client, around.wal.clone()));
     let wal: Arc<dyn WalService> = around.wal.clone();

@@ -80,6 +80,25 @@ fn every_client_sees_what_it_should() {
     assert!(failures.is_empty(), "{table}\n{failures}");
 }
 
+/// Some of what `tests/suites/run.py` asks of Sequelize, and of TypeORM, which needs a newer Node than Debian's.
+#[test]
+fn sequelize_keeps_what_its_documentation_promises() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Launch::new(data.path()).variable("DRUMLIN_ROOT_PASSWORD", PASSWORD).start();
+    Outside::new(server.mysql()).run("CREATE DATABASE orm");
+    let (host, port) = (server.mysql().ip().to_string(), server.mysql().port().to_string());
+    let output = programs::sequelize(&Environment::new())
+        .args([&host, &port, "orm", "mysql", PASSWORD])
+        .env("ORM_GROUPS", "schema,associations,errors")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let failed: Vec<&str> = text.lines().filter(|line| !line.starts_with("PASSED ")).collect();
+    let passed = text.lines().count() - failed.len();
+    assert!(passed >= 100 && failed == [format!("checks: {passed} passed, 0 failed")], "{passed} passed: {failed:#?}");
+}
+
 enum Finding {
     /// The library has no such thing.
     Absent,

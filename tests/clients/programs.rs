@@ -3,6 +3,7 @@
 use crate::harness::tools;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 pub struct Client {
     pub name: &'static str,
@@ -159,20 +160,39 @@ fn odbc(environment: &Environment) -> Command {
     python(environment)
 }
 
-/// The newest that runs on the Node of Debian 12, which is 18.
-const NODE_MARIADB: &str = "mariadb@3.4";
+/// By name and version; the newest of `mariadb` that runs on the Node of Debian 12, which is 18.
+const NODE_PACKAGES: [(&str, &str); 3] = [("mysql2", "3"), ("mariadb", "3.4"), ("sequelize", "6.37.8")];
 
-fn node(environment: &Environment) -> Command {
+/// Node, and the directory with the packages.
+fn node_home(environment: &Environment) -> (PathBuf, PathBuf) {
+    // Tests of this process install the same.
+    static INSTALLING: Mutex<()> = Mutex::new(());
+    let _installing = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
     let home = environment.path("node");
     let node = tools::program("node", &["nodejs", "npm"]);
-    if !home.join("node_modules/mariadb").is_dir() || !home.join("node_modules/mysql2").is_dir() {
+    if !NODE_PACKAGES.iter().all(|(name, _)| home.join("node_modules").join(name).is_dir()) {
         let npm = tools::program("npm", &["npm"]);
         std::fs::create_dir_all(&home).unwrap();
-        let arguments = ["install", "--silent", "--no-audit", "--no-fund", "--no-package-lock", "mysql2", NODE_MARIADB];
-        run(Command::new(npm).arg("--prefix").arg(&home).args(arguments));
+        let arguments = ["install", "--silent", "--no-audit", "--no-fund", "--no-package-lock"];
+        let packages = NODE_PACKAGES.map(|(name, version)| format!("{name}@{version}"));
+        run(Command::new(npm).arg("--prefix").arg(&home).args(arguments).args(packages));
     }
+    (node, home)
+}
+
+fn node(environment: &Environment) -> Command {
+    let (node, home) = node_home(environment);
     let mut command = Command::new(node);
     command.arg(source("client.js")).env("CLIENT_HOME", home);
+    command
+}
+
+/// The program of `tests/suites/orm` that uses Sequelize; its arguments are to follow.
+pub fn sequelize(environment: &Environment) -> Command {
+    let (node, home) = node_home(environment);
+    let mut command = Command::new(node);
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suites/orm/sequelize.js");
+    command.arg(program).env("NODE_PATH", home.join("node_modules"));
     command
 }
 

@@ -98,6 +98,8 @@ impl Wire {
                 Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
                     return false;
                 }
+                // This process was stopped meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => panic!("no answer and no end: {error}"),
             }
             if seen.windows(mark.len()).any(|window| window == mark) {
@@ -115,6 +117,7 @@ impl Wire {
             match self.stream.read(&mut chunk) {
                 Ok(0) => return,
                 Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => panic!("the connection does not end"),
                 Err(_) => return,
             }

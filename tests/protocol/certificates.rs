@@ -46,6 +46,30 @@ impl Certificates {
         assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
+    /// The authority's list of those certificates, as `NAME.pem`.
+    fn revoked(&self, name: &str, revoked: &[&str]) {
+        let (settings, index) = (self.path(&format!("{name}.cnf")), self.path(&format!("{name}.index")));
+        std::fs::write(&index, "").unwrap();
+        std::fs::write(self.path(&format!("{name}.number")), "01\n").unwrap();
+        let (database, number) = (index.display(), self.path(&format!("{name}.number")));
+        let text = format!(
+            "[ca]\ndefault_ca = d\n[d]\ndatabase = {database}\ncrlnumber = {}\ndefault_md = sha256\ndefault_crl_days = 2\n",
+            number.display()
+        );
+        std::fs::write(&settings, text).unwrap();
+        let run = |more: &[&str], file: PathBuf| {
+            let mut command = openssl();
+            command.args(["ca", "-config"]).arg(&settings).arg("-cert").arg(self.path("authority.pem"));
+            command.arg("-keyfile").arg(self.path("authority-key.pem")).args(more).arg(file);
+            let output = command.output().expect("openssl");
+            assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+        };
+        for certificate in revoked {
+            run(&["-revoke"], self.path(&format!("{certificate}.pem")));
+        }
+        run(&["-gencrl", "-out"], self.path(&format!("{name}.pem")));
+    }
+
     /// `subject` or `issuer` in the form that REQUIRE takes.
     fn name(&self, of: &str, which: &str) -> String {
         let mut command = openssl();
@@ -151,6 +175,32 @@ async fn accounts_ask_for_certificates() {
     assert_eq!(log_in(&server, "x509", &ways[0].1).as_deref(), Ok("x509@%"));
     assert!(log_in(&server, "none", &ways[1].1).is_err_and(|error| error.contains("1045")));
     server.stop();
+}
+
+#[tokio::test]
+async fn revoked_certificates_do_not_come_in() {
+    let certificates = Certificates::make();
+    certificates.revoked("list", &["bob"]);
+    let directory = certificates.path("lists");
+    std::fs::create_dir(&directory).unwrap();
+    std::fs::copy(certificates.path("list.pem"), directory.join("one.pem")).unwrap();
+    let pem = |name: &str| certificates.path(name).display().to_string();
+    for (flag, given) in [("--ssl-crl", pem("list.pem")), ("--ssl-crlpath", pem("lists"))] {
+        let data = tempfile::tempdir().unwrap();
+        let (authority, shown, key) = (pem("authority.pem"), pem("server.pem"), pem("server-key.pem"));
+        let flags = ["--ssl-ca", &authority, "--ssl-cert", &shown, "--ssl-key", &key, flag, &given];
+        let server = flags.into_iter().fold(Launch::new(data.path()), Launch::argument).start();
+        server.run(&["CREATE USER u IDENTIFIED WITH mysql_native_password BY 'p'"]).await;
+        assert_eq!(log_in(&server, "u", &shows(&certificates, "ann")).as_deref(), Ok("u@%"), "{flag}");
+        let answer = log_in(&server, "u", &shows(&certificates, "bob"));
+        assert!(answer.is_err_and(|error| !error.contains("1045")), "{flag}: a revoked certificate");
+        server.stop();
+    }
+    let data = tempfile::tempdir().unwrap();
+    let (authority, wrong) = (pem("authority.pem"), pem("server.pem"));
+    let flags = ["--ssl-ca", &authority, "--ssl-crl", &wrong];
+    let (code, line) = flags.into_iter().fold(Launch::new(data.path()), Launch::argument).fail();
+    assert!(code == 3 && line.contains("server.pem is not a usable list of revoked certificates"), "{code}: {line}");
 }
 
 #[test]

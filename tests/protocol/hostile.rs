@@ -23,7 +23,7 @@ const ROUND: u64 = 1_000;
 /// What may be kept after many requests: caches that fill, memory that the allocator does not give back; what one query may
 /// hold is among it.
 const GROWTH_MAX_BYTES: u64 = 256 << 20;
-/// Of a query: some of what mutation makes is endless recursion, which ends there.
+/// Of a query, and of all: some of what mutation makes is endless recursion, which ends there.
 const QUERY_MEMORY: &str = "64M";
 /// No answer within this is a hang. Statements that run for long are ended by `max_execution_time` before.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);

@@ -7,6 +7,7 @@ mod balancer;
 mod certificates;
 mod corpus;
 mod hostile;
+mod memory;
 
 use harness::Launch;
 use harness::wire::{self, Wire};

@@ -2,10 +2,11 @@
 """Other projects' own test suites on Drumlin and on MariaDB, one after the other: what passes on the one and not on the other.
 
     cargo build --release
-    python3 tests/suites/run.py [pymysql] [sqlalchemy] [mysqlclient] [django] [--binary target/release/drumlin]
+    python3 tests/suites/run.py [pymysql] [sqlalchemy] [mysqlclient] [django] [sequelize] [typeorm] [--binary target/release/drumlin]
 
 Their source archives come from PyPI into target/suites; MariaDB's server is installed from Debian where it is missing. Half an
-hour, and not part of `cargo test`. Tests that fail on Drumlin alone are named; docs/compatibility.md says why they do.
+hour, and not part of `cargo test`. Sequelize and TypeORM publish no tests: for them there are programs of our own (`orm/`), which
+use all that their documentation tells of, each with the dialect that it has for the server. Tests that fail on Drumlin alone are named; docs/compatibility.md says why they do.
 """
 
 import argparse
@@ -23,6 +24,8 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 WORK = ROOT / "target" / "suites"
 PYTHON = WORK / "python" / "bin" / "python"
+# What the programs in orm/ use; the connector for MariaDB is the newest that this Sequelize works with.
+NODE_PACKAGES = ["sequelize@6.37.8", "typeorm@1.1.1", "mysql2@3.24.6", "mariadb@2.5.6", "reflect-metadata@0.2.2"]
 
 # Django's tests that reach the database, by folder.
 DJANGO = """aggregation aggregation_regress annotations auth_tests backends basic bulk_create cache composite_pk constraints contenttypes_tests
@@ -67,6 +70,10 @@ def prepare():
         subprocess.run([sys.executable, "-m", "venv", PYTHON.parent.parent], check=True)
         packages = ["setuptools", "wheel", "pymysql", "mysqlclient", "sqlalchemy", "django", "pytest", "cryptography"]
         subprocess.run([PYTHON, "-m", "pip", "install", "-q", *packages], check=True)
+    if not (WORK / "node" / "node_modules").exists():
+        if not shutil.which("npm"):
+            subprocess.run(["apt-get", "install", "-y", "-qq", "nodejs", "npm"], check=True)
+        subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", WORK / "node", *NODE_PACKAGES], check=True)
     if not shutil.which("mariadbd", path=os.environ["PATH"] + ":/usr/sbin"):
         subprocess.run(["apt-get", "install", "-y", "-qq", "mariadb-server"], env={**os.environ, "RUNLEVEL": "1"}, check=True)
 
@@ -162,7 +169,34 @@ def django(server):
     return passed - failed, failed
 
 
-SUITES = {"pymysql": pymysql, "sqlalchemy": sqlalchemy, "mysqlclient": mysqlclient, "django": django}
+def orm(server, program):
+    server.run("CREATE DATABASE orm CHARACTER SET utf8mb4")
+    dialect = "mariadb" if server.name == "mariadb" else "mysql"
+    command = ["node", ROOT / "tests" / "suites" / "orm" / program, "127.0.0.1", str(server.port), "orm", dialect]
+    environment = {**os.environ, "NODE_PATH": str(WORK / "node" / "node_modules")}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace")
+    outcomes = {outcome: set(re.findall(rf"^{outcome} ([^\t\n]+)", ended.stdout, re.M)) for outcome in ["PASSED", "FAILED"]}
+    if not re.search(r"^checks: \d+ passed, \d+ failed$", ended.stdout, re.M):
+        sys.exit(ended.stdout[-3000:] + ended.stderr[-3000:])
+    return outcomes["PASSED"], outcomes["FAILED"]
+
+
+def sequelize(server):
+    return orm(server, "sequelize.js")
+
+
+def typeorm(server):
+    return orm(server, "typeorm.js")
+
+
+SUITES = {
+    "pymysql": pymysql,
+    "sqlalchemy": sqlalchemy,
+    "mysqlclient": mysqlclient,
+    "django": django,
+    "sequelize": sequelize,
+    "typeorm": typeorm,
+}
 
 
 def main():

@@ -3,13 +3,13 @@
 //! A lane is a long-lived stream on which calls and answers are told apart by id; a call in a new stream of its own
 //! would cost several times the CPU. Calls take the lanes in turn, so that a large message holds up only some of them.
 
-use super::RpcError;
 use super::frame::{
     self, FrameError, FrameReader, LANE, LaneFrame, REPLY_BYTES_MAX, REQUEST_BYTES_MAX, STREAMING_CALL,
 };
 use super::message::{Request, Status, StreamRequest};
 use super::tls::{CLUSTER_NAME, Identity};
 use super::transport;
+use super::{NodeRole, RpcError};
 use bytes::{Buf, Bytes};
 use parking_lot::Mutex;
 use quinn::RecvStream;
@@ -94,6 +94,8 @@ pub struct Peer {
 /// A connection and its lanes.
 struct Link {
     connection: quinn::Connection,
+    /// The one role that the peer's certificate is for.
+    role: Option<NodeRole>,
     lanes: Vec<Lane>,
 }
 
@@ -138,7 +140,7 @@ impl Peer {
         // Until the frame is handed over nothing was sent; from then on it may have been.
         let mut handed_over = false;
         let exchange = async {
-            let link = self.link().await?;
+            let link = self.link_to(request.answered_by()).await?;
             let lane = &link.lanes[(id % LANES) as usize];
             let waiting = WaitingCall::register(lane, id)?;
             lane.frames.send(frame).await.map_err(|_| CallError::NotSent(waiting.closed_reason()))?;
@@ -160,7 +162,7 @@ impl Peer {
     ) -> Result<(T, FrameReader<RecvStream>), CallError> {
         let exchange = async {
             let lost = |error: String| CallError::Lost(format!("{}: {error}", self.address));
-            let link = self.link().await?;
+            let link = self.link_to(request.answered_by()).await?;
             let (mut send, receive) = link.connection.open_bi().await.map_err(|error| lost(error.to_string()))?;
             let frame = frame::encode(&[], request, REQUEST_BYTES_MAX)
                 .map_err(|error| CallError::TooLarge(error.to_string()))?;
@@ -176,6 +178,15 @@ impl Peer {
         };
         let expired = |_| CallError::Lost(format!("{}: {}", self.address, Status::DeadlineExceeded.text()));
         tokio::time::timeout(deadline, exchange).await.map_err(expired)?
+    }
+
+    /// To a node whose certificate is for this role, or for any: who has another node's key does not stand in for this one.
+    async fn link_to(&self, role: NodeRole) -> Result<Arc<Link>, CallError> {
+        let link = self.link().await?;
+        match link.role.filter(|other| *other != role) {
+            None => Ok(link),
+            Some(other) => Err(CallError::NotSent(format!("{}: its certificate is for a {other}", self.address))),
+        }
     }
 
     /// The connection in use, or a new one.
@@ -209,7 +220,7 @@ impl Peer {
             for _ in 0..LANES {
                 lanes.push(Lane::open(&connection).await.map_err(failed)?);
             }
-            Ok(Link { connection, lanes })
+            Ok(Link { role: transport::role_of(&connection), connection, lanes })
         };
         tokio::time::timeout(CONNECT_TIMEOUT, connect).await.map_err(|_| failed("no answer".to_owned()))?
     }

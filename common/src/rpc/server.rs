@@ -3,6 +3,7 @@
 //! Every task is owned by the server's tracker and ends with its stream, its connection, or the stop. On a stop, calls
 //! that have begun are answered, new ones are refused, and streaming calls end.
 
+use super::RpcError;
 use super::caller::Caller;
 use super::frame::{
     self, FrameError, FrameReader, LANE, LaneFrame, REPLY_BYTES_MAX, REQUEST_BYTES_MAX, STREAMING_CALL,
@@ -10,9 +11,8 @@ use super::frame::{
 use super::message::{Request, Status, StreamRequest};
 use super::peer::write_frames;
 use super::scan_batch;
-use super::tls::{self, Identity};
+use super::tls::Identity;
 use super::transport;
-use super::{NodeRole, RpcError};
 use crate::service::page::{PageError, ScanBatch};
 use crate::service::wal::{LockError, WalError};
 use crate::service::{PageService, PeerService, WalService};
@@ -20,7 +20,6 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use quinn::{Connection, RecvStream, SendStream};
-use rustls::pki_types::CertificateDer;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -139,7 +138,7 @@ async fn accept_connections(
             let peer = incoming.remote_address();
             match incoming.await {
                 Ok(connection) => {
-                    let caller = Caller::new(services, role_of(&connection), connection_tasks.clone());
+                    let caller = Caller::new(services, transport::role_of(&connection), connection_tasks.clone());
                     accept_streams(connection, caller, stop, connection_tasks).await;
                 }
                 // Scanners and nodes of other clusters come by here; the handshake tells them no.
@@ -147,12 +146,6 @@ async fn accept_connections(
             }
         });
     }
-}
-
-/// The one role that the certificate at the other end is for.
-fn role_of(connection: &Connection) -> Option<NodeRole> {
-    let shown = connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
-    tls::role_of(shown.first()?)
 }
 
 async fn accept_streams(connection: Connection, caller: Caller, stop: CancellationToken, tasks: TaskTracker) {
@@ -188,7 +181,7 @@ async fn serve_stream(
         LANE => serve_lane(send, reader, caller, stop).await,
         STREAMING_CALL => tokio::select! {
             () = stop.cancelled() => Ok(()),
-            outcome = serve_streaming_call(send, reader, caller.services.clone()) => outcome,
+            outcome = serve_streaming_call(send, reader, &caller) => outcome,
         },
         other => Err(FrameError::Malformed(format!("unknown kind of stream {other}"))),
     }
@@ -403,13 +396,16 @@ async fn answer(id: u64, request: &[u8], caller: &Caller) -> Result<Bytes, Frame
 async fn serve_streaming_call(
     mut send: SendStream,
     mut reader: FrameReader<RecvStream>,
-    services: Services,
+    caller: &Caller,
 ) -> Result<(), FrameError> {
     let Some(request) = reader.next().await? else { return Ok(()) };
     // Ends when the client drops its end, also while the service has nothing to say.
     let stopped = send.stopped();
     let produce = async {
-        match (frame::decode::<StreamRequest>(&request), &services) {
+        match (frame::decode::<StreamRequest>(&request), &caller.services) {
+            (Ok(request), _) if caller.role.is_some_and(|role| !role.may_stream(&request)) => {
+                write(&mut send, &mut [refused(Status::NotForRole)?]).await
+            }
             (Ok(StreamRequest::Subscribe(request)), Services { wal: Some(wal), .. }) => {
                 let items = begin(&mut send, wal.subscribe(request).await).await?;
                 send_items(&mut send, items, |item| Ok(vec![frame::encode(&[], &item, REPLY_BYTES_MAX)?])).await

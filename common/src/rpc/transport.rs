@@ -1,10 +1,11 @@
 //! How QUIC is set up: windows, timeouts, and connection ids that a restarted node recognises.
 
-use super::RpcError;
-use super::tls::Identity;
+use super::tls::{self, Identity};
+use super::{NodeRole, RpcError};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn::{EndpointConfig, IdleTimeout, TransportConfig, VarInt};
+use quinn::{Connection, EndpointConfig, IdleTimeout, TransportConfig, VarInt};
 use quinn_proto::HashedConnectionIdGenerator;
+use rustls::pki_types::CertificateDer;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,12 @@ const STREAM_WINDOW_BYTES: u32 = 4 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
 /// Streams that a client may have open: its lanes, subscriptions and scans.
 const STREAMS_MAX: u32 = 4096;
+
+/// The one role that the certificate at the other end is for; `None`: any.
+pub fn role_of(connection: &Connection) -> Option<NodeRole> {
+    let shown = connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
+    tls::role_of(shown.first()?)
+}
 
 fn transport_config() -> Arc<TransportConfig> {
     let mut transport = TransportConfig::default();

@@ -10,6 +10,7 @@ mod error;
 mod expression;
 mod lateral;
 mod measure;
+mod memory;
 mod plan;
 mod runtime;
 mod scalar;
@@ -88,7 +89,7 @@ async fn produce(
 ) -> Result<u64, SqlError> {
     let prepared = prepare(query, context).await?;
     let logical = translate(query, context, &prepared)?;
-    let state = runtime::session_state(context.memory_limit_bytes, &logical)?;
+    let state = runtime::session_state(context.memory.clone(), &logical)?;
     let physical = match state.create_physical_plan(&logical).await {
         Ok(physical) => physical,
         Err(error) if is_refusal(&error) => {

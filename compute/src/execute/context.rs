@@ -4,6 +4,7 @@ use crate::catalog::virtual_tables::VirtualContext;
 use crate::catalog::{Catalog, CatalogCache, TableDef, storage};
 use crate::execute::account::Actor;
 use crate::execute::expressions::{ExpressionCache, TableExpressions};
+use crate::execute::query_memory::QueryMemory;
 use crate::execute::routines::Routines;
 use crate::execute::row::waiting::WaitingFunctions;
 use crate::execute::row::{Cancel, Locked, QueryContext};
@@ -65,7 +66,7 @@ impl Default for Settings {
 #[derive(Clone)]
 pub struct QuerySettings {
     pub virtual_tables: VirtualContext,
-    pub memory_limit_bytes: usize,
+    pub memory: Arc<QueryMemory>,
     pub cancel: Arc<Cancel>,
     pub recursion_depth_max: u64,
     pub found_rows: Arc<AtomicU64>,
@@ -170,9 +171,8 @@ impl StatementContext<'_> {
 
     /// For queries of this statement that read `view`; scans with a lock take it for the transaction.
     pub fn query_context(&self, view: ReadView) -> QueryContext {
-        let QuerySettings {
-            virtual_tables, memory_limit_bytes, cancel, recursion_depth_max, found_rows, waiting, ..
-        } = self.queries.clone();
+        let QuerySettings { virtual_tables, memory, cancel, recursion_depth_max, found_rows, waiting, .. } =
+            self.queries.clone();
         QueryContext {
             locker: Some(Arc::new(ScanLocker {
                 locker: self.locker(),
@@ -184,7 +184,7 @@ impl StatementContext<'_> {
             eval: self.eval.clone(),
             catalog: self.catalog.clone(),
             virtual_tables,
-            memory_limit_bytes,
+            memory,
             cancel,
             recursion_depth_max,
             found_rows,

@@ -5,7 +5,7 @@ use super::certificate::{self, Names};
 use crate::account::TlsRule;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{ProtocolVersion, RootCertStore, ServerConfig, ServerConnection};
@@ -24,6 +24,8 @@ pub enum TlsError {
     UnusableOwn { file: String, reason: String },
     #[error("{file} is not a usable certificate or key: {reason}")]
     Unusable { file: String, reason: String },
+    #[error("{file} is not a usable list of revoked certificates: {reason}")]
+    UnusableList { file: String, reason: String },
     #[error("cannot make a certificate: {0}")]
     Make(#[from] rcgen::Error),
     #[error(transparent)]
@@ -37,6 +39,24 @@ pub struct TlsFiles {
     pub certificate: Option<(PathBuf, PathBuf)>,
     /// Whose signature makes a client's certificate good. None: clients are asked for none.
     pub authorities: Option<PathBuf>,
+    /// Lists of certificates that are good no longer: a file, and a directory of such files. Where there is one, every authority
+    /// needs a list in force.
+    pub revoked: Option<PathBuf>,
+    pub revoked_directory: Option<PathBuf>,
+}
+
+impl TlsFiles {
+    /// The system variables that tell of them.
+    pub fn variables(&self) -> [(&'static str, Option<&Path>); 5] {
+        let pair = self.certificate.as_ref();
+        [
+            ("ssl_ca", self.authorities.as_deref()),
+            ("ssl_cert", pair.map(|(certificate, _)| certificate.as_path())),
+            ("ssl_key", pair.map(|(_, key)| key.as_path())),
+            ("ssl_crl", self.revoked.as_deref()),
+            ("ssl_crlpath", self.revoked_directory.as_deref()),
+        ]
+    }
 }
 
 /// Loads what was given. Without a certificate: `server-cert.pem` and `server-key.pem` of `directory`, made there if missing.
@@ -58,7 +78,7 @@ pub fn server_config(directory: &Path, files: &TlsFiles) -> Result<Arc<ServerCon
     let builder = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
     let builder = match &files.authorities {
         None => builder.with_no_client_auth(),
-        Some(path) => builder.with_client_cert_verifier(verifier(path, provider)?),
+        Some(path) => builder.with_client_cert_verifier(verifier(path, revocations(files)?, provider)?),
     };
     let config =
         builder.with_single_cert(certificates, key).map_err(|error| unusable(&certificate_path, error.to_string()))?;
@@ -66,15 +86,47 @@ pub fn server_config(directory: &Path, files: &TlsFiles) -> Result<Arc<ServerCon
 }
 
 /// Asks every client for a certificate. One that shows none goes on without; one that shows a bad one does not.
-fn verifier(path: &Path, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+fn verifier(
+    path: &Path,
+    revocations: Vec<CertificateRevocationListDer<'static>>,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in read_certificates(path)?.map_err(|error| unusable_given(path, error.to_string()))? {
         roots.add(certificate).map_err(|error| unusable_given(path, error.to_string()))?;
     }
     WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
         .allow_unauthenticated()
+        .with_crls(revocations)
+        .enforce_revocation_expiration()
         .build()
         .map_err(|error| unusable_given(path, error.to_string()))
+}
+
+/// All lists that were given.
+fn revocations(files: &TlsFiles) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
+    let mut paths: Vec<PathBuf> = files.revoked.iter().cloned().collect();
+    if let Some(directory) = &files.revoked_directory {
+        let failed = |source| TlsError::File { file: directory.display().to_string(), source };
+        for entry in std::fs::read_dir(directory).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            if path.is_file() {
+                paths.push(path);
+            }
+        }
+    }
+    let mut lists = Vec::new();
+    for path in paths {
+        let unusable = |reason: String| TlsError::UnusableList { file: path.display().to_string(), reason };
+        let before = lists.len();
+        for list in CertificateRevocationListDer::pem_slice_iter(&read(&path)?) {
+            lists.push(list.map_err(|error| unusable(error.to_string()))?);
+        }
+        if lists.len() == before {
+            return Err(unusable(pem::Error::NoItemsFound.to_string()));
+        }
+    }
+    Ok(lists)
 }
 
 /// What is known of a connection under TLS.
@@ -186,6 +238,7 @@ mod tests {
         let given = |certificate: &str, key: &str, authorities: &str| TlsFiles {
             certificate: Some((path(certificate), path(key))),
             authorities: Some(path(authorities)),
+            ..TlsFiles::default()
         };
         let empty = tempfile::tempdir().unwrap();
         let tried = |files: &TlsFiles| server_config(empty.path(), files);

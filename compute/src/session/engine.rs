@@ -4,6 +4,7 @@ use crate::account::Accounts;
 use crate::catalog::TableDef;
 use crate::catalog::virtual_tables::{Process, ServerState};
 use crate::execute::Services;
+use crate::execute::query_memory::QueryMemory;
 use crate::execute::row::Cancel;
 use crate::journal::Journal;
 use crate::session::redact::redacted;
@@ -19,7 +20,6 @@ use expr::{ErrorCode, SqlError};
 use parking_lot::{Mutex, RwLock};
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -28,8 +28,7 @@ use tokio_util::sync::CancellationToken;
 pub struct Engine {
     pub services: Services,
     pub clock: Arc<dyn Clock>,
-    /// What one query may hold in memory.
-    pub query_memory_bytes: usize,
+    pub query_memory: Arc<QueryMemory>,
     version: Arc<str>,
     globals: RwLock<Arc<Values>>,
     sessions: Mutex<BTreeMap<u64, Arc<SessionHandle>>>,
@@ -104,7 +103,7 @@ impl Engine {
         services: Services,
         clock: Arc<dyn Clock>,
         version: String,
-        query_memory_bytes: usize,
+        query_memory: Arc<QueryMemory>,
         journal: Journal,
     ) -> Engine {
         let mut globals = Values::default();
@@ -115,7 +114,7 @@ impl Engine {
         Engine {
             services,
             clock,
-            query_memory_bytes,
+            query_memory,
             version: version.into(),
             globals: RwLock::new(Arc::new(globals)),
             sessions: Mutex::default(),
@@ -168,10 +167,9 @@ impl Engine {
         }
     }
 
-    /// ssl_ca, ssl_cert and ssl_key: the files that were given.
-    pub fn set_tls_files(&self, authorities: Option<&std::path::Path>, certificate: Option<&(PathBuf, PathBuf)>) {
-        let (certificate, key) = certificate.map(|(certificate, key)| (certificate.as_path(), key.as_path())).unzip();
-        for (name, path) in [("ssl_ca", authorities), ("ssl_cert", certificate), ("ssl_key", key)] {
+    /// Variables that tell a file.
+    pub fn set_files<'f>(&self, files: impl IntoIterator<Item = (&'static str, Option<&'f std::path::Path>)>) {
+        for (name, path) in files {
             if let (Some(variable), Some(path)) = (variables::lookup(name), path) {
                 self.set_global(variable, Some(path.display().to_string()));
             }

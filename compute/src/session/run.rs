@@ -282,7 +282,7 @@ impl Session {
     pub(super) fn query_settings(&self, found_rows: Arc<AtomicU64>, runner: Option<Arc<Runner>>) -> QuerySettings {
         QuerySettings {
             virtual_tables: self.virtual_context(),
-            memory_limit_bytes: self.engine.query_memory_bytes,
+            memory: self.engine.query_memory.clone(),
             cancel: self.handle.cancel.clone(),
             recursion_depth_max: self.variables.effective().cte_max_recursion_depth,
             found_rows,
@@ -403,7 +403,7 @@ impl Session {
             catalog,
             virtual_tables: settings.virtual_tables,
             locker,
-            memory_limit_bytes: settings.memory_limit_bytes,
+            memory: settings.memory,
             cancel: settings.cancel,
             recursion_depth_max: settings.recursion_depth_max,
             found_rows: settings.found_rows,

@@ -31,11 +31,13 @@ impl Session {
             SetItem::User { name, value } => Change::User(name.to_lowercase(), constant(value, context)?),
             SetItem::Names { charset, collation } => {
                 let (charset, collation) = names(charset.as_deref(), collation.as_deref())?;
+                variables::check_client_charset(charset)?;
                 Change::Names(charset, collation)
             }
             SetItem::Computed { .. } => return Err(SqlError::internal("SET of a query that was not run; report it")),
             SetItem::CharacterSet(charset) => {
                 let charset = charset.as_deref().map_or(Ok(Charset::Utf8mb4), Charset::from_name)?;
+                variables::check_client_charset(charset)?;
                 Change::CharacterSet(charset)
             }
             SetItem::System { scope, name, value } => {

@@ -2,6 +2,7 @@
 //! Manual: "Server System Variables" (7.1.8).
 
 use crate::sql::plan::VariableScope;
+use expr::collation::Charset;
 use expr::eval::TimeZone;
 use expr::mysql_type::{MysqlType, TypeKind};
 use expr::value::Value;
@@ -130,6 +131,15 @@ pub fn value(variable: &'static Variable, text: Option<&str>) -> (Value, MysqlTy
     }
 }
 
+/// 1231 for a character set in which no statement can be written.
+pub fn check_client_charset(charset: Charset) -> Result<(), SqlError> {
+    if charset.bytes_min() == 1 {
+        return Ok(());
+    }
+    let text = format!("Variable 'character_set_client' can't be set to the value of '{}'", charset.name());
+    Err(SqlError::new(ErrorCode::WRONG_VALUE_FOR_VAR, text))
+}
+
 /// Checks and normalises a value for SET; `value` is what the expression gave. May move a number into its bounds.
 pub fn normalise(variable: &'static Variable, value: &Value) -> Result<Option<String>, SqlError> {
     let wrong_value = || {
@@ -181,7 +191,13 @@ pub fn normalise(variable: &'static Variable, value: &Value) -> Result<Option<St
             time_zone(&text)?;
             text.into_owned()
         }
-        Kind::CharacterSet => expr::collation::charset::Charset::from_name(&text)?.name().to_string(),
+        Kind::CharacterSet => {
+            let charset = Charset::from_name(&text)?;
+            if variable.name == "character_set_client" {
+                check_client_charset(charset)?;
+            }
+            charset.name().to_string()
+        }
         Kind::Collation => expr::collation::collation_by_name(&text)?.name().to_string(),
     };
     Ok(Some(normalised))

@@ -6,6 +6,7 @@ use crate::account::Rights;
 use crate::catalog::TableDef;
 use crate::catalog::virtual_tables::{Process, ServerState, VirtualContext};
 use crate::execute::account::{Actor, Policies};
+use crate::execute::query_memory::QueryMemory;
 use crate::execute::{BindExpressions, QuerySettings, Services, Settings, StatementContext, ddl, row, write};
 use crate::session::NamedLocks;
 use crate::session::result::Done;
@@ -109,7 +110,7 @@ impl TestServer {
                     view_columns: |_, _| Ok(Vec::new()),
                     partitions: |_| Ok(Vec::new()),
                 },
-                memory_limit_bytes: 1 << 30,
+                memory: Arc::new(QueryMemory::new(1 << 30, 1 << 32)),
                 cancel: Arc::default(),
                 recursion_depth_max: 1000,
                 found_rows: Arc::default(),

@@ -1,6 +1,7 @@
 //! Character sets, and conversion between them and the UTF-8 that values are held in.
 
 use super::chinese::Chinese;
+use super::wide::Wide;
 use super::{COLLATIONS, CollationId, CollationInfo};
 use crate::error::{ErrorCode, SqlError};
 use std::borrow::Cow;
@@ -13,6 +14,10 @@ pub enum Charset {
     Gbk,
     /// MySQL's latin1 is Windows code page 1252.
     Latin1,
+    Ucs2,
+    Utf16,
+    Utf16le,
+    Utf32,
     /// UTF-8 without characters beyond U+FFFF.
     Utf8mb3,
     Utf8mb4,
@@ -25,12 +30,16 @@ const CP1252_HIGH: [char; 32] = [
 ];
 
 impl Charset {
-    pub const ALL: [Charset; 7] = [
+    pub const ALL: [Charset; 11] = [
         Charset::Ascii,
         Charset::Binary,
         Charset::Gb18030,
         Charset::Gbk,
         Charset::Latin1,
+        Charset::Ucs2,
+        Charset::Utf16,
+        Charset::Utf16le,
+        Charset::Utf32,
         Charset::Utf8mb3,
         Charset::Utf8mb4,
     ];
@@ -42,6 +51,10 @@ impl Charset {
             Charset::Gb18030 => "gb18030",
             Charset::Gbk => "gbk",
             Charset::Latin1 => "latin1",
+            Charset::Ucs2 => "ucs2",
+            Charset::Utf16 => "utf16",
+            Charset::Utf16le => "utf16le",
+            Charset::Utf32 => "utf32",
             Charset::Utf8mb3 => "utf8mb3",
             Charset::Utf8mb4 => "utf8mb4",
         }
@@ -55,6 +68,10 @@ impl Charset {
             Charset::Gb18030 => "China National Standard GB18030",
             Charset::Gbk => "GBK Simplified Chinese",
             Charset::Latin1 => "cp1252 West European",
+            Charset::Ucs2 => "UCS-2 Unicode",
+            Charset::Utf16 => "UTF-16 Unicode",
+            Charset::Utf16le => "UTF-16LE Unicode",
+            Charset::Utf32 => "UTF-32 Unicode",
             Charset::Utf8mb3 => "UTF-8 Unicode",
             Charset::Utf8mb4 => "UTF-8 Unicode",
         }
@@ -64,9 +81,29 @@ impl Charset {
     pub fn bytes_max(self) -> u32 {
         match self {
             Charset::Ascii | Charset::Binary | Charset::Latin1 => 1,
-            Charset::Gbk => 2,
+            Charset::Gbk | Charset::Ucs2 => 2,
             Charset::Utf8mb3 => 3,
-            Charset::Utf8mb4 | Charset::Gb18030 => 4,
+            Charset::Utf8mb4 | Charset::Gb18030 | Charset::Utf16 | Charset::Utf16le | Charset::Utf32 => 4,
+        }
+    }
+
+    /// Fewest bytes of one character. Statements are written in sets where it is one.
+    pub fn bytes_min(self) -> usize {
+        self.wide().map_or(1, Wide::unit_bytes)
+    }
+
+    /// It has all of Unicode, or all up to U+FFFF.
+    pub fn is_unicode(self) -> bool {
+        self.wide().is_some() || matches!(self, Charset::Utf8mb3 | Charset::Utf8mb4)
+    }
+
+    fn wide(self) -> Option<Wide> {
+        match self {
+            Charset::Ucs2 => Some(Wide::Ucs2),
+            Charset::Utf16 => Some(Wide::Utf16),
+            Charset::Utf16le => Some(Wide::Utf16le),
+            Charset::Utf32 => Some(Wide::Utf32),
+            _ => None,
         }
     }
 
@@ -97,6 +134,10 @@ impl Charset {
             Charset::Gb18030 => CollationId(249),
             Charset::Gbk => CollationId(87),
             Charset::Latin1 => CollationId(47),
+            Charset::Ucs2 => CollationId(90),
+            Charset::Utf16 => CollationId(55),
+            Charset::Utf16le => CollationId(62),
+            Charset::Utf32 => CollationId(61),
             Charset::Utf8mb3 => CollationId(83),
             Charset::Utf8mb4 => CollationId::UTF8MB4_BIN,
         }
@@ -109,9 +150,13 @@ impl Charset {
             Charset::Latin1 => 1,
             Charset::Gbk => 2,
             Charset::Gb18030 => 3,
-            Charset::Utf8mb3 => 4,
-            Charset::Utf8mb4 => 5,
-            Charset::Binary => 6,
+            Charset::Ucs2 => 4,
+            Charset::Utf8mb3 => 5,
+            Charset::Utf16 => 6,
+            Charset::Utf16le => 7,
+            Charset::Utf32 => 8,
+            Charset::Utf8mb4 => 9,
+            Charset::Binary => 10,
         }
     }
 
@@ -126,17 +171,20 @@ impl Charset {
             Charset::Gb18030 => Chinese::Gb18030.has_character(character),
             Charset::Gbk => Chinese::Gbk.has_character(character),
             Charset::Latin1 => latin1_byte(character).is_some(),
-            Charset::Utf8mb3 => (character as u32) <= 0xffff,
-            Charset::Utf8mb4 | Charset::Binary => true,
+            Charset::Utf8mb3 | Charset::Ucs2 => (character as u32) <= 0xffff,
+            Charset::Utf16 | Charset::Utf16le | Charset::Utf32 | Charset::Utf8mb4 | Charset::Binary => true,
         }
     }
 
     /// The text's bytes in this character set, `?` for what it has not.
     pub fn encode(self, text: &str) -> Cow<'_, [u8]> {
+        if let Some(wide) = self.wide() {
+            return Cow::Owned(wide.encode(text));
+        }
         let plain = match self {
             Charset::Utf8mb4 | Charset::Binary => true,
             Charset::Utf8mb3 => text.chars().all(|character| self.has_character(character)),
-            Charset::Latin1 | Charset::Ascii | Charset::Gb18030 | Charset::Gbk => text.is_ascii(),
+            _ => text.is_ascii(),
         };
         if plain {
             return Cow::Borrowed(text.as_bytes());
@@ -161,6 +209,9 @@ impl Charset {
 
     /// The text that bytes of this character set are; the position of the first byte that is none otherwise.
     pub fn decode(self, bytes: &[u8]) -> Result<Cow<'_, str>, usize> {
+        if let Some(wide) = self.wide() {
+            return wide.decode(bytes).map(Cow::Owned);
+        }
         match self {
             Charset::Latin1 if !bytes.is_ascii() => {
                 Ok(Cow::Owned(bytes.iter().map(|byte| latin1_character(*byte)).collect()))

@@ -86,6 +86,24 @@ fn character_sets_convert() {
     assert_eq!(&*Charset::Utf8mb3.encode("a😀é"), "a?é".as_bytes());
     assert_eq!(Charset::Utf8mb4.decode(b"\xff"), Err(0));
     assert_eq!(Charset::by_name("UTF8"), Some(Charset::Utf8mb3));
+    for (charset, bytes) in [
+        (Charset::Ucs2, &b"\0a\x20\xac\0?"[..]),
+        (Charset::Utf16, b"\0a\x20\xac\xd8\x3d\xde\x00"),
+        (Charset::Utf16le, b"a\0\xac\x20\x3d\xd8\x00\xde"),
+        (Charset::Utf32, b"\0\0\0a\0\0\x20\xac\0\x01\xf6\x00"),
+    ] {
+        assert_eq!(&*charset.encode("a€😀"), bytes, "{charset:?}");
+        let back = if charset == Charset::Ucs2 { "a€?" } else { "a€😀" };
+        assert_eq!(charset.decode(bytes).as_deref(), Ok(back));
+        assert_eq!(charset.decode(b"").as_deref(), Ok(""));
+    }
+    // What is missing in front is zeros.
+    assert_eq!(Charset::Utf16.decode(b"A").as_deref(), Ok("A"));
+    assert_eq!(Charset::Utf32.decode(b"\x01\xf6\x00").as_deref(), Ok("😀"));
+    // Half of a pair, and what is no character.
+    assert_eq!(Charset::Utf16.decode(b"\0a\xd8\x3d\0b"), Err(2));
+    assert_eq!(Charset::Ucs2.decode(b"\xd8\x3d\xde\x00"), Err(0));
+    assert_eq!(Charset::Utf32.decode(b"\0\0\0a\0\x11\0\0"), Err(4));
     let every_byte: Vec<u8> = (0..=255).collect();
     let text = Charset::Latin1.decode(&every_byte).expect("any byte is latin1").into_owned();
     assert_eq!(&*Charset::Latin1.encode(&text), every_byte);

@@ -22,7 +22,7 @@ fn text_of(value: Value, collation: CollationId, place: &Place<'_>) -> Result<Co
                 Err(position) => {
                     place.incorrect("string", &shown_bytes(&bytes[position..]))?;
                     // What came before the bad byte is kept.
-                    CompactString::from_utf8_lossy(&bytes[..position])
+                    CompactString::from(charset.decode(&bytes[..position]).unwrap_or_default())
                 }
             }
         }

@@ -1,9 +1,16 @@
 //! A desk and nodes over the network.
 
 use super::*;
+use crate::cluster_map::MAP_KEY;
 use crate::env::Random;
-use crate::rpc::{ClusterAuthority, Deadlines, Identity, RpcClient, ServerConfig, Services, WalClient, serve};
-use crate::service::WalService;
+use crate::id::{CommitId, Lsn, TxnId};
+use crate::key::{Key, KeyRange};
+use crate::rpc::{
+    ClusterAuthority, Deadlines, Identity, PageClient, RpcClient, ServerConfig, Services, WalClient, serve,
+};
+use crate::service::page::{Direction, GetRequest, ScanOutput, ScanRequest};
+use crate::service::wal::{CommitRequest, Mutation, Write};
+use crate::service::{PageService, WalService};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -134,6 +141,64 @@ async fn a_certificate_is_good_for_its_role_alone() {
         let wanted = if allowed { "does not offer that service" } else { "certificate is for another role" };
         assert!(error.contains(wanted), "{error}");
         assert!(wal.status().await.unwrap_err().to_string().contains("does not offer that service"));
+    }
+}
+
+#[tokio::test]
+async fn roles_are_a_wall_between_nodes() {
+    let site = Site::open();
+    let mut identities = Vec::new();
+    for role in [NodeRole::Wal, NodeRole::Pageserver, NodeRole::Compute] {
+        let token = site.token(role, NOW_US + 1, 1);
+        site.join(&token, role.name()).await.unwrap();
+        identities.push(Identity::load(&site.path(role.name())).unwrap());
+    }
+    let [wal_node, page_server, compute] = &identities[..] else { panic!("three roles") };
+    let listen = || ServerConfig { listen: ([127, 0, 0, 1], 0).into() };
+    let serve = |identity: &Identity| serve(listen(), identity, Services::default()).unwrap();
+    let servers = [serve(wal_node), serve(page_server)];
+    let addresses = servers.each_ref().map(|server| server.local_addr());
+    const PASSED: &str = "does not offer that service";
+    const REFUSED: &str = "certificate is for another role";
+
+    // Who has a page server's key does not stand in for a wal node, nor the other way round.
+    let client = RpcClient::new(compute).unwrap();
+    let wal = |at: usize| WalClient::new(client.peer(addresses[at]), Deadlines::default());
+    let pages = |at: usize| PageClient::new(client.peer(addresses[at]), Deadlines::default());
+    let told = |error: String, wanted: &str| assert!(error.contains(wanted), "{error}; wanted: {wanted}");
+    told(wal(0).status().await.unwrap_err().to_string(), PASSED);
+    told(wal(1).status().await.unwrap_err().to_string(), "its certificate is for a pageserver");
+    told(pages(1).status().await.unwrap_err().to_string(), PASSED);
+    told(pages(0).status().await.unwrap_err().to_string(), "its certificate is for a wal");
+
+    // What each may ask.
+    let commit = |key: Key| {
+        let writes = vec![Write { mutation: Mutation { key, row: None }, observed: Lsn(1) }];
+        CommitRequest::of(CommitId(1), TxnId(1), writes)
+    };
+    let scan = || ScanRequest {
+        lsn: Lsn(1),
+        ranges: vec![KeyRange { start: Key::new(), end: Key::new() }],
+        direction: Direction::Forward,
+        limit: None,
+        output: ScanOutput::Keys,
+        bounds: Vec::new(),
+        batch_rows: 1,
+    };
+    for (identity, [locks, row, map, reads, scans]) in [
+        (wal_node, [REFUSED, REFUSED, REFUSED, REFUSED, REFUSED]),
+        (page_server, [REFUSED, REFUSED, PASSED, REFUSED, REFUSED]),
+        (compute, [PASSED, PASSED, PASSED, PASSED, PASSED]),
+    ] {
+        let client = RpcClient::new(identity).unwrap();
+        let wal = WalClient::new(client.peer(addresses[0]), Deadlines::default());
+        let pages = PageClient::new(client.peer(addresses[1]), Deadlines::default());
+        told(wal.locks().await.unwrap_err().to_string(), locks);
+        told(wal.commit(commit(Key::from_static(b"row"))).await.unwrap_err().to_string(), row);
+        told(wal.commit(commit(MAP_KEY)).await.unwrap_err().to_string(), map);
+        told(wal.read_lsn().await.unwrap_err().to_string(), PASSED);
+        told(pages.get(GetRequest { lsn: Lsn(1), keys: Vec::new() }).await.unwrap_err().to_string(), reads);
+        told(pages.scan(scan()).await.err().expect("nobody scans").to_string(), scans);
     }
 }
 

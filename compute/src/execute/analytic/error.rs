@@ -34,7 +34,7 @@ pub fn unwrapped(error: DataFusionError) -> SqlError {
     match error.find_root() {
         DataFusionError::ResourcesExhausted(text) => SqlError::new(
             ErrorCode::OUT_OF_RESOURCES,
-            format!("Out of memory; select less at a time, or raise --query-memory ({text})"),
+            format!("Out of memory; select less at a time, or raise --query-memory or --total-query-memory ({text})"),
         ),
         root @ DataFusionError::ArrowError(inner, _) if is_overflow(root) => {
             SqlError::new(ErrorCode::DATA_OUT_OF_RANGE, format!("Value is out of range ({inner})"))

@@ -1,6 +1,6 @@
 //! EXPLAIN ANALYZE of the analytic path: DataFusion's operators with what they measured.
 
-use super::error::{is_refusal, unwrapped};
+use super::error::{is_overflow, is_refusal, unwrapped};
 use super::plan::translate;
 use super::turns::Turns;
 use super::{failed, prepare, runtime};
@@ -12,14 +12,14 @@ use futures::StreamExt;
 use std::fmt::Write;
 use std::sync::Arc;
 
-/// Runs the query, drops its rows, and says what its operators did. None: DataFusion has no plan for it, and nothing
-/// was run.
+/// Runs the query, drops its rows, and says what its operators did. None: DataFusion has no plan for it, or gave it up for
+/// numbers that it has no room for.
 pub async fn measure(query: Arc<Query>, context: QueryContext) -> Result<Option<String>, SqlError> {
     let cancel = context.cancel.clone();
     let run = async move {
         let prepared = prepare(&query, &context).await?;
         let logical = translate(&query, &context, &prepared)?;
-        let state = runtime::session_state(context.memory_limit_bytes, &logical)?;
+        let state = runtime::session_state(context.memory.clone(), &logical)?;
         let physical = match state.create_physical_plan(&logical).await {
             Ok(physical) => physical,
             Err(error) if is_refusal(&error) => return Ok(None),
@@ -27,7 +27,11 @@ pub async fn measure(query: Arc<Query>, context: QueryContext) -> Result<Option<
         };
         let mut batches = execute_stream(physical.clone(), state.task_ctx()).map_err(unwrapped)?;
         while let Some(batch) = batches.next().await {
-            batch.map_err(unwrapped)?;
+            match batch {
+                Ok(_) => {}
+                Err(error) if is_overflow(&error) => return Ok(None),
+                Err(error) => return Err(unwrapped(error)),
+            }
         }
         let mut text = String::new();
         write(&physical, 0, &mut text);

@@ -1,9 +1,10 @@
 //! Threads, memory and spilling of analytic queries: apart from those of transactions, and bounded.
 
 use crate::execute::analytic::error::unwrapped;
+use crate::execute::analytic::memory::QueryPool;
 use crate::execute::analytic::turns;
+use crate::execute::query_memory::QueryMemory;
 use datafusion::common::tree_node::TreeNode;
-use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
@@ -44,11 +45,9 @@ pub fn handle() -> Result<Handle, SqlError> {
 ///
 /// Below the ORDER BY of a union DataFusion leaves a key that is constant in one of its parts out of that part's sort; with a LIMIT
 /// the parts' sorts then share a bound by the other keys, and rows are missing. So what has a union is sorted as a whole.
-pub fn session_state(memory_limit_bytes: usize, plan: &LogicalPlan) -> Result<SessionState, SqlError> {
-    let environment = RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::new(FairSpillPool::new(memory_limit_bytes)))
-        .build_arc()
-        .map_err(unwrapped)?;
+pub fn session_state(memory: Arc<QueryMemory>, plan: &LogicalPlan) -> Result<SessionState, SqlError> {
+    let environment =
+        RuntimeEnvBuilder::new().with_memory_pool(Arc::new(QueryPool::new(memory))).build_arc().map_err(unwrapped)?;
     let mut config = SessionConfig::new().with_target_partitions(threads()).with_information_schema(false);
     // The check compares types with those from before DataFusion simplified the plan, which may have shown meanwhile that a column is
     // never NULL. Results are read by the types of our own plan (`analytic.rs`, `rows`).

@@ -7,6 +7,7 @@ use common::id::ColumnId;
 use expr::collation::CollationId;
 use expr::eval::EvalContext;
 use expr::mysql_type::{MysqlType, TypeKind};
+use expr::value::{Value, number_text};
 use expr::{ErrorCode, SqlError};
 
 /// MySQL's limit on columns of a table.
@@ -94,7 +95,16 @@ pub fn settle_default(column: &mut ColumnDef, eval: &EvalContext) -> Result<(), 
     let settles = ty.is_temporal() || (ty.is_numeric() && !matches!(ty.kind, TypeKind::Bit { .. }));
     if let (true, ColumnDefault::Literal(text)) = (settles, &column.default) {
         let value = assign::literal_default(column, text, eval)?;
-        column.default = ColumnDefault::Literal(value.to_text().into_owned());
+        let text = match (&ty.kind, &value) {
+            (TypeKind::Float { display: Some((_, decimals)), .. }, Value::Float(number)) => {
+                number_text::fixed(f64::from(*number), *decimals)
+            }
+            (TypeKind::Double { display: Some((_, decimals)), .. }, Value::Double(number)) => {
+                number_text::fixed(*number, *decimals)
+            }
+            _ => value.to_text().into_owned(),
+        };
+        column.default = ColumnDefault::Literal(text);
     }
     Ok(())
 }

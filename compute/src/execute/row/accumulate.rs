@@ -1,6 +1,7 @@
 //! One aggregate call: its arguments from a row, DISTINCT and ORDER BY of its own, and the running state of a group.
 
-use crate::execute::row::context::{Reservation, row_bytes};
+use crate::execute::query_memory::Reservation;
+use crate::execute::row::context::row_bytes;
 use crate::execute::row::evaluate::Evaluator;
 use crate::execute::row::keys::row_key;
 use crate::execute::row::operator::Scope;

@@ -2,8 +2,9 @@
 //!
 //! Groups come in the order in which they were first seen; with ROLLUP sorted, each followed by what sums it up.
 
+use crate::execute::query_memory::Reservation;
 use crate::execute::row::accumulate::{CallPlan, CallState};
-use crate::execute::row::context::{Reservation, row_bytes};
+use crate::execute::row::context::row_bytes;
 use crate::execute::row::evaluate::Evaluator;
 use crate::execute::row::keys::{KeyColumn, sort_key};
 use crate::execute::row::operator::{BATCH_ROWS, BoxOperator, Operator, Scope};

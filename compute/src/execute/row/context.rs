@@ -2,6 +2,7 @@
 
 use crate::catalog::Catalog;
 use crate::catalog::virtual_tables::VirtualContext;
+use crate::execute::query_memory::{MemoryBudget, QueryMemory};
 use crate::execute::row::profile::Profile;
 use crate::execute::row::waiting::WaitingFunctions;
 use crate::sql::plan::ScanLock;
@@ -13,7 +14,7 @@ use expr::eval::{EvalContext, SubqueryResult};
 use expr::value::{Row, Value};
 use expr::{ErrorCode, SqlError};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
 
@@ -26,7 +27,8 @@ pub struct QueryContext {
     pub virtual_tables: VirtualContext,
     /// Of the transaction, for scans with a lock; `None` where nothing may be locked.
     pub locker: Option<Arc<dyn Locker>>,
-    pub memory_limit_bytes: usize,
+    /// What it may hold, and what all queries may.
+    pub memory: Arc<QueryMemory>,
     pub cancel: Arc<Cancel>,
     /// `cte_max_recursion_depth`.
     pub recursion_depth_max: u64,
@@ -144,71 +146,13 @@ pub struct Execution {
 
 impl Execution {
     pub fn new(context: QueryContext) -> Arc<Execution> {
-        let memory = Arc::new(MemoryBudget::new(context.memory_limit_bytes));
+        let memory = Arc::new(MemoryBudget::new(context.memory.clone()));
         Arc::new(Execution { context, memory, uncorrelated: Mutex::default() })
     }
 
     /// Called once per batch by every operator that loops.
     pub fn check(&self) -> Result<(), SqlError> {
         self.context.cancel.check()
-    }
-}
-
-/// How many bytes the buffering operators of a query hold, and may hold.
-#[derive(Debug)]
-pub struct MemoryBudget {
-    limit_bytes: usize,
-    used_bytes: AtomicUsize,
-}
-
-impl MemoryBudget {
-    pub fn new(limit_bytes: usize) -> MemoryBudget {
-        MemoryBudget { limit_bytes, used_bytes: AtomicUsize::new(0) }
-    }
-}
-
-/// One operator's share of the budget; given back when dropped.
-#[derive(Debug)]
-pub struct Reservation {
-    budget: Arc<MemoryBudget>,
-    bytes: usize,
-}
-
-impl Reservation {
-    pub fn new(budget: &Arc<MemoryBudget>) -> Reservation {
-        Reservation { budget: budget.clone(), bytes: 0 }
-    }
-
-    pub fn grow(&mut self, bytes: usize) -> Result<(), SqlError> {
-        let used = self.budget.used_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        self.bytes += bytes;
-        if used > self.budget.limit_bytes {
-            return Err(SqlError::new(
-                ErrorCode::OUT_OF_RESOURCES,
-                format!(
-                    "Out of memory: the query needs more than its limit of {} bytes; select less at a time, or raise \
-                     --query-memory",
-                    self.budget.limit_bytes
-                ),
-            ));
-        }
-        Ok(())
-    }
-
-    pub fn grow_rows(&mut self, rows: &[Row]) -> Result<(), SqlError> {
-        self.grow(rows.iter().map(|row| row_bytes(row)).sum())
-    }
-
-    /// Gives everything back.
-    pub fn clear(&mut self) {
-        self.budget.used_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
-        self.bytes = 0;
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        self.clear();
     }
 }
 
@@ -231,18 +175,6 @@ pub fn row_bytes(row: &[Value]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn budget_is_shared_and_given_back() {
-        let budget = Arc::new(MemoryBudget::new(100));
-        let mut first = Reservation::new(&budget);
-        let mut second = Reservation::new(&budget);
-        first.grow(60).unwrap();
-        assert_eq!(second.grow(60).unwrap_err().code, ErrorCode::OUT_OF_RESOURCES);
-        drop(first);
-        second.clear();
-        second.grow(100).unwrap();
-    }
 
     #[test]
     fn the_first_reason_to_end_stays() {

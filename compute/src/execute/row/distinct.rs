@@ -1,6 +1,6 @@
 //! DISTINCT: the first of rows that compare equal.
 
-use crate::execute::row::context::Reservation;
+use crate::execute::query_memory::Reservation;
 use crate::execute::row::keys::row_key;
 use crate::execute::row::operator::{BoxOperator, Operator, Scope, open};
 use crate::execute::row::shape;

@@ -3,7 +3,7 @@
 
 mod lateral;
 
-use crate::execute::row::context::Reservation;
+use crate::execute::query_memory::Reservation;
 use crate::execute::row::evaluate::{Evaluator, Predicate};
 use crate::execute::row::keys::{KeyColumn, sort_key};
 use crate::execute::row::operator::{BATCH_ROWS, BoxOperator, Operator, Scope, open as open_node};

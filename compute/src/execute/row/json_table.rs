@@ -1,6 +1,6 @@
 //! JSON_TABLE: the document is evaluated once, for the rows around it.
 
-use crate::execute::row::context::Reservation;
+use crate::execute::query_memory::Reservation;
 use crate::execute::row::evaluate::Evaluator;
 use crate::execute::row::operator::{BATCH_ROWS, Operator, Scope};
 use crate::sql::plan::JsonTable;

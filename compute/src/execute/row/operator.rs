@@ -1,5 +1,6 @@
 //! What every operator of the row path is, and which one runs which node of a plan.
 
+use crate::execute::query_memory::Reservation;
 use crate::execute::row::context::Execution;
 use crate::execute::row::{
     aggregate, derived, distinct, filter, join, json_table, limit, partial, recursive, scan, set_operation, sort,
@@ -103,7 +104,7 @@ pub fn open<'q>(node: &'q Node, scope: &Scope<'q>, goal: Option<u64>) -> Result<
 pub async fn collect(
     operator: &mut (dyn Operator + '_),
     execution: &Arc<Execution>,
-    reservation: &mut super::context::Reservation,
+    reservation: &mut Reservation,
 ) -> Result<Vec<Row>, SqlError> {
     let mut rows = Vec::new();
     while let Some(batch) = operator.next().await? {

@@ -3,7 +3,7 @@
 //! Both rounds' rows count as the query's memory: those that are read, and those that are given. Recursive parts read them
 //! a batch at a time and hold no copy.
 
-use crate::execute::row::context::Reservation;
+use crate::execute::query_memory::Reservation;
 use crate::execute::row::distinct::Seen;
 use crate::execute::row::operator::{BoxOperator, Operator, Scope, open};
 use crate::execute::row::shape;

@@ -5,7 +5,7 @@ mod locking;
 pub mod lookup;
 
 use crate::execute::codec;
-use crate::execute::row::context::Reservation;
+use crate::execute::query_memory::Reservation;
 use crate::execute::row::evaluate::Predicate;
 use crate::execute::row::operator::{BATCH_ROWS, BoxOperator, Operator, Scope};
 use crate::sql::plan::{Scan, VirtualScan};

@@ -1,6 +1,6 @@
 //! UNION, INTERSECT, EXCEPT, each with DISTINCT or ALL.
 
-use crate::execute::row::context::Reservation;
+use crate::execute::query_memory::Reservation;
 use crate::execute::row::distinct::Seen;
 use crate::execute::row::keys::row_key;
 use crate::execute::row::operator::{BoxOperator, Operator, Scope, open as open_node};

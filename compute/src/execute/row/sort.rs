@@ -1,7 +1,8 @@
 //! ORDER BY: rows in the order of their sort keys; only the first few where only those will be read, and only the first
 //! of equal ones for a DISTINCT over the same columns.
 
-use crate::execute::row::context::{Reservation, row_bytes};
+use crate::execute::query_memory::Reservation;
+use crate::execute::row::context::row_bytes;
 use crate::execute::row::evaluate::Evaluator;
 use crate::execute::row::keys::{KeyColumn, sort_key};
 use crate::execute::row::operator::{self, BATCH_ROWS, BoxOperator, Operator, Scope};

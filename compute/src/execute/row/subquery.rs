@@ -1,6 +1,6 @@
 //! Subqueries in expressions: run once if they read nothing of the row, else once for each different row they see.
 
-use crate::execute::row::context::Reservation;
+use crate::execute::query_memory::Reservation;
 use crate::execute::row::keys::exact_key;
 use crate::execute::row::operator::{Scope, collect, open};
 use crate::execute::row::walk::{self, OuterColumns};

@@ -4,8 +4,8 @@
 
 mod frame;
 
+use crate::execute::query_memory::Reservation;
 use crate::execute::row::accumulate::{CallPlan, CallState};
-use crate::execute::row::context::Reservation;
 use crate::execute::row::evaluate::Evaluator;
 use crate::execute::row::keys::{KeyColumn, sort_key};
 use crate::execute::row::operator::{BATCH_ROWS, BoxOperator, Operator, Scope, collect};

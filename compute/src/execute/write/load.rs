@@ -51,7 +51,7 @@ pub async fn from_file<'q>(
             }
             Next::Wanted => {
                 let held = reader.held_bytes();
-                if held > context.queries.memory_limit_bytes {
+                if held > context.queries.memory.limit_bytes() {
                     let text = format!("A row of more than {held} bytes in the file; are the separators right?");
                     return Err(SqlError::new(ErrorCode::NET_PACKET_TOO_LARGE, text));
                 }

@@ -1,6 +1,6 @@
 //! Cursors: the rows of a query, read when it is opened. They are what there was then, whatever happens afterwards.
 
-use crate::execute::row::context::row_bytes;
+use crate::execute::query_memory::{MemoryBudget, Reservation};
 use crate::session::Session;
 use crate::session::result::StatementResult;
 use crate::sql::parse::routine::program::{self as steps, Target};
@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 pub struct OpenCursor {
     rows: VecDeque<Row>,
+    /// Of the rows.
+    _memory: Reservation,
     columns: usize,
 }
 
@@ -30,24 +32,21 @@ impl Session {
         };
         let columns = result.fields.len();
         let read = async {
-            let (mut rows, mut bytes) = (VecDeque::new(), 0);
+            let mut rows = VecDeque::new();
+            let mut memory = Reservation::new(&Arc::new(MemoryBudget::new(self.engine.query_memory.clone())));
             while let Some(batch) = result.rows.try_next().await? {
-                bytes += batch.iter().map(|row| row_bytes(row)).sum::<usize>();
-                if bytes > self.engine.query_memory_bytes {
-                    let text = "Out of memory: a cursor's rows need more than a query may hold";
-                    return Err(SqlError::new(ErrorCode::OUT_OF_RESOURCES, text));
-                }
+                memory.grow_rows(&batch)?;
                 rows.extend(batch);
             }
-            Ok(rows)
+            Ok((rows, memory))
         };
         let outcome = read.await;
-        let count = outcome.as_ref().map_or(0, |rows| rows.len() as u64);
+        let count = outcome.as_ref().map_or(0, |(rows, _)| rows.len() as u64);
         let ended = self.close_rows(count, outcome.as_ref().err()).await;
-        let rows = outcome?;
+        let (rows, memory) = outcome?;
         ended?;
         if let Some(frame) = self.frames.last_mut() {
-            frame.cursors[number] = Some(OpenCursor { rows, columns });
+            frame.cursors[number] = Some(OpenCursor { rows, _memory: memory, columns });
         }
         Ok(())
     }

@@ -224,6 +224,8 @@ static VARIABLES: &[Variable] = &[
     row("sql_warnings", Both, Boolean, "OFF"),
     row("ssl_ca", ReadOnly, Text, ""),
     row("ssl_cert", ReadOnly, Text, "server-cert.pem"),
+    row("ssl_crl", ReadOnly, Text, ""),
+    row("ssl_crlpath", ReadOnly, Text, ""),
     row("ssl_key", ReadOnly, Text, "server-key.pem"),
     row("stored_program_cache", Global, int(16, 524_288), "256"),
     row("super_read_only", Global, Boolean, "OFF"),

@@ -247,7 +247,7 @@ fn lossy(mut bytes: &[u8], charset: Charset) -> String {
             Err(position) => {
                 text.push_str(&charset.decode(&bytes[..position]).unwrap_or_default());
                 text.push('?');
-                bytes = &bytes[position + 1..];
+                bytes = bytes.get(position + charset.bytes_min()..).unwrap_or_default();
             }
         }
     }

@@ -231,8 +231,8 @@ fn across_charsets(left: Derivation, right: Derivation) -> Derivation {
             return if one.strength <= other.strength { one } else { other };
         }
     }
-    let unicode = |of: Derivation| matches!(of.collation.charset(), Charset::Utf8mb3 | Charset::Utf8mb4);
-    let wide = |of: Derivation| of.collation.charset() == Charset::Utf8mb4;
+    let unicode = |of: Derivation| of.collation.charset().is_unicode();
+    let wide = |of: Derivation| unicode(of) && of.collation.charset().has_character(char::MAX);
     for (one, other) in [(left, right), (right, left)] {
         let holds_all = unicode(one)
             && (one.strength < other.strength

@@ -77,6 +77,9 @@ impl Binder<'_> {
             })?,
             None => self.database_charset(table),
         };
+        if charset.bytes_min() > 1 {
+            return Err(SqlError::not_supported(format!("LOAD DATA of a file in {}", charset.name())));
+        }
         let file = LoadFile {
             name: file.name.clone(),
             local: file.local,

@@ -6,6 +6,7 @@
 use crate::sql::parse::error;
 use crate::sql::parse::prefix::{call, function, text, unit};
 use crate::sql::parse::words::{Parsed, Words};
+use expr::collation::Charset;
 use sqlparser::ast::{
     CastKind, DataType, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
     FunctionArgumentList, FunctionArguments, Ident, NullTreatment, ObjectName, OrderByExpr, TrimWhereField, Value,
@@ -194,12 +195,19 @@ fn converted(expr: Expr, charset: ObjectName) -> Expr {
 }
 
 fn char(parser: &mut Parser<'_>) -> Parsed<Expr> {
-    let codes = call("CHAR", parser.list(|parser| parser.parse_expr())?);
-    if parser.word("using") {
-        let charset = ObjectName::from(vec![Ident::new(parser.name_or_string()?)]);
-        return Ok(converted(codes, charset));
+    let codes = parser.list(|parser| parser.parse_expr())?;
+    if !parser.word("using") {
+        return Ok(call("CHAR", codes));
     }
-    Ok(codes)
+    let name = parser.name_or_string()?;
+    // Each code fills whole units of two or four bytes.
+    let alone = Charset::by_name(&name).is_some_and(|charset| charset.bytes_min() > 1);
+    let charset = ObjectName::from(vec![Ident::new(name)]);
+    if !alone {
+        return Ok(converted(call("CHAR", codes), charset));
+    }
+    let one = |code: Expr| converted(call("CHAR", vec![code]), charset.clone());
+    Ok(call("CONCAT", codes.into_iter().map(one).collect()))
 }
 
 fn substring(parser: &mut Parser<'_>) -> Parsed<Expr> {
