@@ -78,12 +78,7 @@ impl<'a> Planner<'a> {
 
     pub fn query(&mut self, query: &'a Query) -> Result<LogicalPlan> {
         let eval = &self.prepared.blocks[&address(query)];
-        let input = self.node(&query.root, Block { eval, subqueries: &query.subqueries })?;
-        if input.columns == input.plan.schema().columns() {
-            return Ok(input.plan);
-        }
-        let columns: Vec<Expr> = input.columns.into_iter().map(Expr::Column).collect();
-        LogicalPlanBuilder::from(input.plan).project(columns)?.build()
+        Ok(self.node(&query.root, Block { eval, subqueries: &query.subqueries })?.plan)
     }
 
     fn name(&mut self) -> String {
@@ -137,7 +132,7 @@ impl<'a> Planner<'a> {
                 Some(if *all { both } else { self.distinct(both, block)? })
             }
             Node::Derived(query) => {
-                let eval = &self.prepared.blocks[&address(query)];
+                let eval = &self.prepared.blocks[&address(&**query)];
                 let inner = self.node(&query.root, Block { eval, subqueries: &query.subqueries })?;
                 Some(Input { types, ..inner })
             }
@@ -249,12 +244,13 @@ impl<'a> Planner<'a> {
         let condition = condition.as_ref().map(|condition| both.translator(block).truth(condition)).transpose()?;
         if kind == JoinType::Inner && !left_keys.is_empty() {
             // DataFusion holds the left side in memory, where it knows of no reason to turn them; ours is the right one.
+            let columns = left.columns.into_iter().chain(right.columns.into_iter().take(right_width));
             let plan = LogicalPlanBuilder::from(right.plan)
                 .join_with_expr_keys(left.plan, kind, (right_keys, left_keys), condition)?
+                .project(columns.map(Expr::Column).collect::<Vec<_>>())?
                 .build()?;
             let types = shape::types_of_join(join.kind, &both.types[..left_width + right_width], left_width);
-            let columns = left.columns.into_iter().chain(right.columns.into_iter().take(right_width)).collect();
-            return Ok(Some(Input { plan, columns, types }));
+            return Ok(Some(Input::new(plan, types)));
         }
         let builder = LogicalPlanBuilder::from(left.plan);
         let plan = match (left_keys.is_empty(), condition) {
