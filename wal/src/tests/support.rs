@@ -54,12 +54,20 @@ pub async fn lock(
 
 /// Every batch from `from` up to `last`, as a subscriber gets them.
 pub async fn collect(service: &Arc<dyn WalService>, from: Lsn, last: Lsn) -> Vec<Arc<Batch>> {
-    let mut stream =
-        service.subscribe(SubscribeRequest { from, tablets: Vec::new() }).await.expect("the log holds that LSN");
+    try_collect(service, from, last).await.expect("the log can be read")
+}
+
+/// As [`collect`]; the log may let go of what is read at any time.
+pub async fn try_collect(
+    service: &Arc<dyn WalService>,
+    from: Lsn,
+    last: Lsn,
+) -> Result<Vec<Arc<Batch>>, common::service::wal::WalError> {
+    let mut stream = service.subscribe(SubscribeRequest { from, tablets: Vec::new() }).await?;
     let mut batches: Vec<Arc<Batch>> = Vec::new();
     let mut reached = Lsn(from.0 - 1);
     while reached < last {
-        match stream.next().await.expect("a stream goes on").expect("the log can be read") {
+        match stream.next().await.expect("a stream goes on")? {
             StreamItem::Batch(batch) => {
                 reached = batch.last_lsn;
                 batches.push(batch);
@@ -67,7 +75,7 @@ pub async fn collect(service: &Arc<dyn WalService>, from: Lsn, last: Lsn) -> Vec
             StreamItem::Heartbeat { up_to } => reached = reached.max(up_to),
         }
     }
-    batches
+    Ok(batches)
 }
 
 /// LSNs in the batches, in the order of their arrival.

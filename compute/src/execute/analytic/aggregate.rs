@@ -31,8 +31,8 @@ pub enum Finish {
     Average(MysqlType),
 }
 
-/// `None` if only the row path can compute it.
-pub fn aggregate(call: &AggregateCall, translator: &Translator<'_>) -> Result<Option<Aggregated>> {
+/// `None` if only the row path can compute it. `never_null`: of the input's columns, those that hold no NULL.
+pub fn aggregate(call: &AggregateCall, translator: &Translator<'_>, never_null: &[bool]) -> Result<Option<Aggregated>> {
     use AggregateFunction::{AnyValue, Avg, Count, Max, Min, StddevPop, StddevSamp, Sum, VarPop, VarSamp};
     let one = |part: Expr| Ok(Some(Aggregated { parts: vec![part], finish: Finish::Cast }));
     let argument = match (&call.arguments[..], call.function) {
@@ -42,12 +42,12 @@ pub fn aggregate(call: &AggregateCall, translator: &Translator<'_>) -> Result<Op
     };
     let ty = argument.ty();
     if matches!(call.function, Sum | Avg) && !call.distinct {
-        return sum_or_average(call, argument, translator);
+        return sum_or_average(call, argument, translator, never_null);
     }
     let value = translator.value(argument)?;
     match call.function {
         Count if call.distinct => one(count_distinct(translator.key(argument, false)?)),
-        Count if is_never_null(argument, translator) => one(count(lit(1_i64))),
+        Count if is_never_null(argument, never_null) => one(count(lit(1_i64))),
         Count => one(count(value)),
         // MIN and MAX of the same rows are the same with DISTINCT.
         Min if is_ordered(&ty) => one(min(value)),
@@ -68,12 +68,12 @@ pub fn aggregate(call: &AggregateCall, translator: &Translator<'_>) -> Result<Op
 }
 
 /// Columns that hold no NULL, and sums and products of them: counting their values is counting rows.
-fn is_never_null(expression: &Expression, translator: &Translator<'_>) -> bool {
+fn is_never_null(expression: &Expression, columns: &[bool]) -> bool {
     match expression {
-        Expression::Column { index, .. } => translator.types.get(*index).is_some_and(|ty| !ty.nullable),
+        Expression::Column { index, .. } => columns.get(*index).copied().unwrap_or(false),
         Expression::Literal { value, .. } => !value.is_null(),
         Expression::Call { function, arguments, .. } if matches!(function.name, "+" | "-" | "*") => {
-            arguments.iter().all(|argument| is_never_null(argument, translator))
+            arguments.iter().all(|argument| is_never_null(argument, columns))
         }
         _ => false,
     }
@@ -83,10 +83,11 @@ fn sum_or_average(
     call: &AggregateCall,
     argument: &Expression,
     translator: &Translator<'_>,
+    never_null: &[bool],
 ) -> Result<Option<Aggregated>> {
     let ty = argument.ty();
     let Some(Total { sum, ty: sum_type, value }) = total(argument, translator)? else { return Ok(None) };
-    let counted = if is_never_null(argument, translator) { lit(1_i64) } else { value };
+    let counted = if is_never_null(argument, never_null) { lit(1_i64) } else { value };
     Ok(match (call.function, &call.ty.kind) {
         (AggregateFunction::Sum, _) => Some(Aggregated { parts: vec![sum], finish: Finish::Cast }),
         (_, TypeKind::Decimal { .. }) => {

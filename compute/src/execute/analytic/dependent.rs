@@ -5,6 +5,7 @@ use crate::execute::analytic::plan::address;
 use crate::execute::row::shape;
 use crate::sql::plan::{Node, Scan};
 use expr::Expression;
+use expr::mysql_type::MysqlType;
 
 /// For each of the group keys over the rows of `input`, whether it depends on others that do not.
 pub fn on_others(input: &Node, group_by: &[Expression]) -> Vec<bool> {
@@ -23,6 +24,12 @@ pub fn on_others(input: &Node, group_by: &[Expression]) -> Vec<bool> {
         !key.contains(position) && key.iter().all(has)
     };
     origins.iter().map(depends).collect()
+}
+
+/// For each column of a node, whether it comes from a table's column that holds no NULL. `types`: of the node's columns, where what
+/// an outer join made up is nullable.
+pub fn never_null(node: &Node, types: &[MysqlType]) -> Vec<bool> {
+    types.iter().enumerate().map(|(index, ty)| !ty.nullable && origin(node, index).is_some()).collect()
 }
 
 /// Positions of its columns in the table, if rows are told apart by columns.

@@ -304,6 +304,7 @@ impl<'a> Planner<'a> {
         types: Vec<MysqlType>,
     ) -> Result<Option<Input>> {
         let depends = dependent::on_others(input, group_by);
+        let never_null = dependent::never_null(input, &shape::types(input));
         let input = self.node(input, block)?;
         let translator = input.translator(block);
         let (mut groups, mut output) = (Vec::new(), Vec::new());
@@ -334,7 +335,7 @@ impl<'a> Planner<'a> {
             }
         }
         for call in calls {
-            let Some(aggregated) = aggregate::aggregate(call, &translator)? else { return Ok(None) };
+            let Some(aggregated) = aggregate::aggregate(call, &translator, &never_null)? else { return Ok(None) };
             let mut names = Vec::with_capacity(aggregated.parts.len());
             for part in aggregated.parts {
                 // SUM(x) and AVG(x) add up once.

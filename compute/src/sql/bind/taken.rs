@@ -9,7 +9,7 @@ use crate::sql::bind::{BindContext, Binder, TEXT_CHARACTERS};
 use crate::sql::parse::ast;
 use crate::sql::parse::outline::{DIGITS_MAX, Kind};
 use crate::sql::plan::rules::expressions::conjuncts;
-use crate::sql::plan::{Node, Prepared, Scan, Statement};
+use crate::sql::plan::{Node, Prepared, Scan, Statement, walk};
 use expr::collation::{Charset, CollationId};
 use expr::expression::Comparison;
 use expr::mysql_type::{MysqlType, TypeKind};
@@ -108,6 +108,10 @@ impl Binder<'_> {
     pub fn meet_compared(&mut self, literal: &Expression, other: &Expression, comparison: Comparison) {
         let Some(taken) = &mut self.taken else { return };
         let Expression::Parameter { index, ty } = literal else { return };
+        // What reads no column may be known when the plan is made.
+        if !walk::any(other, &|part| matches!(part, Expression::Column { .. } | Expression::Outer { .. })) {
+            return;
+        }
         let other_type = other.ty();
         let agrees = match ty.kind {
             TypeKind::Int { .. } => is_number(&other_type),

@@ -196,7 +196,8 @@ impl Reader<'_> {
             b'w' if is("with") => return None,
             b'e' if is("except") => return None,
             b'i' if is("intersect") || is("interval") => return None,
-            b'f' if is("from") => self.takes = true,
+            // Within parentheses it is one of EXTRACT or TRIM.
+            b'f' if is("from") && self.lists.is_empty() => self.takes = true,
             // What names columns of the result, or groups.
             b'g' if is("group") => self.takes = false,
             b'o' if is("order") => self.takes = false,
@@ -305,6 +306,7 @@ mod tests {
                 "SELECT * FROM t WHERE a IN (?, ?, f(2)) LIMIT 3 | 1 b",
             ),
             ("SELECT * FROM t WHERE (a,b) IN ((1,2),(3,4))", "SELECT * FROM t WHERE (a,b) IN ((?,?),(?,?)) | 1 2 3 4"),
+            ("SELECT EXTRACT(DAY FROM d) = 5 FROM t WHERE b=2", "SELECT EXTRACT(DAY FROM d) = 5 FROM t WHERE b=? | 2"),
             ("SELECT a=2 FROM t WHERE b=2 GROUP BY a=2", "SELECT a=2 FROM t WHERE b=? GROUP BY a=2 | 2"),
             (
                 "INSERT INTO t (a, b) VALUES (1, 'x'), (NOW(), f(3), 2.50)",
