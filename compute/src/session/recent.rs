@@ -1,7 +1,7 @@
 //! Statements that a client sends again and again as text: parsed once, and with the plan of the last time.
 //!
 //! Texts are known by their outlines where they have one ([`parse::outline`]), so that other keys and values make no other
-//! statement. Few and short ones, the latest first, and only those that have come a second time: most texts never do.
+//! statement. Few and short ones, the latest, and only those that have come a second time: most texts never do.
 
 use super::source::Source;
 use crate::sql::parse::ast::Kind;
@@ -9,42 +9,39 @@ use crate::sql::parse::outline::{self, Outline};
 use crate::sql::parse::{self};
 use expr::Value;
 use expr::eval::SqlMode;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What the transactions of an application send, with what begins and ends them.
-const KEPT_MAX: usize = 48;
+const KEPT_MAX: usize = 160;
 /// Of all sessions together: about 200 MB.
 const KEPT_BY_ALL_MAX: usize = 20_000;
 const TEXT_BYTES_MAX: usize = 512;
 /// Texts that have come once: so many others may come before one comes again.
-const SEEN_MAX: usize = 64;
+const SEEN_MAX: usize = 256;
 
 static KEPT_BY_ALL: AtomicUsize = AtomicUsize::new(0);
 
 #[derive(Default)]
 pub(super) struct Recent {
-    kept: VecDeque<Kept>,
+    /// By the hashes of their texts.
+    kept: HashMap<u64, Kept>,
+    /// Counts what was asked for.
+    now: u64,
     /// Hashes of texts, the latest first. Two texts with the same hash are kept a little early, no more.
     seen: VecDeque<u64>,
     hasher: RandomState,
 }
 
 struct Kept {
-    hash: u64,
     text: Arc<str>,
     kinds: Box<[outline::Kind]>,
     /// What a text means depends on it.
     sql_mode: SqlMode,
     source: Arc<Source>,
-}
-
-impl Kept {
-    fn is_of(&self, hash: u64, text: &str, kinds: &[outline::Kind], sql_mode: SqlMode) -> bool {
-        self.hash == hash && *self.text == *text && *self.kinds == *kinds && self.sql_mode == sql_mode
-    }
+    last_asked: u64,
 }
 
 impl Recent {
@@ -71,7 +68,7 @@ impl Recent {
         }
         let statement = parse::parse(&text, sql_mode).ok().filter(|statement| statement.parameters == kinds.len())?;
         let source = Arc::new(Source::of_outline(statement, kinds.clone()));
-        self.keep(Kept { hash, text: text.into(), kinds: kinds.into(), sql_mode, source: source.clone() });
+        self.keep(hash, &text, kinds.into(), sql_mode, &source);
         Some((source, values))
     }
 
@@ -92,7 +89,7 @@ impl Recent {
         }
         let hash = self.hash(text, &[]);
         if self.has_seen(hash) {
-            self.keep(Kept { hash, text: text.into(), kinds: Box::default(), sql_mode, source: source.clone() });
+            self.keep(hash, text, Box::default(), sql_mode, source);
         }
     }
 
@@ -107,12 +104,13 @@ impl Recent {
     }
 
     fn find(&mut self, hash: u64, text: &str, kinds: &[outline::Kind], sql_mode: SqlMode) -> Option<Arc<Source>> {
-        let position = self.kept.iter().position(|kept| kept.is_of(hash, text, kinds, sql_mode))?;
-        if position > 0 {
-            let kept = self.kept.remove(position)?;
-            self.kept.push_front(kept);
-        }
-        self.kept.front().map(|kept| kept.source.clone())
+        self.now += 1;
+        let kept = self.kept.get_mut(&hash)?;
+        let is_it = *kept.text == *text && *kept.kinds == *kinds && kept.sql_mode == sql_mode;
+        is_it.then(|| {
+            kept.last_asked = self.now;
+            kept.source.clone()
+        })
     }
 
     /// Whether it has come before; from now on it has.
@@ -125,15 +123,19 @@ impl Recent {
         seen
     }
 
-    fn keep(&mut self, kept: Kept) {
+    /// In the place of the one that was not asked for the longest, where there is no room.
+    fn keep(&mut self, hash: u64, text: &str, kinds: Box<[outline::Kind]>, sql_mode: SqlMode, source: &Arc<Source>) {
         let is_full = KEPT_BY_ALL.load(Ordering::Relaxed) >= KEPT_BY_ALL_MAX || self.kept.len() >= KEPT_MAX;
-        if is_full && self.kept.pop_back().is_none() {
-            return;
+        if is_full {
+            let oldest = self.kept.iter().min_by_key(|(_, kept)| kept.last_asked).map(|(hash, _)| *hash);
+            let Some(oldest) = oldest else { return };
+            self.kept.remove(&oldest);
+            KEPT_BY_ALL.fetch_sub(1, Ordering::Relaxed);
         }
-        if !is_full {
+        let kept = Kept { text: text.into(), kinds, sql_mode, source: source.clone(), last_asked: self.now };
+        if self.kept.insert(hash, kept).is_none() {
             KEPT_BY_ALL.fetch_add(1, Ordering::Relaxed);
         }
-        self.kept.push_front(kept);
     }
 }
 
