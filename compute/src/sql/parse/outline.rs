@@ -268,7 +268,6 @@ impl Reader<'_> {
             return None;
         }
         self.outline.text.push_str(&self.text[self.copied..start]);
-        // Apart from what stands before: `LIMIT-1` has no space.
         self.outline.text.push('?');
         self.outline.kinds.push(kind);
         self.outline.values.push(value);
