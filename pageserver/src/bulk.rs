@@ -13,10 +13,10 @@
 use crate::compact::run::Merge;
 use crate::config::Config;
 use crate::flush::{put_layer, writer_options};
-use crate::layer::writer::LayerWriter;
+use crate::layer::writer::{EncodedLayer, LayerWriter};
 use crate::layer::{Compression, Layer, ReadError, Version};
 use crate::manifest::{LayerId, LayerMeta};
-use crate::tablet::{TabletSet, Tablets};
+use crate::tablet::{Tablet, Tablets};
 use bytes::Bytes;
 use common::bulk::BulkLayer;
 use common::env::threads;
@@ -27,6 +27,7 @@ use futures::{StreamExt, TryStreamExt};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
+use tokio::task::JoinError;
 use tokio::time::Instant;
 
 /// Layers that wait at a time: each keeps its index in memory.
@@ -123,22 +124,37 @@ pub async fn write(tablets: &Tablets, config: &Config, rows: Vec<BulkRow>) -> Re
     let mut rest = rows.into_iter().peekable();
     while let Some((first, _)) = rest.peek() {
         let (place, range) = set.place_and_range(first);
-        let mut writer = LayerWriter::new(writer_options(config, COMPRESSION));
-        while let Some((key, row)) = rest.next_if(|(key, _)| range.contains(key)) {
-            writer.push(Version { key, lsn: Lsn::ZERO, row });
+        let mut here = Vec::new();
+        while let Some(row) = rest.next_if(|(key, _)| range.contains(key)) {
+            here.push(row);
         }
-        references.push(reference(&put(tablets, &set, place, writer).await?.meta));
+        let options = writer_options(config, COMPRESSION);
+        let encoded = threads::blocking(move || {
+            let mut writer = LayerWriter::new(options);
+            here.into_iter().for_each(|(key, row)| writer.push(Version { key, lsn: Lsn::ZERO, row }));
+            writer.finish()
+        });
+        references.push(reference(&put(tablets, &set.tablets[place], encoded).await?.meta));
     }
     Ok(references)
 }
 
-async fn put(tablets: &Tablets, set: &TabletSet, place: usize, writer: LayerWriter) -> Result<Arc<Layer>, PageError> {
+/// Into the store, and among those that wait.
+async fn put(
+    tablets: &Tablets,
+    tablet: &Arc<Tablet>,
+    encoded: impl Future<Output = Result<Option<EncodedLayer>, JoinError>>,
+) -> Result<Arc<Layer>, PageError> {
     let unavailable = |error: &dyn std::fmt::Display| PageError::Unavailable(error.to_string());
-    let encoded = threads::blocking(move || writer.finish()).await.map_err(|error| unavailable(&error))?;
-    let encoded = encoded.expect("a layer that is put has rows");
-    let layer = put_layer(&set.tablets[place], encoded, 0).await.map_err(|error| unavailable(&error))?;
+    let encoded = encoded.await.map_err(|error| unavailable(&error))?.expect("a layer that is put has rows");
+    let layer = put_layer(tablet, encoded, 0).await.map_err(|error| unavailable(&error))?;
     tablets.bulk.put(&layer)?;
     Ok(layer)
+}
+
+/// Encoded on a thread that may take long.
+async fn finished(writer: LayerWriter) -> Result<Option<EncodedLayer>, JoinError> {
+    threads::blocking(move || writer.finish()).await
 }
 
 /// See `PageService::bulk_finish`.
@@ -185,7 +201,7 @@ async fn merge(
             range.contains(&version.key) && writer.bytes() < config.layer_bytes_max
         };
         if let Some((place, _, full)) = current.take_if(|current| !stays(current)) {
-            merged.push(reference(&put(tablets, &set, place, full).await?.meta));
+            merged.push(reference(&put(tablets, &set.tablets[place], finished(full)).await?.meta));
         }
         let (_, _, writer) = current.get_or_insert_with(|| {
             let (place, range) = set.place_and_range(&version.key);
@@ -195,7 +211,7 @@ async fn merge(
         tokio::task::consume_budget().await;
     }
     if let Some((place, _, writer)) = current {
-        merged.push(reference(&put(tablets, &set, place, writer).await?.meta));
+        merged.push(reference(&put(tablets, &set.tablets[place], finished(writer)).await?.meta));
     }
     Ok(Ok(merged))
 }

@@ -1,72 +1,219 @@
 //! Rows of a new table or a new index past the transaction's buffer: to the object store ahead of the commit.
 //!
 //! ```text
-//! write ─▶ buffer ─(so many bytes)─▶ relieve: sorted rows ─▶ PageService::bulk_write
-//!                                      finish: the rest ─▶ PageService::bulk_finish ─▶ references in the commit
+//! put ─▶ the transaction's buffer ─(so many bytes)─▶ writer: runs of rows ─▶ sorted, PageService::bulk_write
+//!                                                    finish: the rest ─▶ PageService::bulk_finish ─▶ references in the commit
 //! ```
 //!
 //! Only for keys that nobody else can see before the commit, and that the statement does not read again: the transaction
 //! no longer sees what has left its buffer. What an error or a rollback takes back is never committed, and the page server
 //! deletes it in time.
+//!
+//! Invariants
+//! - While one part is sorted and written, the next one is gathered; never more than these two are held.
+//! - A key that comes twice is refused, at the latest by `finish`.
 
 use crate::txn::service_error::{page_error, with_backoff};
-use crate::txn::spill::{HeldRow, load_all};
+use crate::txn::spill::{HeldRow, Share, load_all};
 use crate::txn::{Remote, Transaction};
+use bytes::Bytes;
 use common::bulk::BulkLayer;
-use common::key::{Key, KeyRange};
+use common::env::threads;
+use common::key::{KEY_PREFIX_BYTES, Key, KeyRange};
 use common::service::page::{BULK_BYTES_MAX, BulkFinished, BulkRow};
 use expr::SqlError;
+use std::mem;
+use tokio::task::{JoinError, JoinSet};
 
 /// Keys and rows of one call.
 pub(super) const CHUNK_BYTES: usize = BULK_BYTES_MAX / 2;
+/// What one row costs beside its bytes, about: it and its key are two handles.
+const ROW_OVERHEAD_BYTES: usize = 2 * size_of::<Bytes>();
+/// Where all transactions together hold too much, a part of this size is sent: smaller layers are not worth their merge.
+const PART_BYTES_MIN: usize = 8 << 20;
 
 /// A key that was written twice.
 #[derive(Debug)]
 pub struct Duplicate(pub Key);
 
-/// Sends buffered rows of `range` to the store, if they have come to be many.
-pub async fn relieve(transaction: &mut Transaction, range: &KeyRange, remote: &Remote) -> Result<(), SqlError> {
-    if transaction.buffered_bytes() >= remote.bulk_bytes {
-        send(transaction, range, remote).await?;
-    }
-    Ok(())
+/// Where the new rows of a statement go.
+pub struct Outlet {
+    /// What the statement writes; nobody else sees it.
+    range: KeyRange,
+    may_pass: bool,
+    writer: Option<BulkWriter>,
 }
 
-/// Once all rows are written: makes what went to the store ready for the commit, and finds keys that are there twice.
-pub async fn finish(
-    transaction: &mut Transaction,
-    range: &KeyRange,
-    remote: &Remote,
-) -> Result<Result<(), Duplicate>, SqlError> {
-    if transaction.bulk().is_empty() {
-        return Ok(Ok(()));
+impl Outlet {
+    /// `may_pass`: past the buffer, once they are many.
+    pub fn new(range: KeyRange, may_pass: bool) -> Outlet {
+        Outlet { range, may_pass, writer: None }
     }
-    // The rest as well: its keys may be in what went before.
-    send(transaction, range, remote).await?;
-    let layers = transaction.bulk().to_vec();
-    match with_backoff(|| remote.pages.bulk_finish(layers.clone())).await.map_err(page_error)? {
-        BulkFinished::Ready(layers) => {
-            transaction.set_bulk(layers);
-            Ok(Ok(()))
+
+    /// From here on, rows may go past the buffer.
+    pub fn let_pass(&mut self) {
+        self.may_pass = true;
+    }
+
+    pub fn put(&mut self, key: Key, row: Bytes, transaction: &mut Transaction) -> Result<(), SqlError> {
+        match &mut self.writer {
+            Some(writer) => {
+                writer.put(key, HeldRow::Memory(row));
+                Ok(())
+            }
+            None => transaction.write(key, Some(row), None),
         }
-        BulkFinished::Duplicate(key) => Ok(Err(Duplicate(key))),
+    }
+
+    /// After every few rows. The second kind of error is found at any time after the second of the two rows.
+    pub async fn relieve(
+        &mut self,
+        transaction: &mut Transaction,
+        remote: &Remote,
+    ) -> Result<Result<(), Duplicate>, SqlError> {
+        if self.writer.is_none() && self.may_pass && transaction.buffered_bytes() >= remote.bulk_bytes {
+            let mut writer = BulkWriter::new(remote);
+            for (key, row) in transaction.take_rows(&self.range) {
+                writer.put(key, row);
+            }
+            self.writer = Some(writer);
+        }
+        match &mut self.writer {
+            Some(writer) => writer.relieve(transaction).await,
+            None => Ok(Ok(())),
+        }
+    }
+
+    /// Once all rows are put: makes what went to the store ready for the commit.
+    pub async fn finish(&mut self, transaction: &mut Transaction) -> Result<Result<(), Duplicate>, SqlError> {
+        match self.writer.take() {
+            Some(writer) => writer.finish(transaction).await,
+            None => Ok(Ok(())),
+        }
     }
 }
 
-async fn send(transaction: &mut Transaction, range: &KeyRange, remote: &Remote) -> Result<(), SqlError> {
-    let mut rows = transaction.take_rows(range).into_iter().peekable();
-    while rows.peek().is_some() {
-        let (mut chunk, mut bytes) = (Vec::new(), 0);
-        while let Some((key, row)) =
-            rows.next_if(|(key, row)| bytes == 0 || bytes + key.len() + row.byte_len() < CHUNK_BYTES)
+type Part = Result<Result<Vec<BulkLayer>, Duplicate>, SqlError>;
+
+/// Rows of one index.
+type Run = Vec<(Key, HeldRow)>;
+
+/// Gathers rows in any order and writes them as layers, a part at a time.
+struct BulkWriter {
+    remote: Remote,
+    /// By themselves, because rows of a table often come in the order of its key.
+    runs: Vec<Run>,
+    bytes: usize,
+    share: Share,
+    /// The part before: at most one.
+    sending: JoinSet<Part>,
+}
+
+impl BulkWriter {
+    fn new(remote: &Remote) -> BulkWriter {
+        let share = Share::of(&remote.write_memory);
+        BulkWriter { remote: remote.clone(), runs: Vec::new(), bytes: 0, share, sending: JoinSet::new() }
+    }
+
+    fn put(&mut self, key: Key, row: HeldRow) {
+        self.bytes += key.len() + row.memory_bytes() + ROW_OVERHEAD_BYTES;
+        let index = key.get(..KEY_PREFIX_BYTES);
+        match self
+            .runs
+            .iter_mut()
+            .find(|run| run.first().is_some_and(|(first, _)| first.get(..KEY_PREFIX_BYTES) == index))
         {
-            bytes += key.len() + row.byte_len();
-            chunk.push((key, Some(row)));
+            Some(run) => run.push((key, row)),
+            None => self.runs.push(vec![(key, row)]),
         }
-        let written = write(chunk, remote).await?;
-        transaction.add_bulk(written);
     }
-    Ok(())
+
+    async fn relieve(&mut self, transaction: &mut Transaction) -> Result<Result<(), Duplicate>, SqlError> {
+        let memory = &self.remote.write_memory;
+        self.share.set(self.bytes);
+        let is_full = self.bytes >= self.remote.bulk_bytes || memory.is_over() && self.bytes >= PART_BYTES_MIN;
+        if is_full { self.send(transaction).await } else { Ok(Ok(())) }
+    }
+
+    async fn finish(mut self, transaction: &mut Transaction) -> Result<Result<(), Duplicate>, SqlError> {
+        if let Err(duplicate) = self.send(transaction).await? {
+            return Ok(Err(duplicate));
+        }
+        if let Err(duplicate) = self.sent(transaction).await? {
+            return Ok(Err(duplicate));
+        }
+        let layers = transaction.bulk().to_vec();
+        match with_backoff(|| self.remote.pages.bulk_finish(layers.clone())).await.map_err(page_error)? {
+            BulkFinished::Ready(layers) => {
+                transaction.set_bulk(layers);
+                Ok(Ok(()))
+            }
+            BulkFinished::Duplicate(key) => Ok(Err(Duplicate(key))),
+        }
+    }
+
+    /// Begins to write what was gathered, once the part before is written.
+    async fn send(&mut self, transaction: &mut Transaction) -> Result<Result<(), Duplicate>, SqlError> {
+        if let Err(duplicate) = self.sent(transaction).await? {
+            return Ok(Err(duplicate));
+        }
+        let (runs, remote) = (mem::take(&mut self.runs), self.remote.clone());
+        // Its part of the memory goes with it.
+        let share = mem::replace(&mut self.share, Share::of(&self.remote.write_memory));
+        self.bytes = 0;
+        self.sending.spawn(async move {
+            let written = write_part(runs, &remote).await;
+            drop(share);
+            written
+        });
+        Ok(Ok(()))
+    }
+
+    /// Waits for the part before.
+    async fn sent(&mut self, transaction: &mut Transaction) -> Result<Result<(), Duplicate>, SqlError> {
+        let Some(part) = self.sending.join_next().await else { return Ok(Ok(())) };
+        Ok(part.map_err(|error| stopped(&error))??.map(|layers| transaction.add_bulk(layers)))
+    }
+}
+
+fn stopped(error: &JoinError) -> SqlError {
+    SqlError::internal(format!("Rows on their way to the store were given up ({error}); try again"))
+}
+
+async fn write_part(runs: Vec<Run>, remote: &Remote) -> Part {
+    let sorted = threads::blocking(move || sorted(runs)).await.map_err(|error| stopped(&error))?;
+    let runs = match sorted {
+        Ok(runs) => runs,
+        Err(duplicate) => return Ok(Err(duplicate)),
+    };
+    let mut layers = Vec::new();
+    // Each index by itself: a layer with two of them would lie over all keys between, and be merged with those of other parts.
+    for run in runs {
+        let mut rows = run.into_iter().peekable();
+        while rows.peek().is_some() {
+            let (mut chunk, mut bytes) = (Vec::new(), 0);
+            while let Some((key, row)) =
+                rows.next_if(|(key, row)| bytes == 0 || bytes + key.len() + row.byte_len() < CHUNK_BYTES)
+            {
+                bytes += key.len() + row.byte_len();
+                chunk.push((key, Some(row)));
+            }
+            layers.extend(write(chunk, remote).await?);
+        }
+    }
+    Ok(Ok(layers))
+}
+
+/// Each run in the order of its keys, each of which is there once.
+fn sorted(mut runs: Vec<Run>) -> Result<Vec<Run>, Duplicate> {
+    for run in &mut runs {
+        // A sort that sees what is sorted already.
+        run.sort_by(|(one, _), (other, _)| one.cmp(other));
+        if let Some(pair) = run.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            return Err(Duplicate(pair[0].0.clone()));
+        }
+    }
+    Ok(runs)
 }
 
 /// Writes rows, all of which fit into one call.

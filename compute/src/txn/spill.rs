@@ -57,7 +57,7 @@ impl WriteMemory {
         [Box::new(self.used_bytes.clone()), Box::new(self.spilled_bytes.clone())]
     }
 
-    fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         usize::try_from(self.used_bytes.get()).unwrap_or(0) > self.limit_bytes
     }
 }
@@ -74,7 +74,7 @@ impl Share {
         Share { memory: memory.clone(), bytes: 0 }
     }
 
-    fn set(&mut self, bytes: usize) {
+    pub(super) fn set(&mut self, bytes: usize) {
         self.memory.used_bytes.add(bytes as i64 - self.bytes as i64);
         self.bytes = bytes;
     }

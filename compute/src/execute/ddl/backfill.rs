@@ -12,7 +12,7 @@ use crate::execute::write::duplicate::{duplicate_entry, duplicate_key};
 use crate::execute::write::foreign_key::Parents;
 use crate::execute::write::keeper::{self, Keeper, TableRow};
 use crate::execute::write::{CHUNK_ROWS, assign, auto_increment};
-use crate::txn::bulk::{self, Duplicate};
+use crate::txn::bulk::{Duplicate, Outlet};
 use crate::txn::{ReadView, ViewScan};
 use common::id::IndexId;
 use common::key::{Key, KeyRange};
@@ -54,6 +54,7 @@ pub async fn fill_indexes(
     // One range for all: ids of new indexes follow each other, above those of all others.
     let ranges: Vec<KeyRange> = new.iter().map(|index| KeyRange::index(table.id, index.id)).collect();
     let Some(whole) = whole_of(&ranges) else { return Ok(()) };
+    let mut outlet = Outlet::new(whole, past_buffer);
     let mut batches = rows_of(table, &view);
     while let Some(batch) = batches.next().await {
         cancel.check()?;
@@ -64,16 +65,16 @@ pub async fn fill_indexes(
                     if entry.unique && context.transaction.written(&entry.key).is_some_and(Option::is_some) {
                         return Err(duplicate_entry(table, index, &values));
                     }
-                    context.transaction.write(entry.key, Some(entry.row), None)?;
+                    outlet.put(entry.key, entry.row, context.transaction)?;
                 }
             }
         }
-        if past_buffer {
-            bulk::relieve(context.transaction, &whole, &context.services.remote).await?;
+        if let Err(Duplicate(key)) = outlet.relieve(context.transaction, &context.services.remote).await? {
+            return Err(duplicate_of(table, &new, &key, &view).await?);
         }
     }
     drop(batches);
-    match bulk::finish(context.transaction, &whole, &context.services.remote).await? {
+    match outlet.finish(context.transaction).await? {
         Ok(()) => Ok(()),
         Err(Duplicate(key)) => Err(duplicate_of(table, &new, &key, &view).await?),
     }
@@ -123,7 +124,7 @@ pub async fn rebuild(
     let cancel = context.queries.cancel.clone();
     let sources: Vec<Option<usize>> =
         new.columns.iter().map(|column| old.column_by_id(column.id).map(|(position, _)| position)).collect();
-    let whole = KeyRange::table(new.id);
+    let mut outlet = Outlet::new(KeyRange::table(new.id), past_buffer);
     let mut batches = rows_of(old, &view);
     let mut records = 0;
     while let Some(batch) = batches.next().await {
@@ -147,17 +148,14 @@ pub async fn rebuild(
             }
             keeper.complete(&mut new_values, records, &context.eval)?;
             let row_id = row_id.filter(|_| keeper.table.has_hidden_row_id());
-            put_new(&keeper, TableRow { values: new_values, row_id }, context)?;
+            put_new(&keeper, TableRow { values: new_values, row_id }, &mut outlet, context)?;
         }
-        if past_buffer {
-            bulk::relieve(context.transaction, &whole, &context.services.remote).await?;
-        }
+        let relieved = outlet.relieve(context.transaction, &context.services.remote).await?;
+        relieved.map_err(|Duplicate(key)| duplicate_key(&keeper.table, &key))?;
     }
     drop(batches);
-    match bulk::finish(context.transaction, &whole, &context.services.remote).await? {
-        Ok(()) => Ok(records),
-        Err(Duplicate(key)) => Err(duplicate_key(&keeper.table, &key)),
-    }
+    let finished = outlet.finish(context.transaction).await?;
+    finished.map(|()| records).map_err(|Duplicate(key)| duplicate_key(&keeper.table, &key))
 }
 
 /// A table under a new id counts its indexes from 0 again, and no row of it is older than any of its columns.
@@ -232,15 +230,21 @@ async fn new_value(
     assign::default(&table, position, &keeper.expressions, &known, row_number, &context.eval)
 }
 
-/// Nothing is stored under a new id but what this transaction wrote, so its buffer knows every duplicate.
-fn put_new(keeper: &Keeper, row: TableRow, context: &mut StatementContext<'_>) -> Result<(), SqlError> {
+/// Nothing is stored under a new id but what this transaction wrote: its buffer knows every duplicate, and what has left it is
+/// compared in the end.
+fn put_new(
+    keeper: &Keeper,
+    row: TableRow,
+    outlet: &mut Outlet,
+    context: &mut StatementContext<'_>,
+) -> Result<(), SqlError> {
     let image = keeper.image(&row)?;
     for (index, key) in image.unique_keys(&keeper.table) {
         if context.transaction.written(key).is_some_and(Option::is_some) {
             return Err(duplicate_entry(&keeper.table, &keeper.table.indexes[index], &row.values));
         }
     }
-    keeper::put(image, context.transaction)
+    keeper::put_new(image, outlet, context.transaction)
 }
 
 /// Every row has a parent by the foreign keys of these names.

@@ -7,8 +7,8 @@ use crate::execute::row::{Evaluator, Scope};
 use crate::execute::write::change::{self, Change};
 use crate::execute::write::duplicate::duplicate_entry;
 use crate::execute::write::foreign_key::Parents;
-use crate::execute::write::keeper::{self, Image, Keeper, TableRow};
-use crate::execute::write::past_buffer::Past;
+use crate::execute::write::keeper::{Image, Keeper, TableRow};
+use crate::execute::write::past_buffer::{Past, PastBuffer};
 use crate::execute::write::trigger::Triggers;
 use crate::execute::write::{assign, auto_increment, skip_if_ignored};
 use crate::session::result::Done;
@@ -59,7 +59,7 @@ pub struct InsertRows<'q> {
     /// The row that came in last, for its trigger.
     last: Option<Row>,
     /// Where nobody else sees the table's keys, duplicates are refused at the end.
-    past: Past,
+    past: PastBuffer,
     /// Greatest value given for the AUTO_INCREMENT column so far.
     explicit_max: u64,
     first_number: u64,
@@ -90,11 +90,11 @@ impl<'q> InsertRows<'q> {
         Ok(InsertRows {
             triggers,
             last: None,
+            past: PastBuffer::new(Past::Never, &keeper.table),
             keeper,
             on_duplicate,
             scope,
             parents,
-            past: Past::Never,
             explicit_max: 0,
             first_number: 0,
             last_given: 0,
@@ -109,7 +109,7 @@ impl<'q> InsertRows<'q> {
     pub fn past_buffer(self, past: Past) -> InsertRows<'q> {
         // What triggers do with the rows goes the same way as the rows.
         let past = if self.triggers.insert.is_empty() { past } else { Past::Never };
-        InsertRows { past, ..self }
+        InsertRows { past: PastBuffer::new(past, &self.keeper.table), ..self }
     }
 
     /// Triggers see a row before it is checked for NULL.
@@ -118,7 +118,7 @@ impl<'q> InsertRows<'q> {
     }
 
     /// After the last row.
-    pub async fn finish(&self, context: &mut StatementContext<'_>) -> Result<(), SqlError> {
+    pub async fn finish(&mut self, context: &mut StatementContext<'_>) -> Result<(), SqlError> {
         self.past.finish(&self.keeper.table, context).await
     }
 
@@ -175,9 +175,9 @@ impl<'q> InsertRows<'q> {
         self.number(&mut rows, context).await?;
         let (rows, failed) = self.complete(rows, context).await?;
         let images: Vec<Image> = rows.iter().map(|(row, _)| self.keeper.image(row)).collect::<Result<_, _>>()?;
-        let (mut stored, lsn) = match self.past {
-            Past::New => (Stored::new(), Lsn::ZERO),
-            Past::Never | Past::IfEmpty => self.lock_keys(&images, context).await?,
+        let (mut stored, lsn) = match self.past.is_of_new() {
+            true => (Stored::new(), Lsn::ZERO),
+            false => self.lock_keys(&images, context).await?,
         };
         let values: Vec<Option<&[expr::Value]>> = rows.iter().map(|(row, _)| Some(&row.values[..])).collect();
         let orphans = self.parents.verify(&self.keeper.table, &values, context).await?;
@@ -196,7 +196,7 @@ impl<'q> InsertRows<'q> {
             if !skip_if_ignored(orphan.map_or(Ok(()), Err), context)? {
                 continue;
             }
-            keeper::put(image, context.transaction)?;
+            self.past.put(image, context.transaction)?;
             self.affected += 1;
             self.inserted += 1;
             if !self.triggers.insert.is_empty() {

@@ -6,6 +6,7 @@ use crate::execute::codec::{self, Entry};
 use crate::execute::expressions::TableExpressions;
 use crate::execute::write::assign;
 use crate::txn::Transaction;
+use crate::txn::bulk::Outlet;
 use bytes::Bytes;
 use common::key::Key;
 use expr::eval::{EvalContext, TimeZone, eval};
@@ -145,6 +146,14 @@ pub fn put(image: Image, transaction: &mut Transaction) -> Result<(), SqlError> 
         transaction.write(entry.key, Some(entry.row), None)?;
     }
     transaction.write(image.key, Some(image.row), None)
+}
+
+/// The same for a row that may go past the buffer.
+pub fn put_new(image: Image, outlet: &mut Outlet, transaction: &mut Transaction) -> Result<(), SqlError> {
+    for (_, entry) in image.entries {
+        outlet.put(entry.key, entry.row, transaction)?;
+    }
+    outlet.put(image.key, image.row, transaction)
 }
 
 pub fn remove(image: Image, transaction: &mut Transaction) -> Result<(), SqlError> {

@@ -9,8 +9,9 @@ use crate::catalog::TableDef;
 use crate::execute::StatementContext;
 use crate::execute::codec;
 use crate::execute::write::duplicate::duplicate_key;
-use crate::txn::bulk::{self, Duplicate};
-use crate::txn::{ViewScan, spill};
+use crate::execute::write::keeper::{self, Image};
+use crate::txn::bulk::{Duplicate, Outlet};
+use crate::txn::{Transaction, ViewScan, spill};
 use common::id::Lsn;
 use common::key::KeyRange;
 use common::service::page::ScanOutput;
@@ -42,31 +43,46 @@ impl Past {
     pub fn of_new(table: &TableDef) -> Past {
         if is_own_parent(table) { Past::Never } else { Past::New }
     }
+}
+
+/// The way of one statement's rows into one table.
+pub struct PastBuffer {
+    past: Past,
+    outlet: Outlet,
+}
+
+impl PastBuffer {
+    pub fn new(past: Past, table: &TableDef) -> PastBuffer {
+        PastBuffer { past, outlet: Outlet::new(KeyRange::table(table.id), past == Past::New) }
+    }
+
+    /// Nobody else sees the table's keys: duplicates are refused at the end, and no key is locked.
+    pub fn is_of_new(&self) -> bool {
+        self.past == Past::New
+    }
+
+    pub fn put(&mut self, image: Image, transaction: &mut Transaction) -> Result<(), SqlError> {
+        keeper::put_new(image, &mut self.outlet, transaction)
+    }
 
     /// After some rows were written.
     pub async fn relieve(&mut self, table: &TableDef, context: &mut StatementContext<'_>) -> Result<(), SqlError> {
-        spill::relieve(context.transaction, &context.services.remote).await?;
-        if context.transaction.buffered_bytes() < context.services.remote.bulk_bytes {
-            return Ok(());
+        let remote = &context.services.remote;
+        spill::relieve(context.transaction, remote).await?;
+        if self.past == Past::IfEmpty && context.transaction.buffered_bytes() >= remote.bulk_bytes {
+            self.past = if take_whole(table, context).await? { Past::New } else { Past::Never };
+            if self.is_of_new() {
+                self.outlet.let_pass();
+            }
         }
-        if *self == Past::IfEmpty {
-            *self = if take_whole(table, context).await? { Past::New } else { Past::Never };
-        }
-        if *self == Past::New {
-            bulk::relieve(context.transaction, &KeyRange::table(table.id), &context.services.remote).await?;
-        }
-        Ok(())
+        let relieved = self.outlet.relieve(context.transaction, &context.services.remote).await?;
+        relieved.map_err(|Duplicate(key)| duplicate_key(table, &key))
     }
 
     /// After the last row.
-    pub async fn finish(&self, table: &TableDef, context: &mut StatementContext<'_>) -> Result<(), SqlError> {
-        if *self != Past::New {
-            return Ok(());
-        }
-        match bulk::finish(context.transaction, &KeyRange::table(table.id), &context.services.remote).await? {
-            Ok(()) => Ok(()),
-            Err(Duplicate(key)) => Err(duplicate_key(table, &key)),
-        }
+    pub async fn finish(&mut self, table: &TableDef, context: &mut StatementContext<'_>) -> Result<(), SqlError> {
+        let finished = self.outlet.finish(context.transaction).await?;
+        finished.map_err(|Duplicate(key)| duplicate_key(table, &key))
     }
 }
 
