@@ -26,7 +26,9 @@ use crate::execute::row::{QueryContext, shape, walk};
 use crate::sql::plan::{Query, SubqueryKind};
 use common::key::KeyRange;
 use datafusion::physical_plan::execute_stream;
-use error::{is_overflow, is_refusal, unwrapped};
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::LogicalPlan;
+use error::{is_out_of_memory, is_overflow, is_refusal, unwrapped};
 use expr::eval::{EvalContext, SubqueryResult};
 use expr::mysql_type::MysqlType;
 use expr::value::{Row, Value};
@@ -35,6 +37,7 @@ use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 pub use measure::measure;
 use plan::{Prepared, address, translate};
+use runtime::Joins;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -89,25 +92,64 @@ async fn produce(
 ) -> Result<u64, SqlError> {
     let prepared = prepare(query, context).await?;
     let logical = translate(query, context, &prepared)?;
-    let state = runtime::session_state(context.memory.clone(), &logical)?;
-    let physical = match state.create_physical_plan(&logical).await {
+    match attempt(query, &logical, Joins::Hash, context, sender).await {
+        Err(Failure::BeforeRows(error)) if is_out_of_memory(&error) => {
+            tracing::info!(%error, "a query is run again with joins that go to files");
+            match attempt(query, &logical, Joins::Merge, context, sender).await {
+                Err(Failure::BeforeRows(error)) if is_overflow(&error) => by_rows(query, context, sender).await,
+                outcome => outcome.map_err(SqlError::from),
+            }
+        }
+        Err(Failure::BeforeRows(error)) if is_overflow(&error) => by_rows(query, context, sender).await,
+        outcome => outcome.map_err(SqlError::from),
+    }
+}
+
+/// Of a query that DataFusion runs.
+enum Failure {
+    /// Nothing was given yet: it may be run in another way.
+    BeforeRows(DataFusionError),
+    Final(SqlError),
+}
+
+impl From<Failure> for SqlError {
+    fn from(failure: Failure) -> SqlError {
+        match failure {
+            Failure::BeforeRows(error) => unwrapped(error),
+            Failure::Final(error) => error,
+        }
+    }
+}
+
+/// Gives how many rows there were.
+async fn attempt(
+    query: &Arc<Query>,
+    logical: &LogicalPlan,
+    joins: Joins,
+    context: &QueryContext,
+    sender: &mpsc::Sender<Result<Vec<Row>, SqlError>>,
+) -> Result<u64, Failure> {
+    let state = runtime::session_state(context.memory.clone(), logical, joins).map_err(Failure::Final)?;
+    let physical = match state.create_physical_plan(logical).await {
         Ok(physical) => physical,
         Err(error) if is_refusal(&error) => {
             tracing::warn!(%error, "a query is run on rows, because DataFusion has no plan for it");
-            return by_rows(query, context, sender).await;
+            return by_rows(query, context, sender).await.map_err(Failure::Final);
         }
-        Err(error) => return Err(unwrapped(error)),
+        Err(error) => return Err(Failure::BeforeRows(error)),
     };
-    let mut batches = execute_stream(physical, state.task_ctx()).map_err(unwrapped)?;
+    let mut batches = execute_stream(physical, state.task_ctx()).map_err(Failure::BeforeRows)?;
     let types = shape::types(&query.root);
     let mut given = 0;
     while let Some(batch) = batches.next().await {
         let batch = match batch {
-            Err(error) if given == 0 && is_overflow(&error) => return by_rows(query, context, sender).await,
-            batch => batch.map_err(unwrapped)?,
+            Ok(batch) if batch.num_rows() == 0 => continue,
+            Ok(batch) => rows(&batch, &types, &context.eval).map_err(Failure::Final)?,
+            Err(error) if given == 0 => return Err(Failure::BeforeRows(error)),
+            Err(error) => return Err(Failure::Final(unwrapped(error))),
         };
-        given += batch.num_rows() as u64;
-        if batch.num_rows() > 0 && sender.send(Ok(rows(&batch, &types, &context.eval)?)).await.is_err() {
+        given += batch.len() as u64;
+        if sender.send(Ok(batch)).await.is_err() {
             break;
         }
     }

@@ -24,6 +24,11 @@ pub fn is_overflow(error: &DataFusionError) -> bool {
     matches!(error.find_root(), DataFusionError::ArrowError(inner, _) if inner.to_string().contains("verflow"))
 }
 
+/// An operator needed more memory than it could have, and has no files to go to.
+pub fn is_out_of_memory(error: &DataFusionError) -> bool {
+    matches!(error.find_root(), DataFusionError::ResourcesExhausted(_))
+}
+
 /// What a client gets.
 pub fn unwrapped(error: DataFusionError) -> SqlError {
     if let DataFusionError::External(inner) = error.find_root()

@@ -19,7 +19,7 @@ pub async fn measure(query: Arc<Query>, context: QueryContext) -> Result<Option<
     let run = async move {
         let prepared = prepare(&query, &context).await?;
         let logical = translate(&query, &context, &prepared)?;
-        let state = runtime::session_state(context.memory.clone(), &logical)?;
+        let state = runtime::session_state(context.memory.clone(), &logical, runtime::Joins::Hash)?;
         let physical = match state.create_physical_plan(&logical).await {
             Ok(physical) => physical,
             Err(error) if is_refusal(&error) => return Ok(None),

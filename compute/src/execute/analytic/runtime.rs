@@ -41,14 +41,35 @@ pub fn handle() -> Result<Handle, SqlError> {
     }
 }
 
+/// Rows of a batch where memory is short.
+const MERGE_BATCH_ROWS: usize = 1024;
+
+/// How rows find each other by their keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Joins {
+    /// One side in a table in memory, which has to fit.
+    Hash,
+    /// Both sides sorted: slower, but what does not fit goes to files.
+    Merge,
+}
+
 /// DataFusion's state for one query, whose plan this is. What does not fit in memory goes to temporary files.
 ///
 /// Below the ORDER BY of a union DataFusion leaves a key that is constant in one of its parts out of that part's sort; with a LIMIT
 /// the parts' sorts then share a bound by the other keys, and rows are missing. So what has a union is sorted as a whole.
-pub fn session_state(memory: Arc<QueryMemory>, plan: &LogicalPlan) -> Result<SessionState, SqlError> {
+pub fn session_state(memory: Arc<QueryMemory>, plan: &LogicalPlan, joins: Joins) -> Result<SessionState, SqlError> {
+    // A dozen sorts share the memory, and each keeps this much back for merging its files.
+    let kept_back_bytes_max = memory.limit_bytes() / 128;
     let environment =
         RuntimeEnvBuilder::new().with_memory_pool(Arc::new(QueryPool::new(memory))).build_arc().map_err(unwrapped)?;
-    let mut config = SessionConfig::new().with_target_partitions(threads()).with_information_schema(false);
+    // DataFusion merges only what has several parts.
+    let parts = if joins == Joins::Merge { threads().max(2) } else { threads() };
+    let mut config = SessionConfig::new().with_target_partitions(parts).with_information_schema(false);
+    config.options_mut().optimizer.prefer_hash_join = joins == Joins::Hash;
+    if joins == Joins::Merge {
+        let kept_back_bytes = config.options().execution.sort_spill_reservation_bytes.min(kept_back_bytes_max);
+        config = config.with_batch_size(MERGE_BATCH_ROWS).with_sort_spill_reservation_bytes(kept_back_bytes);
+    }
     // The check compares types with those from before DataFusion simplified the plan, which may have shown meanwhile that a column is
     // never NULL. Results are read by the types of our own plan (`analytic.rs`, `rows`).
     config.options_mut().execution.skip_physical_aggregate_schema_check = true;
