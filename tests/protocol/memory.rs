@@ -14,6 +14,40 @@ BEGIN
     SELECT GET_LOCK('held', 0), SLEEP(seconds);
 END";
 
+/// Some 13 MB of texts, joined with themselves.
+const LARGE: [&str; 3] = [
+    "CREATE TABLE d.t (id INT PRIMARY KEY, other INT, text VARCHAR(250)) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+    "SET cte_max_recursion_depth = 100000",
+    "INSERT INTO d.t WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000)
+        SELECT i, i * 7 % 60013, REPEAT(MD5(i), 7) FROM n",
+];
+const JOIN: &str = "SELECT COUNT(*), SUM(CRC32(a.text)), MIN(a.id + b.other) FROM d.t AS a
+    JOIN d.t AS b ON a.other = b.other AND a.text = b.text";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_join_that_does_not_fit_goes_to_files() {
+    let data = tempfile::tempdir().unwrap();
+    let mut answers = Vec::new();
+    for memory in ["1G", "12M"] {
+        let server = Launch::new(data.path()).argument("--query-memory").argument(memory).start();
+        if memory == "1G" {
+            server.run(&["CREATE DATABASE d"]).await;
+            server.run(&LARGE).await;
+        }
+        let mut connection = server.connect().await;
+        connection.query_drop("SET drumlin_executor = 'analytic'").await.unwrap();
+        answers.push(
+            connection
+                .query_first::<(u64, u64, u64), _>(JOIN)
+                .await
+                .unwrap_or_else(|error| panic!("{memory}: {error}")),
+        );
+        server.stop();
+    }
+    assert_eq!(answers[0], answers[1]);
+    assert_eq!(answers[0].unwrap().0, 60_000);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn queries_together_hold_what_they_may() {
     let data = tempfile::tempdir().unwrap();

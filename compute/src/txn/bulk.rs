@@ -222,3 +222,80 @@ pub(super) async fn write(chunk: Vec<(Key, Option<HeldRow>)>, remote: &Remote) -
     let chunk: Vec<BulkRow> = keys.into_iter().zip(load_all(rows).await?).collect();
     with_backoff(|| remote.pages.bulk_write(chunk.clone())).await.map_err(page_error)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::plan::Isolation;
+    use crate::testing::FakeCluster;
+    use crate::txn::commit;
+    use common::id::{IndexId, TableId, TxnId};
+    use common::key::table_and_index;
+    use common::service::page::GetRequest;
+
+    const TABLE: TableId = TableId(1000);
+
+    fn key(index: u32, number: u32) -> Key {
+        let mut key = KeyRange::index(TABLE, IndexId(index)).start.to_vec();
+        key.extend(number.to_be_bytes());
+        key.into()
+    }
+
+    /// Rows of two indexes, one in the order of its keys and one against it.
+    async fn put(numbers: &[u32], remote: &Remote) -> (Transaction, Outlet, Result<(), Duplicate>) {
+        let mut transaction = Transaction::new(TxnId(1), Isolation::RepeatableRead, false, false);
+        let mut outlet = Outlet::new(KeyRange::table(TABLE), true);
+        for number in numbers {
+            for key in [key(1, *number), key(2, u32::MAX - number)] {
+                outlet.put(key, vec![*number as u8; 100].into(), &mut transaction).unwrap();
+            }
+            if let Err(duplicate) = outlet.relieve(&mut transaction, remote).await.unwrap() {
+                return (transaction, outlet, Err(duplicate));
+            }
+        }
+        (transaction, outlet, Ok(()))
+    }
+
+    #[tokio::test]
+    async fn parts_become_layers_of_one_index_each_that_the_commit_shows() {
+        let cluster = FakeCluster::new();
+        let remote = Remote { bulk_bytes: 4_000, ..cluster.remote() };
+        let numbers: Vec<u32> = (0..100).collect();
+        let (mut transaction, mut outlet, _) = put(&numbers, &remote).await;
+        let layers = transaction.bulk().to_vec();
+        assert!(layers.len() >= 4, "{layers:?}");
+        for layer in &layers {
+            assert_eq!(table_and_index(&layer.first), table_and_index(&layer.last));
+        }
+        outlet.finish(&mut transaction).await.unwrap().unwrap();
+        assert_eq!(transaction.buffered_bytes(), 0);
+        let lsn = commit(transaction, &remote).await.unwrap().unwrap();
+        let keys = numbers.iter().flat_map(|number| [key(1, *number), key(2, u32::MAX - number)]).collect();
+        let rows = remote.pages.get(GetRequest { lsn, keys }).await.unwrap();
+        let rows: Vec<u32> = rows.into_iter().map(|row| u32::from(row.unwrap().row[0])).collect();
+        assert_eq!(rows, numbers.iter().flat_map(|number| [*number, *number]).collect::<Vec<u32>>());
+    }
+
+    #[tokio::test]
+    async fn a_key_that_comes_twice_is_refused_in_one_part_and_across_parts() {
+        let remote = Remote { bulk_bytes: 4_000, ..FakeCluster::new().remote() };
+        for again in [49, 2] {
+            let numbers: Vec<u32> = (0..50).chain([again]).collect();
+            let (mut transaction, mut outlet, relieved) = put(&numbers, &remote).await;
+            let duplicate = match relieved {
+                Ok(()) => outlet.finish(&mut transaction).await.unwrap(),
+                found => found,
+            };
+            let key_found = duplicate.unwrap_err().0;
+            assert!([key(1, again), key(2, u32::MAX - again)].contains(&key_found), "{again}: {key_found:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn few_rows_stay_in_the_buffer() {
+        let remote = Remote { bulk_bytes: 1 << 20, ..FakeCluster::new().remote() };
+        let (mut transaction, mut outlet, _) = put(&[1, 2, 3], &remote).await;
+        outlet.finish(&mut transaction).await.unwrap().unwrap();
+        assert!(transaction.bulk().is_empty() && transaction.written(&key(2, u32::MAX - 3)).is_some());
+    }
+}

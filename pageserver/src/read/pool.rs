@@ -6,8 +6,10 @@
 //! ```
 //!
 //! A point read takes microseconds, a step of a scan may take a hundred times that. On shared threads every read behind
-//! such a step would wait for it; here it finds its own threads free, and a processor that the scans give up at once.
+//! such a step would wait for it; here it finds its own threads free, and a processor that the scans give up at once
+//! (`common::env::threads::give_way`).
 
+use common::env::threads;
 use common::service::page::{PageError, ScanBatch};
 use futures::stream::{BoxStream, Stream, StreamExt};
 use std::pin::Pin;
@@ -19,8 +21,6 @@ use tokio::sync::mpsc;
 const BATCHES_WAITING_MAX: usize = 2;
 /// The first batch, and the end that follows it.
 const LOOKS: u8 = 2;
-/// A tenth of the share of a thread at priority 0, where both want to run.
-const NICENESS: i32 = 10;
 
 pub type Batches = BoxStream<'static, Result<ScanBatch, PageError>>;
 
@@ -31,18 +31,12 @@ pub struct ScanPool {
 }
 
 impl ScanPool {
-    pub fn start(threads: usize) -> Result<ScanPool, std::io::Error> {
-        if threads == 0 {
+    pub fn start(thread_count: usize) -> Result<ScanPool, std::io::Error> {
+        if thread_count == 0 {
             return Ok(ScanPool { runtime: None });
         }
-        let lower_priority = || {
-            // Of this thread alone, on Linux. Without it scans are still apart, only less polite.
-            if let Err(error) = rustix::process::nice(NICENESS) {
-                tracing::debug!(%error, "a scan thread keeps its priority");
-            }
-        };
         let mut builder = Builder::new_multi_thread();
-        builder.worker_threads(threads).thread_name("scan").on_thread_start(lower_priority).enable_all();
+        builder.worker_threads(thread_count).thread_name("scan").on_thread_start(threads::give_way).enable_all();
         Ok(ScanPool { runtime: Some(builder.build()?) })
     }
 

@@ -8,6 +8,11 @@ use datafusion::execution::memory_pool::{FairSpillPool, MemoryConsumer, MemoryLi
 use std::fmt;
 use std::sync::Arc;
 
+/// Of a query's memory, what one sort may take to merge its files: it would take all there is, and sorts beside it could not begin.
+const MERGE_SHARES: usize = 8;
+/// How DataFusion names what merges.
+const MERGE_CONSUMER: &str = "ExternalSorterMerge";
+
 #[derive(Debug)]
 pub struct QueryPool {
     one: FairSpillPool,
@@ -50,6 +55,12 @@ impl MemoryPool for QueryPool {
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
+        let merges = reservation.consumer().name().starts_with(MERGE_CONSUMER);
+        if merges && reservation.size() + additional > self.all.limit_bytes() / MERGE_SHARES {
+            // It merges fewer files at a time.
+            let text = format!("{} is to leave memory to others", reservation.consumer().name());
+            return Err(DataFusionError::ResourcesExhausted(text));
+        }
         let held = self.one.reserved();
         self.one.try_grow(reservation, additional)?;
         self.all.take(additional, held).map_err(|error| {
@@ -88,5 +99,7 @@ mod tests {
         drop(held);
         wanted.try_grow(6 * MIB).unwrap();
         assert!(wanted.try_grow(2 * MIB).is_err(), "one query's limit");
+        let merging = MemoryConsumer::new("ExternalSorterMerge[0]").register(&pool());
+        assert!(merging.try_grow(2 * MIB).is_err() && merging.try_grow(MIB).is_ok(), "a share of it");
     }
 }

@@ -14,10 +14,7 @@ use expr::SqlError;
 use std::sync::{Arc, OnceLock};
 use tokio::runtime::{Builder, Handle, Runtime};
 
-/// How far those threads stand behind others where all want to run: as `nice` has it, about a tenth of what others get.
-const NICE: i32 = 10;
-
-/// Threads of analytic queries: as many as the machine has. They take what transactions leave.
+/// Threads of analytic queries: as many as the machine has. They take what transactions leave (`common::env::threads::give_way`).
 pub fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, |count| count.get())
 }
@@ -28,10 +25,7 @@ pub fn handle() -> Result<Handle, SqlError> {
     let build = || {
         let mut builder = Builder::new_multi_thread();
         builder.worker_threads(threads()).thread_name("analytic").enable_all();
-        // On Linux, of the thread that calls. Where it fails they are threads like others.
-        builder.on_thread_start(|| {
-            let _ = rustix::process::setpriority_process(None, NICE);
-        });
+        builder.on_thread_start(common::env::threads::give_way);
         // Deep plans poll deep.
         builder.thread_stack_size(64 << 20).build().ok()
     };
@@ -59,7 +53,7 @@ pub enum Joins {
 /// the parts' sorts then share a bound by the other keys, and rows are missing. So what has a union is sorted as a whole.
 pub fn session_state(memory: Arc<QueryMemory>, plan: &LogicalPlan, joins: Joins) -> Result<SessionState, SqlError> {
     // A dozen sorts share the memory, and each keeps this much back for merging its files.
-    let kept_back_bytes_max = memory.limit_bytes() / 128;
+    let kept_back_bytes_max = memory.limit_bytes() / 32;
     let environment =
         RuntimeEnvBuilder::new().with_memory_pool(Arc::new(QueryPool::new(memory))).build_arc().map_err(unwrapped)?;
     // DataFusion merges only what has several parts.

@@ -30,9 +30,6 @@ use futures::stream::BoxStream;
 use std::fmt;
 use std::sync::Arc;
 
-/// Rows per batch: DataFusion's own default.
-const BATCH_ROWS: usize = 8192;
-
 /// Where a table's rows come from.
 pub enum Source {
     Stored(StoredSource),
@@ -87,10 +84,11 @@ impl QueryTable {
         part: usize,
         projection: Vec<usize>,
         limit: Option<usize>,
+        batch_rows: usize,
     ) -> BoxStream<'static, Result<RecordBatch>> {
         match &self.source {
             Source::Stored(stored) => {
-                let batches = match stored.scan(part, &projection, limit) {
+                let batches = match stored.scan(part, &projection, limit, batch_rows) {
                     Ok(batches) => batches,
                     Err(error) => return futures::stream::iter([Err(wrapped(error))]).boxed(),
                 };
@@ -144,6 +142,7 @@ impl StoredSource {
         part: usize,
         projection: &[usize],
         limit: Option<usize>,
+        batch_rows: usize,
     ) -> Result<BoxStream<'static, Result<ScanBatch, SqlError>>, SqlError> {
         let positions: Vec<usize> = projection.iter().map(|&column| self.columns[column]).collect();
         Ok(self.view.scan(ViewScan {
@@ -152,7 +151,7 @@ impl StoredSource {
             limit: limit.map(|limit| limit as u64),
             output: ScanOutput::Columns(codec::scan_columns(&self.table, &positions)?),
             bounds: self.bounds.clone(),
-            batch_rows: BATCH_ROWS,
+            batch_rows,
         }))
     }
 }
@@ -250,8 +249,9 @@ impl ExecutionPlan for TableScan {
         Ok(self)
     }
 
-    fn execute(&self, partition: usize, _context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let batches = self.table.clone().batches(partition, self.projection.clone(), self.limit);
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let batch_rows = context.session_config().batch_size();
+        let batches = self.table.clone().batches(partition, self.projection.clone(), self.limit, batch_rows);
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
     }
 
