@@ -14,12 +14,12 @@ BEGIN
     SELECT GET_LOCK('held', 0), SLEEP(seconds);
 END";
 
-/// Some 13 MB of texts, joined with themselves.
+/// Some 40 MB of texts, joined with themselves.
 const LARGE: [&str; 3] = [
-    "CREATE TABLE d.t (id INT PRIMARY KEY, other INT, text VARCHAR(250)) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+    "CREATE TABLE d.t (id INT PRIMARY KEY, other INT, text VARCHAR(700)) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
     "SET cte_max_recursion_depth = 100000",
     "INSERT INTO d.t WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000)
-        SELECT i, i * 7 % 60013, REPEAT(MD5(i), 7) FROM n",
+        SELECT i, i * 7 % 60013, REPEAT(MD5(i), 20) FROM n",
 ];
 const JOIN: &str = "SELECT COUNT(*), SUM(CRC32(a.text)), MIN(a.id + b.other) FROM d.t AS a
     JOIN d.t AS b ON a.other = b.other AND a.text = b.text";
@@ -28,7 +28,7 @@ const JOIN: &str = "SELECT COUNT(*), SUM(CRC32(a.text)), MIN(a.id + b.other) FRO
 async fn a_join_that_does_not_fit_goes_to_files() {
     let data = tempfile::tempdir().unwrap();
     let mut answers = Vec::new();
-    for memory in ["1G", "12M"] {
+    for memory in ["1G", "36M"] {
         let server = Launch::new(data.path()).argument("--query-memory").argument(memory).start();
         if memory == "1G" {
             server.run(&["CREATE DATABASE d"]).await;
@@ -51,7 +51,7 @@ async fn a_join_that_does_not_fit_goes_to_files() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn queries_together_hold_what_they_may() {
     let data = tempfile::tempdir().unwrap();
-    let limits = ["--query-memory", "12M", "--total-query-memory", "16M"];
+    let limits = ["--query-memory", "36M", "--total-query-memory", "16M"];
     let server = limits.into_iter().fold(Launch::new(data.path()), Launch::argument).start();
     let mut other = server.connect().await;
     for statement in ["CREATE DATABASE d", "USE d", PROCEDURE, "CALL hold(0)", "DO RELEASE_LOCK('held')"] {
