@@ -1,6 +1,7 @@
 //! Flags of the MySQL front end, the same wherever a compute runs.
 
 use crate::{machine, page_server};
+use common::env::threads;
 use compute::TlsFiles;
 use ipnet::IpNet;
 use std::path::PathBuf;
@@ -46,12 +47,27 @@ pub struct Settings {
     /// The same for all queries together; by default half of the machine's memory, or of what the service's control group may use
     #[arg(long, value_name = "SIZE", value_parser = page_server::parse_size)]
     pub total_query_memory: Option<u64>,
+    /// What analytic queries and scans have of processors that others want too: low, a tenth; or idle, nothing, so that transactions
+    /// go on at once, and reports wait where every processor is busy all the time (Linux)
+    #[arg(long, value_name = "SHARE", default_value = "low")]
+    pub analytics_priority: Share,
     /// What a transaction, or a load into an empty table, writes goes to the store ahead of its commit when it is more
     #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = page_server::parse_size)]
     pub bulk_size: u64,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Share {
+    Low,
+    Idle,
+}
+
 impl Settings {
+    /// Before threads for analytic queries and scans start.
+    pub fn set_priorities(&self) {
+        threads::let_long_work_idle(self.analytics_priority == Share::Idle);
+    }
+
     pub fn total_query_memory_bytes(&self) -> usize {
         let bytes = self.total_query_memory.unwrap_or_else(|| machine::memory_bytes() / 2);
         usize::try_from(bytes).unwrap_or(usize::MAX)

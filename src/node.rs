@@ -89,6 +89,7 @@ const MEMBERS_FILE: &str = "members";
 
 pub async fn run(settings: Settings) -> Result<(), Failure> {
     check(&settings)?;
+    settings.front_end.set_priorities();
     let http = settings.http;
     lifecycle::serve(http, async || Running::start(Surroundings::prepare(settings)?).await).await
 }

@@ -34,6 +34,7 @@ pub struct Settings {
 
 pub async fn run(settings: Settings) -> Result<(), Failure> {
     check(&settings)?;
+    settings.front_end.set_priorities();
     // Found out before recovery, which may take a while; compute binds it for good.
     drop(lifecycle::bind(settings.listen, "--listen").await?);
     lifecycle::serve(settings.http, async || Roles::start(&settings).await).await

@@ -4,8 +4,15 @@
 //! find a home for work that would need a thread.
 
 use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
+#[cfg(target_os = "linux")]
 use thread_priority::ThreadPriority;
 use tokio::task::JoinError;
+
+/// About a tenth of the share of a thread at priority 0.
+const NICENESS: i32 = 10;
+
+static LONG_WORK_IDLES: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     static SIMULATED: Cell<bool> = const { Cell::new(false) };
@@ -21,12 +28,19 @@ pub fn are_simulated() -> bool {
     SIMULATED.get()
 }
 
-/// From now on this thread has only what others leave of the processors: where one of them wants to run, this one stops at once.
-/// Linux has a policy for that (SCHED_IDLE, sched(7)). A low priority alone (nice) does less: it is given seldom, and then kept for
-/// milliseconds, which is many commits. Where the policy is refused, the priority has to do.
+/// Whether long work (analytic queries, scans) has some share of processors that others want too, or none. For the whole process,
+/// before its threads start.
+pub fn let_long_work_idle(idle: bool) {
+    LONG_WORK_IDLES.store(idle, Ordering::Relaxed);
+}
+
+/// From now on this thread does long work, and stands behind others where they want its processor.
+///
+/// With a low priority (`nice`) it has about a tenth of what one of them has, and keeps the processor for its turn: some milliseconds, which
+/// is many commits. With Linux' SCHED_IDLE (sched(7)) it stops at once, and starves where others want to run all the time.
 pub fn give_way() {
     #[cfg(target_os = "linux")]
-    {
+    if LONG_WORK_IDLES.load(Ordering::Relaxed) {
         use thread_priority::{NormalThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy};
         let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
         let me = thread_priority::thread_native_id();
@@ -34,8 +48,9 @@ pub fn give_way() {
             return;
         }
     }
-    if let Err(error) = thread_priority::set_current_thread_priority(ThreadPriority::Min) {
-        tracing::debug!(?error, "a thread for long work keeps its priority");
+    // On Linux, of this thread alone.
+    if let Err(error) = rustix::process::nice(NICENESS) {
+        tracing::debug!(%error, "a thread for long work keeps its priority");
     }
 }
 
