@@ -28,7 +28,7 @@ const JOIN: &str = "SELECT COUNT(*), SUM(CRC32(a.text)), MIN(a.id + b.other) FRO
 async fn a_join_that_does_not_fit_goes_to_files() {
     let data = tempfile::tempdir().unwrap();
     let mut answers = Vec::new();
-    for memory in ["1G", "36M"] {
+    for memory in ["1G", "24M"] {
         let server = Launch::new(data.path()).argument("--query-memory").argument(memory).start();
         if memory == "1G" {
             server.run(&["CREATE DATABASE d"]).await;
@@ -51,7 +51,7 @@ async fn a_join_that_does_not_fit_goes_to_files() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn queries_together_hold_what_they_may() {
     let data = tempfile::tempdir().unwrap();
-    let limits = ["--query-memory", "36M", "--total-query-memory", "16M"];
+    let limits = ["--query-memory", "24M", "--total-query-memory", "16M"];
     let server = limits.into_iter().fold(Launch::new(data.path()), Launch::argument).start();
     let mut other = server.connect().await;
     for statement in ["CREATE DATABASE d", "USE d", PROCEDURE, "CALL hold(0)", "DO RELEASE_LOCK('held')"] {

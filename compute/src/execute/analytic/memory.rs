@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// Of a query's memory, what one sort may take to merge its files: it would take all there is, and sorts beside it could not begin.
-const MERGE_SHARES: usize = 8;
+const MERGE_SHARES: usize = 4;
 /// How DataFusion names what merges.
 const MERGE_CONSUMER: &str = "ExternalSorterMerge";
 
@@ -100,6 +100,6 @@ mod tests {
         wanted.try_grow(6 * MIB).unwrap();
         assert!(wanted.try_grow(2 * MIB).is_err(), "one query's limit");
         let merging = MemoryConsumer::new("ExternalSorterMerge[0]").register(&pool());
-        assert!(merging.try_grow(2 * MIB).is_err() && merging.try_grow(MIB).is_ok(), "a share of it");
+        assert!(merging.try_grow(4 * MIB).is_err() && merging.try_grow(3 * MIB).is_ok(), "a share of it");
     }
 }

@@ -36,7 +36,7 @@ pub fn handle() -> Result<Handle, SqlError> {
 }
 
 /// Rows of a batch where memory is short.
-const MERGE_BATCH_ROWS: usize = 1024;
+const MERGE_BATCH_ROWS: usize = 256;
 
 /// How rows find each other by their keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
