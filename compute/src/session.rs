@@ -63,6 +63,7 @@ use crate::txn::throttle::Debt;
 use expr::collation::{Charset, CollationId};
 use expr::error::Warning;
 use expr::eval::{Effects, EvalContext, SessionInfo, SqlMode, UserVariables};
+use expr::function::numeric::random::SessionSequence;
 use expr::value::Value;
 use expr::{ErrorCode, SqlError};
 use result::StatementResult;
@@ -83,6 +84,7 @@ pub struct Session {
     variables: Arc<Values>,
     /// Names in lower case. Shared with the statement that runs.
     user_variables: UserVariables,
+    random: SessionSequence,
     transaction: Option<Transaction>,
     /// The transaction is a branch of a global one.
     xa: Option<xa::Branch>,
@@ -178,6 +180,7 @@ impl Session {
             database: None,
             variables,
             user_variables: UserVariables::default(),
+            random: SessionSequence::default(),
             transaction: None,
             xa: None,
             next_isolation: None,
@@ -437,7 +440,11 @@ impl Session {
     /// What expressions of a new statement see.
     fn eval_context(&self, parameters: Arc<[Value]>) -> EvalContext {
         let variables = self.variables.effective();
-        let effects = Effects { user_variables: self.user_variables.clone(), ..Effects::default() };
+        let effects = Effects {
+            user_variables: self.user_variables.clone(),
+            session_random: self.random.clone(),
+            ..Effects::default()
+        };
         EvalContext {
             sql_mode: variables.sql_mode,
             time_zone: variables.time_zone,

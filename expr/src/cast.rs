@@ -13,6 +13,7 @@ use crate::value::json::Json;
 use crate::value::temporal::DateRules;
 use crate::value::{Value, number_text};
 use compact_str::CompactString;
+use serde_json::Value as Node;
 
 /// The value as the target type. NULL stays NULL.
 pub fn cast(value: Value, target: &MysqlType, context: &EvalContext) -> Result<Value, SqlError> {
@@ -117,6 +118,11 @@ fn is_no_time(value: &Value) -> bool {
     number > TIME_NUMBER_MAX && (number < 1e10 || !moment())
 }
 
+fn is_json_double(value: &Value) -> bool {
+    matches!(value, Value::Json(document)
+        if matches!(&*document.0, Node::Number(number) if number.as_i64().is_none() && number.as_u64().is_none()))
+}
+
 /// Numbers of 2^63 and more wrap around when they come from unsigned integers or text, and stay at the largest otherwise.
 fn to_signed(value: &Value, context: &EvalContext) -> Result<i64, SqlError> {
     match value.to_whole(context)? {
@@ -130,6 +136,7 @@ fn to_signed(value: &Value, context: &EvalContext) -> Result<i64, SqlError> {
                 }
                 Ok(i64::MAX)
             }
+            Err(_) if is_json_double(value) => Ok(i64::MAX),
             Err(_) => {
                 if matches!(value, Value::Text(_)) {
                     let message = "Cast to signed converted positive out-of-range integer to its negative complement";

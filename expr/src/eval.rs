@@ -5,6 +5,7 @@ use crate::compare::holds;
 use crate::error::{ErrorCode, SqlError, Warning, WarningLevel};
 use crate::expression::{Comparison, Expression};
 use crate::function::json;
+use crate::function::numeric::random::{Sequences, SessionSequence};
 use crate::function::operator::{Evaluate, takes_unrounded, unrounded};
 use crate::function::{Call, Function};
 use crate::mysql_type::{MysqlType, TypeKind};
@@ -48,8 +49,10 @@ pub struct Effects {
     pub user_variables: UserVariables,
     /// LAST_INSERT_ID(expr) stores here.
     pub last_insert_id: Mutex<Option<u64>>,
-    /// Where RAND and RAND(seed) stand.
-    pub random: Mutex<crate::function::numeric::random::Sequences>,
+    /// Where RAND(seed) stands.
+    pub random: Mutex<Sequences>,
+    /// Shared with the session: where RAND() stands.
+    pub session_random: SessionSequence,
 }
 
 impl Effects {

@@ -8,6 +8,7 @@
 mod alter;
 mod backfill;
 mod columns;
+mod copied;
 mod create_table;
 mod database;
 mod drop;

@@ -126,6 +126,15 @@ impl Session {
                     self.set_text("character_set_connection", info.charset.name());
                 }
             }
+            // They are set, and read as 0.
+            "rand_seed1" => {
+                self.random.set_first_seed(value.parse().unwrap_or_default());
+                return Ok(());
+            }
+            "rand_seed2" => {
+                self.random.set_second_seed(value.parse().unwrap_or_default());
+                return Ok(());
+            }
             "last_insert_id" | "identity" => self.last_insert_id = value.parse().unwrap_or_default(),
             _ => {}
         }

@@ -217,7 +217,11 @@ fn decimal_of_text(text: &str, place: &Place<'_>) -> Result<Decimal, SqlError> {
     if parsed.consumed == 0 {
         place.incorrect("decimal", text)?;
     } else if !text.as_bytes()[parsed.consumed..].iter().all(u8::is_ascii_whitespace) {
-        place.truncated()?;
+        // Unlike for other numbers, what begins with one is no better than what is none.
+        match place.is_strict() {
+            true => place.incorrect("decimal", text)?,
+            false => place.truncated_note(),
+        }
     }
     Ok(parsed.number)
 }

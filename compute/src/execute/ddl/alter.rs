@@ -142,7 +142,7 @@ impl Alteration {
                 Ok(())
             }
             AlterAction::DropConstraint(name) => self.drop_constraint(name, context),
-            AlterAction::SetCheckEnforced { name, enforced } => self.set_check_enforced(name, *enforced),
+            AlterAction::SetCheckEnforced { name, enforced, any } => self.set_check_enforced(name, *enforced, *any),
             AlterAction::Options(options) => {
                 self.set_options(options);
                 Ok(())

@@ -4,9 +4,10 @@
 //! indexes and rows of new tables go to the object store as they become many (`txn::bulk`), and the commit names them there.
 
 use crate::catalog::TableDef;
-use crate::catalog::schema::{ColumnDef, IndexDef};
+use crate::catalog::schema::IndexDef;
 use crate::execute::StatementContext;
 use crate::execute::codec;
+use crate::execute::ddl::copied;
 use crate::execute::expressions::TableExpressions;
 use crate::execute::write::duplicate::{duplicate_entry, duplicate_key};
 use crate::execute::write::foreign_key::Parents;
@@ -18,10 +19,9 @@ use common::id::IndexId;
 use common::key::{Key, KeyRange};
 use common::service::page::{Direction, ScanBatch, ScannedRow};
 use common::service::wal::CounterBump;
+use expr::SqlError;
 use expr::eval::eval;
-use expr::mysql_type::TypeKind;
 use expr::value::Value;
-use expr::{ErrorCode, SqlError};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use std::sync::Arc;
@@ -140,7 +140,7 @@ pub async fn rebuild(
                 let value = match source {
                     Some(source) => {
                         let (before, after) = (&old.columns[*source], &keeper.table.columns[position]);
-                        converted(before, after, values[*source].clone(), records, context)?
+                        copied::converted(before, after, values[*source].clone(), records, &context.eval)?
                     }
                     None => new_value(&keeper, position, &new_values, records, context).await?,
                 };
@@ -179,30 +179,6 @@ async fn row_ids(
     }
     let first = auto_increment::allocate_row_ids(new, count as u64, context).await?;
     Ok(Some(first..first + count as u64))
-}
-
-fn converted(
-    before: &ColumnDef,
-    after: &ColumnDef,
-    value: Value,
-    row_number: u64,
-    context: &StatementContext<'_>,
-) -> Result<Value, SqlError> {
-    if value.is_null() && !after.ty.nullable {
-        // As MySQL does where rows are copied.
-        if matches!(after.ty.kind, TypeKind::Timestamp { .. }) && before.ty.kind != after.ty.kind {
-            return assign::now(after, &context.eval);
-        }
-        if context.eval.strict_write && before.ty.kind == after.ty.kind && before.name == after.name {
-            return Err(SqlError::new(ErrorCode(1138), "Invalid use of NULL value"));
-        }
-        if context.eval.strict_write {
-            let text = format!("Data truncated for column '{}' at row {row_number}", after.name);
-            return Err(SqlError::new(ErrorCode::WARN_DATA_TRUNCATED, text));
-        }
-        return Ok(assign::implicit_default(&after.ty));
-    }
-    if before.ty.kind == after.ty.kind { Ok(value) } else { assign::convert(after, value, row_number, &context.eval) }
 }
 
 /// The value of a column that the old rows do not have.

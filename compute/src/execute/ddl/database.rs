@@ -24,7 +24,7 @@ pub async fn create(
         context.warn(WarningLevel::Note, ErrorCode::DB_CREATE_EXISTS, message);
         return Ok(Done { affected_rows: 1, ..Done::default() });
     }
-    if name.len() > 64 {
+    if name.chars().count() > 64 {
         return Err(SqlError::new(ErrorCode::TOO_LONG_IDENT, format!("Identifier name '{name}' is too long")));
     }
     let definition =

@@ -23,6 +23,10 @@ pub async fn exchange(
     }
     let keys = [name, other].map(|table| storage::table_key(&table.database, &table.name)).to_vec();
     let catalog = lock_names(keys, context).await?;
+    // A view is opened like a table, and has no rows of its own.
+    if [name, other].iter().any(|table| catalog.view(&table.database, &table.name).is_some()) {
+        return Err(SqlError::new(ErrorCode(1177), "Can't open table"));
+    }
     let (table, plain) = (find_table(&catalog, name)?, find_table(&catalog, other)?);
     let Some(text) = table.partitioning.as_deref().filter(|text| !text.is_empty()) else {
         return Err(SqlError::new(ErrorCode(1505), "Partition management on a not partitioned table is not possible"));

@@ -640,7 +640,10 @@ pub fn apply(action: &PartitionAction, table: &TableDef) -> Result<Outcome, SqlE
         PartitionAction::AddCount(0) => {
             return Err(wrong(1514, "At least one partition must be added"));
         }
-        PartitionAction::AddCount(count) => add_count(&mut partitioning, *count),
+        PartitionAction::AddCount(count) => {
+            add_count(&mut partitioning, *count);
+            check_names(&partitioning)?;
+        }
         PartitionAction::Coalesce(_) if !hashed => {
             return Err(wrong(1509, "COALESCE PARTITION can only be used on HASH/KEY partitions"));
         }

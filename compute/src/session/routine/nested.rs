@@ -23,6 +23,7 @@ use async_trait::async_trait;
 use common::id::TableId;
 use expr::eval::UserVariables;
 use expr::function::misc::STORED_FUNCTION;
+use expr::function::numeric::random::SessionSequence;
 use expr::store::store;
 use expr::value::Value;
 use expr::{ErrorCode, Expression, SqlError};
@@ -46,6 +47,7 @@ struct Seed {
     database: Option<Arc<str>>,
     variables: Arc<Values>,
     user_variables: UserVariables,
+    random: SessionSequence,
     named_locks: Arc<NamedLocks>,
     temporary: Arc<TemporaryTables>,
     wire: Arc<Wire>,
@@ -87,6 +89,7 @@ impl Session {
                 database: self.database.clone(),
                 variables: self.variables.clone(),
                 user_variables: self.user_variables.clone(),
+                random: self.random.clone(),
                 named_locks: self.named_locks.clone(),
                 temporary: self.temporary.clone(),
                 wire: self.wire.clone(),
@@ -195,6 +198,7 @@ impl Runner {
             database,
             variables,
             user_variables,
+            random,
             named_locks,
             temporary,
             wire,
@@ -206,6 +210,7 @@ impl Runner {
         session.database.clone_from(database);
         session.variables = variables.clone();
         session.user_variables = user_variables.clone();
+        session.random = random.clone();
         session.temporary = temporary.clone();
         session.wire = wire.clone();
         session.programs = programs.clone();

@@ -117,6 +117,8 @@ static VARIABLES: &[Variable] = &[
     row("information_schema_stats_expiry", Both, int(0, 31_536_000), "86400"),
     row("innodb_autoinc_lock_mode", ReadOnly, int(0, 2), "2"),
     row("innodb_buffer_pool_size", Global, int(0, u64::MAX), "134217728"),
+    // It does not go from zero to another number while a server runs, and begins as zero.
+    row("innodb_commit_concurrency", Global, Enumeration(&["0"]), "0"),
     row("innodb_default_row_format", Global, Enumeration(&["redundant", "compact", "dynamic"]), "dynamic"),
     row("innodb_file_per_table", Global, Boolean, "ON"),
     row("innodb_flush_log_at_trx_commit", Global, int(0, 2), "1"),

@@ -5,7 +5,7 @@ use crate::catalog::schema::{IndexDef, IndexKind};
 use crate::sql::bind::expression::{call, operator};
 use crate::sql::bind::literal::{literal_value, text_literal};
 use crate::sql::bind::unify::{as_text, cast_to, unify_choices};
-use crate::sql::bind::{Binder, column_type, derivation, error};
+use crate::sql::bind::{Binder, column_type, derivation, error, literal};
 use crate::sql::parse::ARRAY;
 use crate::sql::parse::ast::syntax::{
     DataType, DateTimeField, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
@@ -87,6 +87,7 @@ impl Binder<'_> {
                 argument => arguments.push(self.expression(argument)?),
             }
         }
+        literal::numbers_of_call(found.name, &mut arguments);
         match derivation::compares(found.name) {
             true => derivation::unite(&mut arguments, found.name)?,
             false => derivation::lend(&mut arguments, found.name)?,

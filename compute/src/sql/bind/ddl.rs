@@ -346,8 +346,8 @@ impl Binder<'_> {
             ast::AlterAction::DropForeignKey(name) => AlterAction::DropForeignKey(name.clone()),
             ast::AlterAction::AddCheck(added) => AlterAction::AddCheck(check(added)),
             ast::AlterAction::DropConstraint(name) => AlterAction::DropConstraint(name.clone()),
-            ast::AlterAction::SetCheckEnforced { name, enforced } => {
-                AlterAction::SetCheckEnforced { name: name.clone(), enforced: *enforced }
+            ast::AlterAction::SetCheckEnforced { name, enforced, any } => {
+                AlterAction::SetCheckEnforced { name: name.clone(), enforced: *enforced, any: *any }
             }
             ast::AlterAction::Partition(action) => {
                 let mut action = action.clone();

@@ -104,7 +104,7 @@ pub fn is_system(function: &str) -> bool {
 }
 
 /// Arguments that are counts, positions and sets of bits.
-fn is_number(function: &str, position: usize) -> bool {
+pub fn is_number(function: &str, position: usize) -> bool {
     match function {
         "ELT" | "MAKE_SET" => position == 0,
         "EXPORT_SET" => position == 0 || position == 4,

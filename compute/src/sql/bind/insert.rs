@@ -5,10 +5,12 @@ use crate::catalog::TableDef;
 use crate::catalog::schema::{ColumnDef, ColumnDefault};
 use crate::sql::bind::scope::{Block, Boundary, Scope};
 use crate::sql::bind::self_read::{self, Changed};
+use crate::sql::bind::unify::cast_to;
 use crate::sql::bind::{Binder, Frame, error, partition};
 use crate::sql::parse::ast::{self, InsertValue};
 use crate::sql::plan::{Insert, InsertSource};
-use expr::mysql_type::MysqlType;
+use expr::collation::CollationId;
+use expr::mysql_type::{BlobSize, MysqlType, TypeKind};
 use expr::value::Value;
 use expr::{ErrorCode, Expression, SqlError};
 use std::sync::Arc;
@@ -176,6 +178,12 @@ impl Binder<'_> {
         self.meet_stored(&bound);
         if ty.is_numeric() {
             super::literal::as_number(&mut bound);
+        }
+        // What is made of JSON is stored as its text, unlike what a column has: `null` and `true` are no numbers.
+        let is_column = matches!(bound, Expression::Column { .. } | Expression::Outer { .. });
+        if bound.ty().kind == TypeKind::Json && !is_column && ty.kind != TypeKind::Json {
+            let text = MysqlType::text(TypeKind::Text { size: BlobSize::Long }, CollationId::UTF8MB4_BIN);
+            bound = cast_to(bound, &text);
         }
         Ok(bound)
     }

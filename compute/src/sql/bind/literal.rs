@@ -115,6 +115,74 @@ pub fn as_number(expression: &mut Expression) {
     *expression = Expression::literal(Value::UInt(number), MysqlType::bigint_unsigned().with_nullable(false));
 }
 
+/// Hexadecimal and bit literals among a call's arguments are numbers where the function reads numbers.
+pub fn numbers_of_call(name: &str, arguments: &mut [Expression]) {
+    for (position, argument) in arguments.iter_mut().enumerate() {
+        if position == 0 && matches!(name, "BIN" | "CONV" | "OCT") {
+            bits_of_literal(argument);
+        } else if reads_numbers(name) || super::derivation::is_number(name, position) {
+            as_number(argument);
+        }
+    }
+}
+
+/// Functions of numbers alone, but for a locale.
+fn reads_numbers(name: &str) -> bool {
+    const OF_NUMBERS: &[&str] = &[
+        "ABS",
+        "ACOS",
+        "ASIN",
+        "ATAN",
+        "ATAN2",
+        "BIT_COUNT",
+        "CEIL",
+        "CEILING",
+        "CHAR",
+        "CONV",
+        "COS",
+        "COT",
+        "DEGREES",
+        "EXP",
+        "FLOOR",
+        "FORMAT",
+        "FROM_DAYS",
+        "INET_NTOA",
+        "LN",
+        "LOG",
+        "LOG10",
+        "LOG2",
+        "MAKEDATE",
+        "MAKETIME",
+        "MOD",
+        "PERIOD_ADD",
+        "PERIOD_DIFF",
+        "POW",
+        "POWER",
+        "RADIANS",
+        "ROUND",
+        "SEC_TO_TIME",
+        "SIGN",
+        "SIN",
+        "SLEEP",
+        "SPACE",
+        "SQRT",
+        "TAN",
+        "TRUNCATE",
+    ];
+    OF_NUMBERS.contains(&name)
+}
+
+/// Its digits in a base are not those of the literal: as of a BIT column, the bits themselves are the number.
+fn bits_of_literal(argument: &mut Expression) {
+    let is_bits = matches!(argument, Expression::Literal { value: Value::Bytes(_), .. });
+    as_number(argument);
+    if let Expression::Literal { value: Value::UInt(bits), .. } = argument
+        && is_bits
+    {
+        *argument = Expression::literal(Value::Bit(*bits, 64), MysqlType::new(TypeKind::Bit { bits: 64 }));
+    }
+}
+
 fn bytes_literal(bytes: Vec<u8>) -> Expression {
     let ty = MysqlType::new(TypeKind::VarBinary { length: bytes.len() as u32 }).with_nullable(false);
     Expression::literal(Value::Bytes(Arc::from(bytes)), ty)

@@ -288,9 +288,11 @@ impl Binder<'_> {
     fn group_key(&mut self, key: &Expr, items: &[Item]) -> Result<Expression, SqlError> {
         if let Expr::Identifier(name) = key {
             let path = [name.value.clone()];
-            let mut named = items.iter().filter(|item| item.field.name.eq_ignore_ascii_case(&name.value));
-            if let Some(first) = named.next()
-                && named.any(|other| !other.expression.is_same(&first.expression))
+            // The first expression of that name ends the search for two columns of it: only what stands before it counts.
+            let named = items.iter().filter(|item| item.field.name.eq_ignore_ascii_case(&name.value));
+            let mut columns = named.take_while(|item| item.column.is_some());
+            if let Some(first) = columns.next()
+                && columns.any(|other| !other.expression.is_same(&first.expression))
             {
                 return Err(error::ambiguous(&name.value, "group statement"));
             }

@@ -177,11 +177,11 @@ fn alter_part(parser: &mut Parser<'_>) -> Parsed<AlterAction> {
         }
         return Ok(AlterAction::SetIndexVisible { name, visible });
     }
-    if parser.word("check") || parser.word("constraint") {
+    if let Some(kind) = parser.one_of(&["check", "constraint"]) {
         let name = parser.name()?;
         let enforced = !parser.word("not");
         parser.expect_word("enforced")?;
-        return Ok(AlterAction::SetCheckEnforced { name, enforced });
+        return Ok(AlterAction::SetCheckEnforced { name, enforced, any: kind == "constraint" });
     }
     parser.word("column");
     let column = parser.name()?;

@@ -457,6 +457,8 @@ pub enum AlterAction {
     SetCheckEnforced {
         name: String,
         enforced: bool,
+        /// ALTER CONSTRAINT: the name may be of another kind.
+        any: bool,
     },
     Options(TableOptions),
     Partition(PartitionAction),

@@ -1,6 +1,6 @@
 //! Plans as text: one line for a node, its inputs below it, further in. For EXPLAIN and for tests of the rules.
 
-use crate::sql::plan::{Access, Bound, IndexHintKind, JoinKind, Node, Query, Scan, SetKind, SortKey};
+use crate::sql::plan::{Access, Bound, IndexHintKind, JoinKind, Node, Query, Scan, SetKind, SortKey, walk};
 use expr::Expression;
 use std::fmt::Write;
 
@@ -76,8 +76,38 @@ pub fn names(node: &Node) -> Vec<String> {
         Node::SetOperation { left, .. } => names(left),
         Node::RecursiveCte { anchor, .. } => names(anchor),
         Node::Derived(query) => query.fields.iter().map(|field| field.name.clone()).collect(),
-        other => (0..crate::sql::plan::walk::types(other).len()).map(|at| format!("column {}", at + 1)).collect(),
+        other => (0..walk::types(other).len()).map(|at| format!("column {}", at + 1)).collect(),
     }
+}
+
+/// What the columns of the row around a subquery are called: of the row on which the expression with it is evaluated.
+pub fn names_around(root: &Node, id: usize) -> Vec<String> {
+    // Nodes are walked as what may be changed.
+    around(&mut root.clone(), id).unwrap_or_else(|| names(root))
+}
+
+fn around(node: &mut Node, id: usize) -> Option<Vec<String>> {
+    let holds = |expression: &Expression| {
+        walk::any(expression, &|part| match part {
+            Expression::Subquery { id: found, .. } | Expression::Quantified { id: found, .. } => *found == id,
+            _ => false,
+        })
+    };
+    if let Node::Join(join) = node
+        && join.equal.iter().any(|(_, right)| holds(right))
+    {
+        return Some(names(&join.right));
+    }
+    let mut held = false;
+    walk::each_expression_mut(node, &mut |expression| held |= holds(expression));
+    let mut found = None;
+    match node {
+        Node::Join(join) if held => found = Some(pair_names(&join.left, &join.right)),
+        Node::Scan(_) if held => found = Some(names(node)),
+        _ if held => walk::each_input_mut(node, &mut |input| found = Some(names(input))),
+        _ => walk::each_input_mut(node, &mut |input| found = found.take().or_else(|| around(input, id))),
+    }
+    found
 }
 
 fn pair_names(left: &Node, right: &Node) -> Vec<String> {

@@ -8,9 +8,11 @@ pub mod tree;
 
 use crate::catalog::TableDef;
 use crate::sql::plan::rules::{Statistics, estimated_rows};
-use crate::sql::plan::{Access, InsertSource, Join, JoinKind, Node, Query, Scan, SetKind, Statement, Subquery, walk};
+use crate::sql::plan::{Access, InsertSource, Join, JoinKind, Node, Query, Scan, SetKind, Statement, Subquery};
+use crate::sql::plan::{display, walk};
 use expr::Expression;
 use expr::mysql_type::TypeKind;
+use tree::OuterNames;
 
 /// A query block: one SELECT with what stands around its tables.
 #[derive(Debug, Default)]
@@ -54,8 +56,8 @@ pub struct Explainer<'s> {
 /// What is above a node, on the way down to its tables.
 #[derive(Clone, Default)]
 struct Above {
-    /// Names of the row that `Outer` of level 1 stands for.
-    outer: Vec<String>,
+    /// Names of the rows that `Outer` stands for.
+    outer: Vec<Vec<String>>,
     extra: Vec<String>,
 }
 
@@ -74,12 +76,12 @@ pub fn blocks(statement: &Statement, statistics: &dyn Statistics) -> Option<Vec<
             blocks
         }
         Statement::Update(update) => {
-            let mut blocks = vec![explainer.block(&update.input, "SIMPLE", &update.subqueries, &[])];
+            let mut blocks = vec![explainer.block(&update.input, "SIMPLE", (&update.input, &update.subqueries), &[])];
             explainer.mark(&mut blocks[0], "UPDATE", update.targets.iter().map(|target| &*target.table));
             blocks
         }
         Statement::Delete(delete) => {
-            let mut blocks = vec![explainer.block(&delete.input, "SIMPLE", &delete.subqueries, &[])];
+            let mut blocks = vec![explainer.block(&delete.input, "SIMPLE", (&delete.input, &delete.subqueries), &[])];
             explainer.mark(&mut blocks[0], "DELETE", delete.targets.iter().map(|target| &*target.table));
             blocks
         }
@@ -110,10 +112,12 @@ impl Explainer<'_> {
     }
 
     /// The blocks of a query: one, or those of a union with its result.
-    fn query(&mut self, query: &Query, select_type: &'static str, outer: &[String]) -> Vec<Block> {
+    fn query(&mut self, query: &Query, select_type: &'static str, outer: &OuterNames) -> Vec<Block> {
         let mut parts = Vec::new();
         let kind = union_parts(&query.root, &mut parts);
-        let Some(kind) = kind else { return vec![self.block(&query.root, select_type, &query.subqueries, outer)] };
+        let Some(kind) = kind else {
+            return vec![self.block(&query.root, select_type, (&query.root, &query.subqueries), outer)];
+        };
         let mut blocks = Vec::new();
         for (position, part) in parts.into_iter().enumerate() {
             let part_type = match (position, select_type) {
@@ -123,7 +127,7 @@ impl Explainer<'_> {
                 _ => kind.1,
             };
             let subqueries: &[Subquery] = if position == 0 { &query.subqueries } else { &[] };
-            blocks.push(self.block(part, part_type, subqueries, outer));
+            blocks.push(self.block(part, part_type, (&query.root, subqueries), outer));
         }
         if kind.0 {
             let union_of = blocks.iter().map(|block| block.id).collect();
@@ -132,16 +136,22 @@ impl Explainer<'_> {
         blocks
     }
 
-    fn block(&mut self, root: &Node, select_type: &'static str, subqueries: &[Subquery], outer: &[String]) -> Block {
+    /// `subqueries`: those to tell of behind it, and the node whose expressions they stand in.
+    fn block(
+        &mut self,
+        root: &Node,
+        select_type: &'static str,
+        (whole, subqueries): (&Node, &[Subquery]),
+        outer: &OuterNames,
+    ) -> Block {
         let id = self.next_id;
         self.next_id += 1;
         let mut block = Block { id, select_type, ..Block::default() };
         let above = Above { outer: outer.to_vec(), ..Above::default() };
         self.node(root, &above, &mut block);
-        for subquery in subqueries {
+        for (position, subquery) in subqueries.iter().enumerate() {
             let kind = if subquery.correlated { "DEPENDENT SUBQUERY" } else { "SUBQUERY" };
-            let names = tree::names(root);
-            let outer = if subquery.correlated { names } else { Vec::new() };
+            let outer = tree::within(outer, display::names_around(whole, position));
             block.inner.extend(self.query(&subquery.query, kind, &outer));
         }
         let mut extra = Vec::new();
@@ -222,7 +232,7 @@ impl Explainer<'_> {
                 };
                 let first = self.next_id;
                 for (position, part) in parts.into_iter().enumerate() {
-                    let inner = self.block(part, types[position.min(1)], &[], &above.outer);
+                    let inner = self.block(part, types[position.min(1)], (part, &[]), &above.outer);
                     block.inner.push(inner);
                 }
                 self.materialised(first, node, above, block);
@@ -260,7 +270,7 @@ impl Explainer<'_> {
         let left_names = tree::names(&join.left);
         let mut inner = Above { outer: above.outer.clone(), extra: Vec::new() };
         if join.lateral {
-            inner.outer.clone_from(&left_names);
+            inner.outer.push(left_names.clone());
         }
         match join.kind {
             JoinKind::Semi => inner.extra.push("FirstMatch".to_owned()),
@@ -423,10 +433,12 @@ fn collect_columns(expression: &Expression, columns: &mut Vec<usize>) {
 }
 
 /// What a part of a key is compared with.
-fn reference(part: &Expression, outer: &[String]) -> String {
+fn reference(part: &Expression, outer: &OuterNames) -> String {
     match part {
         Expression::Literal { .. } | Expression::Parameter { .. } => "const".to_owned(),
-        Expression::Outer { level: 1, index, .. } => outer.get(*index).cloned().unwrap_or_else(|| "func".to_owned()),
+        Expression::Outer { level, index, .. } => {
+            tree::outer_name(outer, *level, *index).cloned().unwrap_or_else(|| "func".to_owned())
+        }
         Expression::Cast { argument, .. } => reference(argument, outer),
         _ => "func".to_owned(),
     }

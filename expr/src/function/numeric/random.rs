@@ -7,14 +7,32 @@ use crate::function::result;
 use crate::function::{Arguments, Call, Function};
 use crate::value::Value;
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub static FUNCTIONS: &[Function] =
     &[Function::new("RAND", Arguments::Between(0, 1), result::double, rand).takes_null().volatile()];
 
-/// Where the sequences of one statement stand.
+/// RAND() goes on from statement to statement of a session; rand_seed1 and rand_seed2 say where.
+#[derive(Debug, Clone, Default)]
+pub struct SessionSequence(Arc<Mutex<Generator>>);
+
+impl SessionSequence {
+    fn next(&self) -> f64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).next()
+    }
+
+    pub fn set_first_seed(&self, seed: u64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).first = seed % Generator::MODULUS;
+    }
+
+    pub fn set_second_seed(&self, seed: u64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).second = seed % Generator::MODULUS;
+    }
+}
+
+/// Where the sequences of one statement stand that have seeds of their own.
 #[derive(Debug, Default)]
 pub struct Sequences {
-    unseeded: Option<Generator>,
     /// By seed: each starts at its beginning in every statement.
     seeded: HashMap<u32, Generator>,
 }
@@ -23,10 +41,7 @@ impl Sequences {
     /// RAND of a column can have a seed per row; past this many the sequences start again.
     const SEEDS_MAX: usize = 4096;
 
-    fn next(&mut self, seed: Option<u32>) -> f64 {
-        let Some(seed) = seed else {
-            return self.unseeded.get_or_insert_with(|| Generator::new(rand::random(), rand::random())).next();
-        };
+    fn next(&mut self, seed: u32) -> f64 {
         if self.seeded.len() >= Self::SEEDS_MAX && !self.seeded.contains_key(&seed) {
             self.seeded.clear();
         }
@@ -39,6 +54,12 @@ impl Sequences {
 struct Generator {
     first: u64,
     second: u64,
+}
+
+impl Default for Generator {
+    fn default() -> Generator {
+        Generator::new(rand::random(), rand::random())
+    }
 }
 
 impl Generator {
@@ -61,10 +82,10 @@ impl Generator {
 
 fn rand(_: &Call<'_>, arguments: &[Value], context: &EvalContext) -> Result<Value, SqlError> {
     let seed = match arguments.first() {
-        None => None,
-        Some(Value::Null) => Some(0),
-        Some(seed) => Some(argument::integer(seed, context)? as u32),
+        None => return Ok(Value::Double(context.effects.session_random.next())),
+        Some(Value::Null) => 0,
+        Some(seed) => argument::integer(seed, context)? as u32,
     };
-    let mut sequences = context.effects.random.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let mut sequences = context.effects.random.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(Value::Double(sequences.next(seed)))
 }

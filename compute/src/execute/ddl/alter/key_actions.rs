@@ -163,22 +163,51 @@ impl Alteration {
             self.added_checks.retain(|added| !added.eq_ignore_ascii_case(name));
             return Ok(());
         }
-        let unique = |index: &IndexDef| index.unique && index.kind == IndexKind::Btree;
-        if self.new.index_by_name(name).is_some_and(unique) {
+        if self.new.index_by_name(name).is_some_and(is_constraint) {
             return self.drop_index(name, false, context);
         }
-        Err(SqlError::new(ErrorCode(3940), format!("Constraint '{name}' does not exist.")))
+        Err(no_constraint(name))
     }
 
-    pub(super) fn set_check_enforced(&mut self, name: &str, enforced: bool) -> Result<(), SqlError> {
-        let check =
-            self.new.checks.iter_mut().find(|check| check.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
-                SqlError::new(ErrorCode(3821), format!("Check constraint '{name}' is not found in the table."))
-            })?;
+    /// `any`: ALTER CONSTRAINT, which names constraints of every kind, and changes CHECKs alone.
+    pub(super) fn set_check_enforced(&mut self, name: &str, enforced: bool, any: bool) -> Result<(), SqlError> {
+        let of_keys = self.new.index_by_name(name).is_some_and(is_constraint)
+            || self.new.foreign_keys.iter().any(|key| key.name.eq_ignore_ascii_case(name));
+        let found = self.new.checks.iter_mut().find(|check| check.name.eq_ignore_ascii_case(name));
+        if any && of_keys {
+            let text = match found {
+                Some(_) => return Err(several_constraints(name, "ALTER")),
+                None => format!(
+                    "Altering constraint enforcement is not supported for the constraint '{name}'. Enforcement state \
+                     alter is not supported for the PRIMARY, UNIQUE and FOREIGN KEY type constraints."
+                ),
+            };
+            return Err(SqlError::new(ErrorCode(3941), text));
+        }
+        let check = found.ok_or_else(|| match any {
+            true => no_constraint(name),
+            false => SqlError::new(ErrorCode(3821), format!("Check constraint '{name}' is not found in the table.")),
+        })?;
         if enforced && !check.enforced {
             self.added_checks.push(check.name.clone());
         }
         check.enforced = enforced;
         Ok(())
     }
+}
+
+/// PRIMARY KEY and UNIQUE are constraints.
+fn is_constraint(index: &IndexDef) -> bool {
+    index.unique && index.kind == IndexKind::Btree
+}
+
+fn no_constraint(name: &str) -> SqlError {
+    SqlError::new(ErrorCode(3940), format!("Constraint '{name}' does not exist."))
+}
+
+fn several_constraints(name: &str, verb: &str) -> SqlError {
+    let text = format!(
+        "Table has multiple constraints with the name '{name}'. Please use constraint specific '{verb}' clause."
+    );
+    SqlError::new(ErrorCode(3939), text)
 }

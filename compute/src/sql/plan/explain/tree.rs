@@ -40,7 +40,7 @@ pub fn change(head: &str, input: &Node, subqueries: &[Subquery], statistics: &dy
     let mut writer = Writer { statistics, measured: None, out: String::new() };
     writer.line(0, head, None);
     writer.node(input, 1, &[]);
-    writer.subqueries(subqueries, input, 0);
+    writer.subqueries(subqueries, input, 0, &[]);
     writer.out
 }
 
@@ -48,43 +48,58 @@ pub fn names(node: &Node) -> Vec<String> {
     display::names(node)
 }
 
-/// Where names of an outer row begin, while a text is made.
+/// Where names of outer rows begin, while a text is made.
 const OUTER: usize = 1 << 40;
 
-/// An expression in words; `outer` names the row around it.
-pub fn text(expression: &Expression, names: &[String], outer: &[String]) -> String {
+/// What the columns of the rows around a node are called, those of the nearest row last.
+pub type OuterNames = [Vec<String>];
+
+/// `outer`, and one row nearer.
+pub fn within(outer: &OuterNames, names: Vec<String>) -> Vec<Vec<String>> {
+    outer.iter().cloned().chain([names]).collect()
+}
+
+/// The name of a column of a row that many levels out.
+pub fn outer_name(outer: &OuterNames, level: usize, index: usize) -> Option<&String> {
+    outer.len().checked_sub(level).and_then(|row| outer[row].get(index))
+}
+
+/// An expression in words; `outer` names the rows around it.
+pub fn text(expression: &Expression, names: &[String], outer: &OuterNames) -> String {
     let mut expression = expression.clone();
-    fn name_outer(expression: &mut Expression) {
-        if let Expression::Outer { level: 1, index, ty } = expression {
-            *expression = Expression::Column { index: OUTER + *index, ty: ty.clone() };
+    let mut read = Vec::new();
+    fn name_outer(expression: &mut Expression, outer: &OuterNames, read: &mut Vec<String>) {
+        if let Expression::Outer { level, index, ty } = expression {
+            read.push(outer_name(outer, *level, *index).cloned().unwrap_or_else(|| "outer".to_owned()));
+            *expression = Expression::Column { index: OUTER + read.len() - 1, ty: ty.clone() };
             return;
         }
-        walk::each_child_mut(expression, &mut name_outer);
+        walk::each_child_mut(expression, &mut |child| name_outer(child, outer, read));
     }
-    name_outer(&mut expression);
+    name_outer(&mut expression, outer, &mut read);
     let name = |index: usize| match index.checked_sub(OUTER) {
-        Some(index) => outer.get(index).cloned().unwrap_or_else(|| "outer".to_owned()),
+        Some(index) => read.get(index).cloned().unwrap_or_default(),
         None => names.get(index).cloned().unwrap_or_else(|| format!("column {}", index + 1)),
     };
     expression.with_names(name).to_string()
 }
 
-fn texts(expressions: &[Expression], names: &[String], outer: &[String]) -> String {
+fn texts(expressions: &[Expression], names: &[String], outer: &OuterNames) -> String {
     expressions.iter().map(|expression| text(expression, names, outer)).collect::<Vec<_>>().join(", ")
 }
 
 impl Writer<'_> {
-    fn query(&mut self, query: &Query, depth: usize, outer: &[String]) {
+    fn query(&mut self, query: &Query, depth: usize, outer: &OuterNames) {
         self.node(&query.root, depth, outer);
-        self.subqueries(&query.subqueries, &query.root, depth);
+        self.subqueries(&query.subqueries, &query.root, depth, outer);
     }
 
-    fn subqueries(&mut self, subqueries: &[Subquery], root: &Node, depth: usize) {
+    fn subqueries(&mut self, subqueries: &[Subquery], root: &Node, depth: usize, outer: &OuterNames) {
         for (position, subquery) in subqueries.iter().enumerate() {
             let how = if subquery.correlated { "dependent" } else { "run only once" };
             self.line(depth, &format!("Select #{} (subquery; {how})", position + 2), None);
-            let names = names(root);
-            self.query(&subquery.query, depth + 1, if subquery.correlated { &names } else { &[] });
+            let names = display::names_around(root, position);
+            self.query(&subquery.query, depth + 1, &within(outer, names));
         }
     }
 
@@ -114,7 +129,7 @@ impl Writer<'_> {
         self.out.push('\n');
     }
 
-    fn node(&mut self, node: &Node, depth: usize, outer: &[String]) {
+    fn node(&mut self, node: &Node, depth: usize, outer: &OuterNames) {
         let own = |writer: &mut Self, text: &str| writer.line(depth, text, Some(node));
         match node {
             Node::Dual => own(self, "Rows fetched before execution"),
@@ -196,7 +211,7 @@ impl Writer<'_> {
         }
     }
 
-    fn join(&mut self, join: &Join, node: &Node, depth: usize, outer: &[String]) {
+    fn join(&mut self, join: &Join, node: &Node, depth: usize, outer: &OuterNames) {
         let kind = match join.kind {
             JoinKind::Inner => "inner join",
             JoinKind::Left => "left join",
@@ -227,10 +242,13 @@ impl Writer<'_> {
         }
         self.line(depth, &head, Some(node));
         self.node(&join.left, depth + 1, outer);
-        self.node(&join.right, depth + 1, if join.lateral { &left } else { outer });
+        match join.lateral {
+            true => self.node(&join.right, depth + 1, &within(outer, left)),
+            false => self.node(&join.right, depth + 1, outer),
+        }
     }
 
-    fn scan(&mut self, scan: &Scan, node: &Node, depth: usize, outer: &[String]) {
+    fn scan(&mut self, scan: &Scan, node: &Node, depth: usize, outer: &OuterNames) {
         let names = names(node);
         let mut depth = depth;
         if let Some(filter) = &scan.filter {
@@ -241,12 +259,12 @@ impl Writer<'_> {
     }
 }
 
-fn sort_text(keys: &[SortKey], names: &[String], outer: &[String]) -> String {
+fn sort_text(keys: &[SortKey], names: &[String], outer: &OuterNames) -> String {
     let one = |key: &SortKey| text(&key.expression, names, outer) + if key.descending { " DESC" } else { "" };
     keys.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-fn scan_text(scan: &Scan, outer: &[String]) -> String {
+fn scan_text(scan: &Scan, outer: &OuterNames) -> String {
     let alias = &scan.alias;
     let part_name = |index: usize, part: usize| {
         let part = scan.table.indexes.get(index).and_then(|index| index.parts.get(part));
