@@ -45,13 +45,18 @@ fn is_rounded(found: &Found) -> bool {
     mariadb.len() == row.len() && mariadb.iter().zip(&row).all(is)
 }
 
-/// True if every value that only MariaDB gives has no digit but nines.
+/// True if every value that only MariaDB gives is the largest that a number of some digits holds: it has no digit but
+/// nines, or is a power of ten where a double is made of them.
 fn is_clipped(found: &Found) -> bool {
     let [(_, Outcome::Rows(mariadb)), (_, Outcome::Rows(row)), ..] = found.answers.as_slice() else { return false };
     let ours = row.rows.concat();
     let strange: Vec<Cell> = mariadb.rows.concat().into_iter().filter(|cell| !ours.contains(cell)).collect();
-    let nines = |cell: &Cell| cell.as_ref().is_some_and(|text| text.iter().all(|byte| b"-9.".contains(byte)));
-    !strange.is_empty() && strange.iter().all(nines)
+    let clipped = |text: &[u8]| {
+        let digits: Vec<u8> = text.iter().copied().filter(|byte| !b"-.".contains(byte)).collect();
+        let power_of_ten = || digits.strip_prefix(b"1").is_some_and(|rest| rest.iter().all(|digit| *digit == b'0'));
+        digits.iter().all(|digit| *digit == b'9') || (digits.len() > 17 || text.contains(&b'e')) && power_of_ten()
+    };
+    !strange.is_empty() && strange.iter().all(|cell| cell.as_ref().is_some_and(|text| clipped(text)))
 }
 
 /// True if there is `(SELECT ...) IN (SELECT ...)`, or NOT IN.
@@ -86,6 +91,43 @@ const EXPLAINED: &[Explained] = &[
             ["write: error 1062, error 1292", "write: error 1062, error 1441"].contains(&found.label.as_str())
                 && sql.starts_with("UPDATE ")
         },
+    },
+    Explained {
+        name: "which of two errors of an UPDATE of joined tables comes first",
+        reason: "MySQL computes the new values of all rows first where another table is read before the one that it changes, \
+                 which is the optimizer's choice (15.2.17 UPDATE); Drumlin does so for a batch of rows",
+        applies: |sql, found, _| {
+            found.label == "write: error 1062, error 1264" && sql.starts_with("UPDATE ") && sql.contains(" JOIN ")
+        },
+    },
+    Explained {
+        name: "a stored zero date that a function cannot use",
+        reason: "The function is NULL (14.7 Date and Time Functions: incomplete dates); only a text that is no date is an error \
+                 where a strict statement writes",
+        applies: |sql, found, _| {
+            let zero = |outcome: &Outcome| outcome.text().contains("Incorrect datetime value: '0000-00-00");
+            found.label == "write: error 1292, no error"
+                && found.answers.iter().any(|(_, outcome)| zero(outcome))
+                && !sql.contains("'0000-00-00")
+        },
+    },
+    Explained {
+        name: "a TIMESTAMP before 1970 with IGNORE",
+        reason: "MySQL stores the zero value (13.2.2: what is out of range is converted to it), MariaDB fractions of a second \
+                 behind the start of 1970",
+        applies: |sql, found, tables| {
+            let begin = |outcome: &Outcome| outcome.text().contains("1970-01-01 00:00:00.");
+            found.label == "contents after write: values"
+                && sql.contains(" IGNORE ")
+                && tables.iter().any(|create| create.contains(" TIMESTAMP("))
+                && found.answers.iter().any(|(name, outcome)| name.starts_with("MariaDB, ") && begin(outcome))
+        },
+    },
+    Explained {
+        name: "the memory of a query",
+        reason: "Millions of rows are sorted in memory on rows, within what one query may have, and on disk on columns \
+                 (docs/compatibility.md)",
+        applies: |_, found, _| found.label == "row, analytic: error 1041, no error",
     },
     Explained {
         name: "a constant condition that fails",
@@ -151,11 +193,12 @@ const EXPLAINED: &[Explained] = &[
     },
     Explained {
         name: "a column that is too short for its values",
-        reason: "MariaDB gives what is made of DIV, PERIOD_ADD or YEARWEEK too few digits where it takes a common type, and the \
-                 largest number of these: `99.99 DIV 1` beside 1.5 is 9.9 (14.5 Type Conversion: the type holds all values)",
+        reason: "MariaDB gives what is made of DIV, PERIOD_ADD, YEARWEEK or HEX too few digits where it takes a common type or \
+                 sorts, and the largest number of these: `99.99 DIV 1` beside 1.5 is 9.9, and `HEX(1) + -9223372036854775808` \
+                 -1e17 (14.5 Type Conversion: the type holds all values)",
         applies: |sql, found, _| {
             found.label == "MariaDB, row: values"
-                && [" DIV ", "PERIOD_ADD(", "YEARWEEK("].iter().any(|words| sql.contains(words))
+                && [" DIV ", "PERIOD_ADD(", "YEARWEEK(", "HEX("].iter().any(|words| sql.contains(words))
                 && is_clipped(found)
         },
     },
