@@ -130,6 +130,14 @@ const EXPLAINED: &[Explained] = &[
         applies: |_, found, _| found.label == "row, analytic: error 1041, no error",
     },
     Explained {
+        name: "the empty text as a number",
+        reason: "It is 0 and nothing of it is cut, so that no warning becomes an error (14.3 Type Conversion in Expression Evaluation)",
+        applies: |_, found, _| {
+            let empty = |outcome: &Outcome| outcome.text().contains("Truncated incorrect DOUBLE value: ''");
+            found.label.starts_with("write: error 1292, ") && found.answers.iter().any(|(_, outcome)| empty(outcome))
+        },
+    },
+    Explained {
         name: "a constant condition that fails",
         reason: "Whether it is computed before it is known that there is a row is the optimizer's choice, and the empty text as a \
                  number is a warning in MariaDB alone; what the statement does otherwise may have another error",
@@ -187,18 +195,29 @@ const EXPLAINED: &[Explained] = &[
         },
     },
     Explained {
-        name: "CAST(... AS CHAR) as a number",
-        reason: "MariaDB shows `CAST('1.5' AS CHAR(3)) * 1` without its digits after the point (12.6.2: a text is a double)",
-        applies: |sql, found, _| found.label == "MariaDB, row: values" && sql.contains(" AS CHAR") && is_rounded(found),
+        name: "the text of a function as a number",
+        reason: "MariaDB shows `CAST('1.5' AS CHAR(3)) * 1` without its digits after the point, and four digits of an AVG of \
+                 what TIME_FORMAT or HEX gave (12.6.2: a text is a double)",
+        applies: |sql, found, _| {
+            found.label == "MariaDB, row: values"
+                && [" AS CHAR", "TIME_FORMAT(", "HEX("].iter().any(|words| sql.contains(words))
+                && is_rounded(found)
+        },
+    },
+    Explained {
+        name: "MAKE_SET of a part that is NULL",
+        reason: "MariaDB's `MAKE_SET(2, 'a', SUBSTRING(CONCAT('a', '') FROM 1 FOR NULL))` is 'a', of which bit 1 is not set \
+                 (14.8 String Functions, MAKE_SET: NULL is not appended)",
+        applies: |sql, found, _| found.label.starts_with("MariaDB, row: ") && sql.contains("MAKE_SET("),
     },
     Explained {
         name: "a column that is too short for its values",
-        reason: "MariaDB gives what is made of DIV, PERIOD_ADD, YEARWEEK or HEX too few digits where it takes a common type or \
+        reason: "MariaDB gives what is made of DIV, PERIOD_ADD, YEARWEEK, BIT_COUNT or HEX too few digits where it takes a common type or \
                  sorts, and the largest number of these: `99.99 DIV 1` beside 1.5 is 9.9, and `HEX(1) + -9223372036854775808` \
                  -1e17 (14.5 Type Conversion: the type holds all values)",
         applies: |sql, found, _| {
             found.label == "MariaDB, row: values"
-                && [" DIV ", "PERIOD_ADD(", "YEARWEEK(", "HEX("].iter().any(|words| sql.contains(words))
+                && [" DIV ", "PERIOD_ADD(", "YEARWEEK(", "BIT_COUNT(", "HEX("].iter().any(|words| sql.contains(words))
                 && is_clipped(found)
         },
     },
