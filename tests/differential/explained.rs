@@ -101,6 +101,16 @@ const EXPLAINED: &[Explained] = &[
         },
     },
     Explained {
+        name: "a unique key while rows of joined tables change",
+        reason: "Rows change in the order of the join, which is the optimizer's choice, and one may meet what another has not left yet \
+                 (15.2.17 UPDATE: ORDER BY is for single tables)",
+        applies: |sql, found, _| {
+            ["write: no error, error 1062", "write: error 1062, no error"].contains(&found.label.as_str())
+                && sql.starts_with("UPDATE ")
+                && sql.contains(" JOIN ")
+        },
+    },
+    Explained {
         name: "a stored zero date that a function cannot use",
         reason: "The function is NULL (14.7 Date and Time Functions: incomplete dates); only a text that is no date is an error \
                  where a strict statement writes",
@@ -202,6 +212,17 @@ const EXPLAINED: &[Explained] = &[
             found.label == "MariaDB, row: values"
                 && [" AS CHAR", "TIME_FORMAT(", "HEX("].iter().any(|words| sql.contains(words))
                 && is_rounded(found)
+        },
+    },
+    Explained {
+        name: "the sign of a time that CASE chooses, as a number",
+        reason: "MariaDB's `IF(1, TIME'-01:30:00', t) + 0` is 13000; as a number the time is -13000, and sorts as that (13.2.3 TIME)",
+        applies: |sql, found, tables| {
+            let times = || tables.iter().any(|create| create.contains(" TIME(")) || sql.contains("TIME'-");
+            found.label == "MariaDB, row: values"
+                && [") + 0", ") * ", ") - ", " AS SIGNED", " AS DECIMAL"].iter().any(|words| sql.contains(words))
+                && ["CASE ", "IF(", "IFNULL(", "COALESCE("].iter().any(|words| sql.contains(words))
+                && times()
         },
     },
     Explained {
