@@ -111,6 +111,17 @@ const EXPLAINED: &[Explained] = &[
         },
     },
     Explained {
+        name: "zero and minus zero",
+        reason: "A row that has -0 for 0 is a changed one to MySQL, which compares the bytes of both (15.2.17 UPDATE: rows that were \
+                 actually changed)",
+        applies: |sql, found, tables| {
+            found.label == "write: affected rows"
+                && sql.starts_with("UPDATE ")
+                && sql.contains("(- ")
+                && tables.iter().any(|create| create.contains(" DOUBLE"))
+        },
+    },
+    Explained {
         name: "a stored zero date that a function cannot use",
         reason: "The function is NULL (14.7 Date and Time Functions: incomplete dates); only a text that is no date is an error \
                  where a strict statement writes",

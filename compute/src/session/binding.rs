@@ -8,7 +8,7 @@ use crate::catalog::{Catalog, TableDef, ViewDef};
 use crate::execute::BindExpressions;
 use crate::sql::bind::{self, BindContext, TEXT_CHARACTERS, VirtualColumns};
 use crate::sql::parse::{ast, outline::Kind};
-use crate::sql::plan::rules::{Merging, Statistics, Unnesting};
+use crate::sql::plan::rules::{Statistics, Unnesting};
 use crate::sql::plan::{Field, Prepared, Statement, VariableScope};
 use common::id::ColumnId;
 use common::service::page::ColumnFigures;
@@ -75,8 +75,7 @@ impl Session {
             lasting.set(false);
             variables.get(name).map(|value| type_of(value, connection))
         };
-        let effective = self.variables.effective();
-        let statistics = OfSession { engine: &self.engine, unnesting: effective.unnesting, merging: effective.merging };
+        let statistics = OfSession { engine: &self.engine, unnesting: self.variables.effective().unnesting };
         let context = BindContext {
             catalog,
             database: self.database.as_deref(),
@@ -159,7 +158,6 @@ impl Session {
 struct OfSession<'a> {
     engine: &'a Engine,
     unnesting: Unnesting,
-    merging: Merging,
 }
 
 impl Statistics for OfSession<'_> {
@@ -169,10 +167,6 @@ impl Statistics for OfSession<'_> {
 
     fn unnesting(&self) -> Unnesting {
         self.unnesting
-    }
-
-    fn merging(&self) -> Merging {
-        self.merging
     }
 
     fn column(&self, table: &TableDef, column: ColumnId) -> Option<Arc<ColumnFigures>> {

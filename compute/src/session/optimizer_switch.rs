@@ -1,10 +1,10 @@
 //! optimizer_switch: a list of flags, of which a SET names those that change. Manual: "Switchable Optimizations" (10.9.2).
 //!
-//! Three have a meaning here: `semijoin` and `subquery_to_derived` say whether subqueries become joins, `derived_merge`
-//! which derived tables a statement may read of the table that it changes. The others are kept and shown.
+//! Two have a meaning here: `semijoin` and `subquery_to_derived` say whether subqueries become joins. The others are kept
+//! and shown.
 
 use crate::session::variables;
-use crate::sql::plan::rules::{Merging, Unnesting};
+use crate::sql::plan::rules::Unnesting;
 use expr::{ErrorCode, SqlError};
 
 /// The flags after `SET optimizer_switch = change`. 1231 for what is not a flag, or given twice.
@@ -49,22 +49,14 @@ fn put(flags: &mut [(String, String)], name: &str, value: &str) {
     }
 }
 
-fn is_on(text: &str, name: &str) -> bool {
-    text.split(',').any(|flag| flag.split_once('=') == Some((name, "on")))
-}
-
 /// What the flags say of subqueries.
 pub fn unnesting(text: &str) -> Unnesting {
-    match (is_on(text, "semijoin"), is_on(text, "subquery_to_derived")) {
+    let is_on = |name: &str| text.split(',').any(|flag| flag.split_once('=') == Some((name, "on")));
+    match (is_on("semijoin"), is_on("subquery_to_derived")) {
         (_, true) => Unnesting::Always,
         (true, false) => Unnesting::ByCost,
         (false, false) => Unnesting::Never,
     }
-}
-
-/// What they say of derived tables.
-pub fn merging(text: &str) -> Merging {
-    if is_on(text, "derived_merge") { Merging::WherePossible } else { Merging::Never }
 }
 
 #[cfg(test)]

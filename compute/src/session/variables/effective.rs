@@ -4,7 +4,7 @@ use super::{Values, time_zone};
 use crate::execute::choose::Executor;
 use crate::session::{optimizer_switch, sql_mode};
 use crate::sql::plan::Isolation;
-use crate::sql::plan::rules::{Merging, Unnesting};
+use crate::sql::plan::rules::Unnesting;
 use expr::collation::{Charset, CollationId};
 use expr::eval::{SqlMode, TimeZone};
 use expr::function::encryption::aes::AesMode;
@@ -55,7 +55,6 @@ pub struct Effective {
     pub outlines: Outlines,
     /// optimizer_switch.
     pub unnesting: Unnesting,
-    pub merging: Merging,
     pub long_query_time: Duration,
     pub min_examined_row_limit: u64,
 }
@@ -73,7 +72,6 @@ impl Effective {
                 .filter(|charset| *charset != Charset::Binary),
             autocommit: values.boolean("autocommit"),
             unnesting: optimizer_switch::unnesting(values.get("optimizer_switch")),
-            merging: optimizer_switch::merging(values.get("optimizer_switch")),
             isolation: match values.get("transaction_isolation") {
                 "READ-UNCOMMITTED" => Isolation::ReadUncommitted,
                 "READ-COMMITTED" => Isolation::ReadCommitted,

@@ -40,10 +40,6 @@ pub trait Statistics: Send + Sync {
         Unnesting::ByCost
     }
 
-    fn merging(&self) -> Merging {
-        Merging::WherePossible
-    }
-
     /// What is known of a column's values.
     fn column(&self, _table: &TableDef, _column: ColumnId) -> Option<Arc<ColumnFigures>> {
         None
@@ -59,13 +55,6 @@ pub enum Unnesting {
     ByCost,
     /// Wherever they can.
     Always,
-}
-
-/// Which derived tables count as parts of the query around them, as `optimizer_switch` wants it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Merging {
-    WherePossible,
-    Never,
 }
 
 /// A block's subqueries, with what the rules need to know of the world.
