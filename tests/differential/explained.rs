@@ -53,8 +53,8 @@ fn is_clipped(found: &Found) -> bool {
     let strange: Vec<Cell> = mariadb.rows.concat().into_iter().filter(|cell| !ours.contains(cell)).collect();
     let clipped = |text: &[u8]| {
         let digits: Vec<u8> = text.iter().copied().filter(|byte| !b"-.".contains(byte)).collect();
-        let power_of_ten = || digits.strip_prefix(b"1").is_some_and(|rest| rest.iter().all(|digit| *digit == b'0'));
-        digits.iter().all(|digit| *digit == b'9') || (digits.len() > 17 || text.contains(&b'e')) && power_of_ten()
+        let power_of_ten = digits.strip_prefix(b"1").is_some_and(|rest| rest.iter().all(|digit| *digit == b'0'));
+        digits.iter().all(|digit| *digit == b'9') || (digits.len() > 17 || text.contains(&b'e')) && power_of_ten
     };
     !strange.is_empty() && strange.iter().all(|cell| cell.as_ref().is_some_and(|text| clipped(text)))
 }
@@ -232,11 +232,11 @@ const EXPLAINED: &[Explained] = &[
         name: "the sign of a time that CASE chooses, as a number",
         reason: "MariaDB's `IF(1, TIME'-01:30:00', t) + 0` is 13000; as a number the time is -13000, and sorts as that (13.2.3 TIME)",
         applies: |sql, found, tables| {
-            let times = || tables.iter().any(|create| create.contains(" TIME(")) || sql.contains("TIME'-");
+            let times = tables.iter().any(|create| create.contains(" TIME(")) || sql.contains("TIME'-");
             found.label == "MariaDB, row: values"
                 && [") + 0", ") * ", ") - ", " AS SIGNED", " AS DECIMAL"].iter().any(|words| sql.contains(words))
                 && ["CASE ", "IF(", "IFNULL(", "COALESCE("].iter().any(|words| sql.contains(words))
-                && times()
+                && times
         },
     },
     Explained {
