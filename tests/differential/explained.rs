@@ -45,13 +45,18 @@ fn is_rounded(found: &Found) -> bool {
     mariadb.len() == row.len() && mariadb.iter().zip(&row).all(is)
 }
 
-/// True if every value that only MariaDB gives has no digit but nines.
+/// True if every value that only MariaDB gives is the largest that a number of some digits holds: it has no digit but
+/// nines, or is a power of ten where a double is made of them.
 fn is_clipped(found: &Found) -> bool {
     let [(_, Outcome::Rows(mariadb)), (_, Outcome::Rows(row)), ..] = found.answers.as_slice() else { return false };
     let ours = row.rows.concat();
     let strange: Vec<Cell> = mariadb.rows.concat().into_iter().filter(|cell| !ours.contains(cell)).collect();
-    let nines = |cell: &Cell| cell.as_ref().is_some_and(|text| text.iter().all(|byte| b"-9.".contains(byte)));
-    !strange.is_empty() && strange.iter().all(nines)
+    let clipped = |text: &[u8]| {
+        let digits: Vec<u8> = text.iter().copied().filter(|byte| !b"-.".contains(byte)).collect();
+        let power_of_ten = digits.strip_prefix(b"1").is_some_and(|rest| rest.iter().all(|digit| *digit == b'0'));
+        digits.iter().all(|digit| *digit == b'9') || (digits.len() > 17 || text.contains(&b'e')) && power_of_ten
+    };
+    !strange.is_empty() && strange.iter().all(|cell| cell.as_ref().is_some_and(|text| clipped(text)))
 }
 
 /// True if there is `(SELECT ...) IN (SELECT ...)`, or NOT IN.
@@ -88,6 +93,72 @@ const EXPLAINED: &[Explained] = &[
         },
     },
     Explained {
+        name: "which of two errors of an UPDATE of joined tables comes first",
+        reason: "MySQL computes the new values of all rows first where another table is read before the one that it changes, \
+                 which is the optimizer's choice (15.2.17 UPDATE); Drumlin does so for a batch of rows",
+        applies: |sql, found, _| {
+            found.label == "write: error 1062, error 1264" && sql.starts_with("UPDATE ") && sql.contains(" JOIN ")
+        },
+    },
+    Explained {
+        name: "a unique key while rows of joined tables change",
+        reason: "Rows change in the order of the join, which is the optimizer's choice, and one may meet what another has not left yet \
+                 (15.2.17 UPDATE: ORDER BY is for single tables)",
+        applies: |sql, found, _| {
+            ["write: no error, error 1062", "write: error 1062, no error"].contains(&found.label.as_str())
+                && sql.starts_with("UPDATE ")
+                && sql.contains(" JOIN ")
+        },
+    },
+    Explained {
+        name: "zero and minus zero",
+        reason: "A row that has -0 for 0 is a changed one to MySQL, which compares the bytes of both (15.2.17 UPDATE: rows that were \
+                 actually changed)",
+        applies: |sql, found, tables| {
+            found.label == "write: affected rows"
+                && sql.starts_with("UPDATE ")
+                && sql.contains("(- ")
+                && tables.iter().any(|create| create.contains(" DOUBLE"))
+        },
+    },
+    Explained {
+        name: "a stored zero date that a function cannot use",
+        reason: "The function is NULL (14.7 Date and Time Functions: incomplete dates); only a text that is no date is an error \
+                 where a strict statement writes",
+        applies: |sql, found, _| {
+            let zero = |outcome: &Outcome| outcome.text().contains("Incorrect datetime value: '0000-00-00");
+            found.label == "write: error 1292, no error"
+                && found.answers.iter().any(|(_, outcome)| zero(outcome))
+                && !sql.contains("'0000-00-00")
+        },
+    },
+    Explained {
+        name: "a TIMESTAMP before 1970 with IGNORE",
+        reason: "MySQL stores the zero value (13.2.2: what is out of range is converted to it), MariaDB fractions of a second \
+                 behind the start of 1970",
+        applies: |sql, found, tables| {
+            let begin = |outcome: &Outcome| outcome.text().contains("1970-01-01 00:00:00.");
+            found.label == "contents after write: values"
+                && sql.contains(" IGNORE ")
+                && tables.iter().any(|create| create.contains(" TIMESTAMP("))
+                && found.answers.iter().any(|(name, outcome)| name.starts_with("MariaDB, ") && begin(outcome))
+        },
+    },
+    Explained {
+        name: "the memory of a query",
+        reason: "Millions of rows are sorted in memory on rows, within what one query may have, and on disk on columns \
+                 (docs/compatibility.md)",
+        applies: |_, found, _| found.label == "row, analytic: error 1041, no error",
+    },
+    Explained {
+        name: "the empty text as a number",
+        reason: "It is 0 and nothing of it is cut, so that no warning becomes an error (14.3 Type Conversion in Expression Evaluation)",
+        applies: |_, found, _| {
+            let empty = |outcome: &Outcome| outcome.text().contains("Truncated incorrect DOUBLE value: ''");
+            found.label.starts_with("write: error 1292, ") && found.answers.iter().any(|(_, outcome)| empty(outcome))
+        },
+    },
+    Explained {
         name: "a constant condition that fails",
         reason: "Whether it is computed before it is known that there is a row is the optimizer's choice, and the empty text as a \
                  number is a warning in MariaDB alone; what the statement does otherwise may have another error",
@@ -98,10 +169,13 @@ const EXPLAINED: &[Explained] = &[
         },
     },
     Explained {
-        name: "COUNT(DISTINCT) of a constant with ROLLUP",
-        reason: "MariaDB counts the constant once for each group below; there is one distinct value (14.19.2 GROUP BY Modifiers)",
+        name: "an aggregate of distinct values with ROLLUP",
+        reason: "MariaDB counts a constant once for each group below, and adds 10 four times where four groups have it; there is one \
+                 distinct value (14.19.2 GROUP BY Modifiers)",
         applies: |sql, found, _| {
-            found.label == "MariaDB, row: values" && sql.contains("WITH ROLLUP") && sql.contains("COUNT(DISTINCT ")
+            found.label == "MariaDB, row: values"
+                && sql.contains("WITH ROLLUP")
+                && ["COUNT(DISTINCT ", "SUM(DISTINCT ", "AVG(DISTINCT "].iter().any(|words| sql.contains(words))
         },
     },
     Explained {
@@ -129,7 +203,7 @@ const EXPLAINED: &[Explained] = &[
         name: "IF and CASE among members as numbers",
         reason: "MySQL asks the ENUM or SET that is chosen for its number, MariaDB for its name (13.3.6 The ENUM Type)",
         applies: |sql, found, tables| {
-            found.label == "MariaDB, row: values"
+            ["MariaDB, row: values", "MariaDB, row: number of rows"].contains(&found.label.as_str())
                 && [" AS DECIMAL", " AS SIGNED", " * ", " + ", " - ", " / "].iter().any(|words| sql.contains(words))
                 && ["IF(", "CASE "].iter().any(|words| sql.contains(words))
                 && tables.iter().any(|create| create.contains(" ENUM(") || create.contains(" SET("))
@@ -145,17 +219,40 @@ const EXPLAINED: &[Explained] = &[
         },
     },
     Explained {
-        name: "CAST(... AS CHAR) as a number",
-        reason: "MariaDB shows `CAST('1.5' AS CHAR(3)) * 1` without its digits after the point (12.6.2: a text is a double)",
-        applies: |sql, found, _| found.label == "MariaDB, row: values" && sql.contains(" AS CHAR") && is_rounded(found),
+        name: "the text of a function as a number",
+        reason: "MariaDB shows `CAST('1.5' AS CHAR(3)) * 1` without its digits after the point, and four digits of an AVG of \
+                 what TIME_FORMAT or HEX gave (12.6.2: a text is a double)",
+        applies: |sql, found, _| {
+            found.label == "MariaDB, row: values"
+                && [" AS CHAR", "TIME_FORMAT(", "HEX("].iter().any(|words| sql.contains(words))
+                && is_rounded(found)
+        },
+    },
+    Explained {
+        name: "the sign of a time that CASE chooses, as a number",
+        reason: "MariaDB's `IF(1, TIME'-01:30:00', t) + 0` is 13000; as a number the time is -13000, and sorts as that (13.2.3 TIME)",
+        applies: |sql, found, tables| {
+            let times = tables.iter().any(|create| create.contains(" TIME(")) || sql.contains("TIME'-");
+            found.label == "MariaDB, row: values"
+                && [") + 0", ") * ", ") - ", " AS SIGNED", " AS DECIMAL"].iter().any(|words| sql.contains(words))
+                && ["CASE ", "IF(", "IFNULL(", "COALESCE("].iter().any(|words| sql.contains(words))
+                && times
+        },
+    },
+    Explained {
+        name: "MAKE_SET of a part that is NULL",
+        reason: "MariaDB's `MAKE_SET(2, 'a', SUBSTRING(CONCAT('a', '') FROM 1 FOR NULL))` is 'a', of which bit 1 is not set \
+                 (14.8 String Functions, MAKE_SET: NULL is not appended)",
+        applies: |sql, found, _| found.label.starts_with("MariaDB, row: ") && sql.contains("MAKE_SET("),
     },
     Explained {
         name: "a column that is too short for its values",
-        reason: "MariaDB gives what is made of DIV, PERIOD_ADD or YEARWEEK too few digits where it takes a common type, and the \
-                 largest number of these: `99.99 DIV 1` beside 1.5 is 9.9 (14.5 Type Conversion: the type holds all values)",
+        reason: "MariaDB gives what is made of DIV, PERIOD_ADD, YEARWEEK, BIT_COUNT or HEX too few digits where it takes a common type or \
+                 sorts, and the largest number of these: `99.99 DIV 1` beside 1.5 is 9.9, and `HEX(1) + -9223372036854775808` \
+                 -1e17 (14.5 Type Conversion: the type holds all values)",
         applies: |sql, found, _| {
             found.label == "MariaDB, row: values"
-                && [" DIV ", "PERIOD_ADD(", "YEARWEEK("].iter().any(|words| sql.contains(words))
+                && [" DIV ", "PERIOD_ADD(", "YEARWEEK(", "BIT_COUNT(", "HEX("].iter().any(|words| sql.contains(words))
                 && is_clipped(found)
         },
     },

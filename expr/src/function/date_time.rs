@@ -49,11 +49,17 @@ pub static BY_LITERAL: &[(&str, LiteralResult)] =
 /// Seconds after 3001-01-18 23:59:59 UTC are no timestamps.
 const UNIX_SECONDS_MAX: i64 = 32_536_771_199;
 
-/// A warning about a date that exists but cannot be used here: `0000-00-00`, `2024-00-00`.
-pub fn incorrect_datetime(value: &Value, context: &EvalContext) -> Value {
-    let message = format!("Incorrect datetime value: '{}'", value.to_text());
-    context.warn(ErrorCode::TRUNCATED_WRONG_VALUE, message);
-    Value::Null
+/// NULL for a date that exists but cannot be used here: `0000-00-00`, `2024-00-00`. With a warning; where a strict
+/// statement writes, a text is an error, and a date that was stored is not.
+pub fn incorrect_datetime(value: &Value, context: &EvalContext) -> Result<Value, SqlError> {
+    match value {
+        Value::Date(_) | Value::DateTime(_) => {
+            let message = format!("Incorrect datetime value: '{}'", value.to_text());
+            context.warn(ErrorCode::TRUNCATED_WRONG_VALUE, message);
+        }
+        _ => context.incorrect_value("datetime", &value.to_text())?,
+    }
+    Ok(Value::Null)
 }
 
 /// 1441: the result would be outside the calendar. An error where a strict statement writes.
@@ -66,7 +72,7 @@ pub fn overflow(context: &EvalContext) -> Result<Value, SqlError> {
 pub fn valid_date(value: &Value, context: &EvalContext) -> Result<Option<Date>, SqlError> {
     let Some(date) = value.to_date(context)? else { return Ok(None) };
     if !date.is_valid() {
-        incorrect_datetime(value, context);
+        incorrect_datetime(value, context)?;
         return Ok(None);
     }
     Ok(Some(date))
@@ -76,7 +82,7 @@ pub fn valid_date(value: &Value, context: &EvalContext) -> Result<Option<Date>, 
 pub fn valid_datetime(value: &Value, context: &EvalContext) -> Result<Option<DateTime>, SqlError> {
     let Some(moment) = value.to_datetime(context)? else { return Ok(None) };
     if !moment.date().is_valid() {
-        incorrect_datetime(value, context);
+        incorrect_datetime(value, context)?;
         return Ok(None);
     }
     Ok(Some(moment))
@@ -166,7 +172,7 @@ fn timestamp(_: &Call<'_>, arguments: &[Value], context: &EvalContext) -> Result
     let Some(added) = arguments.get(1) else { return Ok(Value::DateTime(moment)) };
     let Some(time) = added.to_time(context)? else { return Ok(Value::Null) };
     if !moment.date().is_valid() {
-        return Ok(incorrect_datetime(&arguments[0], context));
+        return incorrect_datetime(&arguments[0], context);
     }
     let fsp = moment.fsp().max(time.fsp());
     match DateTime::from_linear_micros(moment.linear_micros() + time.micros(), fsp) {
@@ -192,7 +198,7 @@ fn to_seconds(_: &Call<'_>, arguments: &[Value], context: &EvalContext) -> Resul
 fn last_day(_: &Call<'_>, arguments: &[Value], context: &EvalContext) -> Result<Value, SqlError> {
     let Some(date) = arguments[0].to_date(context)? else { return Ok(Value::Null) };
     if date.month() == 0 {
-        return Ok(incorrect_datetime(&arguments[0], context));
+        return incorrect_datetime(&arguments[0], context);
     }
     Ok(Value::Date(Date::from_parts(date.year(), date.month(), days_in_month(date.year(), date.month()))))
 }

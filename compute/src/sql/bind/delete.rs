@@ -46,7 +46,7 @@ impl Binder<'_> {
         let subqueries = self.frames.pop().map(|frame| frame.subqueries).unwrap_or_default();
         let changed: Vec<Changed<'_>> =
             targets.iter().zip(&aliases).map(|(target, alias)| Changed::whole(&target.table, alias)).collect();
-        self_read::refuse(&changed, Some(&input), &subqueries)?;
+        self_read::refuse(&changed, &subqueries)?;
         Ok(Delete { input, targets, ignore: delete.ignore, subqueries })
     }
 

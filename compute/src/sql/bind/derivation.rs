@@ -159,8 +159,14 @@ pub fn of(expression: &Expression) -> Derivation {
             Derivation { collation: ty.collation, ..aggregate(arguments.iter().map(uncast)) }
         }
         Expression::Assign { value, .. } => of(value),
+        // CHAR(n USING charset).
+        Expression::Cast { argument, .. } if is_of_codes(argument) => plain(strength::COERCIBLE),
         _ => plain(strength::IMPLICIT),
     }
+}
+
+fn is_of_codes(expression: &Expression) -> bool {
+    matches!(expression, Expression::Call { function, .. } if function.name == "CHAR")
 }
 
 /// Through the casts that give the branches of one expression one type.

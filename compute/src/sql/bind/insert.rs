@@ -51,7 +51,7 @@ impl Binder<'_> {
         let subqueries = self.frames.pop().map(|frame| frame.subqueries).unwrap_or_default();
         // INSERT ... SELECT reads all before it writes.
         if matches!(source, InsertSource::Values(_)) {
-            self_read::refuse(&[Changed::by_name(&table)], None, &subqueries)?;
+            self_read::refuse(&[Changed::by_name(&table)], &subqueries)?;
         }
         let partitions = match insert.partitions.as_slice() {
             [] => None,

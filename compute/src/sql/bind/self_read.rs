@@ -1,12 +1,13 @@
 //! Error 1093: a statement that changes a table does not read it in a subquery.
 //!
-//! What MySQL makes a temporary table of is out of this: a derived table, view or CTE that is not merged into the query
-//! around it. Manual: "Subquery Errors" (15.2.15.9), "Optimizing Derived Tables" (10.2.2.4).
+//! What is made before is out of this: a derived table, view or CTE. MySQL decides for some of these to merge them into the
+//! query around, and refuses them then; Django and TypeORM write `IN (SELECT * FROM (SELECT ...) AS made)` to have a table
+//! made. Manual: "Subquery Errors" (15.2.15.9), "Restrictions on Subqueries" (15.2.15.12).
 
 use crate::catalog::TableDef;
-use crate::sql::plan::{Node, Query, Subquery, walk};
+use crate::sql::plan::{Node, Query, Subquery};
 use common::id::TableId;
-use expr::{ErrorCode, Expression, SqlError};
+use expr::{ErrorCode, SqlError};
 
 /// A table that a statement changes, by the name that it has there.
 pub struct Changed<'t> {
@@ -28,11 +29,9 @@ impl<'t> Changed<'t> {
 }
 
 /// Error 1093 if a subquery reads one of the tables. The tables of the statement itself are not looked at.
-pub fn refuse(changed: &[Changed<'_>], input: Option<&Node>, subqueries: &[Subquery]) -> Result<(), SqlError> {
-    let of_from = input.into_iter().flat_map(subqueries_below).collect::<Vec<_>>();
-    let read = subqueries.iter().map(|subquery| &subquery.query).chain(of_from);
-    for query in read {
-        if let Some(found) = changed.iter().find(|changed| reads(query, changed)) {
+pub fn refuse(changed: &[Changed<'_>], subqueries: &[Subquery]) -> Result<(), SqlError> {
+    for subquery in subqueries {
+        if let Some(found) = changed.iter().find(|changed| reads(&subquery.query, changed)) {
             return Err(SqlError::new(
                 ErrorCode(1093),
                 format!("You can't specify target table '{}' for update in FROM clause", found.alias),
@@ -40,17 +39,6 @@ pub fn refuse(changed: &[Changed<'_>], input: Option<&Node>, subqueries: &[Subqu
         }
     }
     Ok(())
-}
-
-/// Subqueries of derived tables that are merged.
-fn subqueries_below(node: &Node) -> Vec<&Query> {
-    match node {
-        Node::Derived(query) if is_merged(query) => {
-            let inner = query.subqueries.iter().map(|subquery| &subquery.query);
-            inner.chain(subqueries_below(&query.root)).collect()
-        }
-        _ => node.inputs().into_iter().flat_map(subqueries_below).collect(),
-    }
 }
 
 fn reads(query: &Query, changed: &Changed<'_>) -> bool {
@@ -62,27 +50,7 @@ fn node_reads(node: &Node, changed: &Changed<'_>) -> bool {
         Node::Scan(scan) => {
             scan.table.id == changed.table && (!changed.by_name || scan.alias.eq_ignore_ascii_case(changed.alias))
         }
-        Node::Derived(query) => is_merged(query) && reads(query, changed),
+        Node::Derived(_) => false,
         _ => node.inputs().into_iter().any(|input| node_reads(input, changed)),
-    }
-}
-
-/// Whether a derived table is part of the query around it, and no table of its own.
-fn is_merged(query: &Query) -> bool {
-    let is_assignment = |part: &Expression| matches!(part, Expression::Assign { .. });
-    let is_subquery = |part: &Expression| matches!(part, Expression::Subquery { .. } | Expression::Quantified { .. });
-    let mut node = &query.root;
-    loop {
-        node = match node {
-            Node::Project { input, expressions } => {
-                if expressions.iter().any(|item| walk::any(item, &|part| is_assignment(part) || is_subquery(part))) {
-                    return false;
-                }
-                input
-            }
-            Node::Filter { input, .. } | Node::Sort { input, .. } => input,
-            Node::Scan(_) | Node::Virtual(_) | Node::Join(_) | Node::Derived(_) | Node::JsonTable(_) => return true,
-            _ => return false,
-        }
     }
 }

@@ -91,7 +91,7 @@ impl Binder<'_> {
         let targets: Vec<UpdateTarget> = targets.into_iter().map(|(_, target)| target).collect();
         let changed: Vec<Changed<'_>> =
             targets.iter().zip(&aliases).map(|(target, alias)| Changed::whole(&target.table, alias)).collect();
-        self_read::refuse(&changed, Some(&input), &subqueries)?;
+        self_read::refuse(&changed, &subqueries)?;
         Ok(Update { input, targets, ignore: update.ignore, subqueries })
     }
 

@@ -138,7 +138,7 @@ fn add(
     }
     let Some(moment) = value.to_datetime(context)? else { return Ok(Value::Null) };
     if !moment.date().is_valid() {
-        return Ok(incorrect_datetime(value, context));
+        return incorrect_datetime(value, context);
     }
     let Some(sum) = moment.add_interval(interval) else { return overflow(context) };
     let date_only = unit.keeps_date() && is_date(value);
@@ -236,7 +236,7 @@ fn add_time(call: &Call<'_>, arguments: &[Value], sign: i64, context: &EvalConte
         }
         Moment::DateTime(moment) => {
             if !moment.date().is_valid() {
-                return Ok(incorrect_datetime(&arguments[0], context));
+                return incorrect_datetime(&arguments[0], context);
             }
             let micros = moment.linear_micros() + step;
             match DateTime::from_linear_micros(micros, shown_fsp(micros)) {

@@ -128,7 +128,7 @@ fn extract(_: &Call<'_>, arguments: &[Value], context: &EvalContext) -> Result<V
     if unit.keeps_date() {
         let Some(date) = value.to_date(context)? else { return Ok(Value::Null) };
         if unit == Week && !date.is_valid() {
-            return Ok(incorrect_datetime(value, context));
+            return incorrect_datetime(value, context);
         }
         let (year, month) = (i64::from(date.year()), i64::from(date.month()));
         return Ok(Value::Int(match unit {

@@ -54,6 +54,8 @@ fn digits_of(ty: &MysqlType) -> (u8, u8) {
         TypeKind::Date => (8, 0),
         TypeKind::Year => (4, 0),
         TypeKind::Bit { .. } => (20, 0),
+        // 16777215 has eight digits, though NUMERIC_PRECISION says seven.
+        TypeKind::Int { bytes: 3, .. } => (8, 0),
         _ => (ty.numeric_precision().map_or(20, |precision| precision as u8), 0),
     }
 }

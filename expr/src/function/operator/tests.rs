@@ -1,7 +1,7 @@
 use super::*;
 use crate::collation::CollationId;
 use crate::eval::SqlMode;
-use crate::mysql_type::TypeKind;
+use crate::mysql_type::{IntDisplay, TypeKind};
 use crate::value::decimal::Decimal;
 use crate::value::temporal::Date;
 use proptest::prelude::*;
@@ -104,10 +104,12 @@ fn arithmetic_follows_the_types() {
 fn result_types_have_mysqls_digits() {
     let money = MysqlType::new(TypeKind::Decimal { precision: 10, scale: 2, unsigned: false });
     let rate = MysqlType::new(TypeKind::Decimal { precision: 5, scale: 3, unsigned: false });
+    let mediumint = MysqlType::new(TypeKind::Int { bytes: 3, unsigned: true, display: IntDisplay::default() });
     for (operator, types, column_type) in [
         ("+", [money.clone(), rate.clone()], "decimal(12,3)"),
         ("*", [money.clone(), rate.clone()], "decimal(15,5)"),
         ("/", [money.clone(), rate.clone()], "decimal(17,6)"),
+        ("*", [mediumint, rate.clone()], "decimal(13,3)"),
         ("%", [money.clone(), rate], "decimal(11,3)"),
         ("+", [MysqlType::bigint(), MysqlType::bigint_unsigned()], "bigint unsigned"),
         ("/", [MysqlType::bigint(), MysqlType::bigint()], "decimal(23,4)"),
