@@ -17,10 +17,23 @@ use serde_json::Value as Node;
 
 /// The value as the target type. NULL stays NULL.
 pub fn cast(value: Value, target: &MysqlType, context: &EvalContext) -> Result<Value, SqlError> {
+    cast_by(value, target, DateRules::of_mode(context.sql_mode), context)
+}
+
+/// One of several values as the type that they have in common (CASE, COALESCE). A date that is one already is no matter of sql_mode, as
+/// it is to CAST: a stored `0000-00-00` stays.
+pub fn in_common(value: Value, target: &MysqlType, context: &EvalContext) -> Result<Value, SqlError> {
+    let rules = match value {
+        Value::Date(_) | Value::DateTime(_) => DateRules { invalid_days: true, ..DateRules::LENIENT },
+        _ => DateRules::of_mode(context.sql_mode),
+    };
+    cast_by(value, target, rules, context)
+}
+
+fn cast_by(value: Value, target: &MysqlType, rules: DateRules, context: &EvalContext) -> Result<Value, SqlError> {
     if value.is_null() {
         return Ok(Value::Null);
     }
-    let rules = DateRules::of_mode(context.sql_mode);
     Ok(match &target.kind {
         TypeKind::Null => value,
         TypeKind::Int { unsigned: false, .. } => Value::Int(to_signed(&value, context)?),

@@ -1,6 +1,6 @@
 //! Evaluation of bound expressions on rows: the reference semantics.
 
-use crate::cast::cast;
+use crate::cast::{cast, in_common};
 use crate::compare::holds;
 use crate::error::{ErrorCode, SqlError, Warning, WarningLevel};
 use crate::expression::{Comparison, Expression};
@@ -278,11 +278,11 @@ pub fn eval(expression: &Expression, row: &[Value], context: &EvalContext) -> Re
         Expression::Case { branches, otherwise, ty } => {
             for (condition, result) in branches {
                 if eval(condition, row, context)?.to_bool(context)? == Some(true) {
-                    return cast(eval(result, row, context)?, ty, context);
+                    return in_common(eval(result, row, context)?, ty, context);
                 }
             }
             match otherwise {
-                Some(result) => cast(eval(result, row, context)?, ty, context),
+                Some(result) => in_common(eval(result, row, context)?, ty, context),
                 None => Ok(Value::Null),
             }
         }
@@ -290,7 +290,7 @@ pub fn eval(expression: &Expression, row: &[Value], context: &EvalContext) -> Re
             for argument in arguments {
                 let value = eval(argument, row, context)?;
                 if !value.is_null() {
-                    return cast(value, ty, context);
+                    return in_common(value, ty, context);
                 }
             }
             Ok(Value::Null)

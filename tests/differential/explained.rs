@@ -203,8 +203,11 @@ const EXPLAINED: &[Explained] = &[
         name: "IF and CASE among members as numbers",
         reason: "MySQL asks the ENUM or SET that is chosen for its number, MariaDB for its name (13.3.6 The ENUM Type)",
         applies: |sql, found, tables| {
-            ["MariaDB, row: values", "MariaDB, row: number of rows"].contains(&found.label.as_str())
-                && [" AS DECIMAL", " AS SIGNED", " * ", " + ", " - ", " / "].iter().any(|words| sql.contains(words))
+            ["MariaDB, row: values", "MariaDB, row: number of rows", "write: affected rows"]
+                .contains(&found.label.as_str())
+                && [" AS DECIMAL", " AS SIGNED", " * ", " + ", " - ", " / ", "e0 <=> "]
+                    .iter()
+                    .any(|words| sql.contains(words))
                 && ["IF(", "CASE "].iter().any(|words| sql.contains(words))
                 && tables.iter().any(|create| create.contains(" ENUM(") || create.contains(" SET("))
         },
@@ -254,6 +257,52 @@ const EXPLAINED: &[Explained] = &[
             found.label == "MariaDB, row: values"
                 && [" DIV ", "PERIOD_ADD(", "YEARWEEK(", "BIT_COUNT(", "HEX("].iter().any(|words| sql.contains(words))
                 && is_clipped(found)
+        },
+    },
+    Explained {
+        name: "a negative DECIMAL as an unsigned number",
+        reason: "MySQL gives the bits of the signed number, as for integers; MariaDB gives 0 (14.10 Cast Functions, CAST AS UNSIGNED)",
+        applies: |sql, found, _| {
+            let [(_, Outcome::Rows(mariadb)), (_, Outcome::Rows(row)), ..] = found.answers.as_slice() else {
+                return false;
+            };
+            let zero = mariadb.rows.concat().iter().any(|cell| cell.as_deref() == Some(b"0".as_slice()));
+            let of_bits =
+                |cell: &Cell| cell.as_ref().is_some_and(|text| text.len() == 20 && text.starts_with(b"1844674"));
+            let bits = row.rows.concat().iter().any(of_bits);
+            ["MariaDB, row: values", "MariaDB, row: number of rows"].contains(&found.label.as_str())
+                && sql.contains(" AS UNSIGNED")
+                && zero
+                && bits
+        },
+    },
+    Explained {
+        name: "a date before year 1",
+        reason: "MariaDB has none and gives NULL; MySQL computes with days since year 0, and promises nothing for years below 1000 \
+                 (13.2.2 The DATE, DATETIME, and TIMESTAMP Types)",
+        applies: |sql, found, _| {
+            let [(_, Outcome::Rows(mariadb)), (_, Outcome::Rows(row)), ..] = found.answers.as_slice() else {
+                return false;
+            };
+            let early = |cell: &Cell| {
+                cell.as_ref().is_some_and(|text| text.starts_with(b"0000-") && !text.starts_with(b"0000-00"))
+            };
+            found.label == "MariaDB, row: values"
+                && sql.contains("INTERVAL ")
+                && mariadb.rows.concat().contains(&None)
+                && row.rows.concat().iter().any(early)
+        },
+    },
+    Explained {
+        name: "a DECIMAL looked for with more digits in joined tables that change",
+        reason: "By an index MariaDB finds 0 where 0.001 is looked for, in SELECT too; SELECTs are asked again in another way, writes \
+                 cannot be (14.3: numbers are compared as they are)",
+        applies: |sql, found, tables| {
+            found.label == "write: affected rows"
+                && sql.starts_with("UPDATE ")
+                && sql.contains(" JOIN ")
+                && sql.contains(" = 0.001")
+                && tables.iter().any(|create| create.contains(" DECIMAL(") && create.contains("KEY "))
         },
     },
     Explained {
