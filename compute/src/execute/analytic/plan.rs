@@ -15,10 +15,11 @@ use crate::execute::row::{self, QueryContext, shape};
 use crate::sql::plan::{Access, AggregateCall, Field, Join, JoinKind, Node, Query, Scan, SetKind, SortKey, Subquery};
 use common::key::KeyRange;
 use datafusion::catalog::default_table_source::provider_as_source;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, JoinType};
 use datafusion::error::Result;
 use datafusion::functions_aggregate::expr_fn::first_value;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, lit};
+use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, LogicalPlanBuilder, Operator, cast, lit};
 use expr::eval::EvalContext;
 use expr::mysql_type::{MysqlType, TypeKind};
 use expr::{Expression, SqlError};
@@ -242,6 +243,7 @@ impl<'a> Planner<'a> {
             types: left.types.iter().chain(&right.types).cloned().collect(),
         };
         let condition = condition.as_ref().map(|condition| both.translator(block).truth(condition)).transpose()?;
+        let condition = condition.map(columns_first).transpose()?;
         if kind == JoinType::Inner && !left_keys.is_empty() {
             // DataFusion holds the left side in memory, where it knows of no reason to turn them; ours is the right one.
             let columns = left.columns.into_iter().chain(right.columns.into_iter().take(right_width));
@@ -465,4 +467,19 @@ fn address_of_scan(node: &Node) -> usize {
 /// The whole query.
 pub fn translate(query: &Query, context: &QueryContext, prepared: &Prepared) -> Result<LogicalPlan, SqlError> {
     Planner::new(context, prepared).query(query).map_err(unwrapped)
+}
+
+/// `0 = k` as `k = 0`. In the condition of an outer join DataFusion makes a join key of the first form, and finds no row by it.
+fn columns_first(condition: Expr) -> Result<Expr> {
+    let turned = condition.transform(|part| {
+        Ok(match part {
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right })
+                if !left.any_column_refs() && right.any_column_refs() =>
+            {
+                Transformed::yes(Expr::BinaryExpr(BinaryExpr::new(right, Operator::Eq, left)))
+            }
+            other => Transformed::no(other),
+        })
+    })?;
+    Ok(turned.data)
 }
