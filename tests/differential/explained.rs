@@ -88,8 +88,13 @@ const EXPLAINED: &[Explained] = &[
         reason: "MariaDB only warns of values that are cut in WHERE, and goes on to a duplicate key or a NULL; Drumlin finds a batch of rows \
                  before it changes the first of them (docs/compatibility.md)",
         applies: |sql, found, _| {
-            ["write: error 1062, error 1292", "write: error 1062, error 1441", "write: error 1048, error 1292"]
-                .contains(&found.label.as_str())
+            [
+                "write: error 1062, error 1292",
+                "write: error 1062, error 1441",
+                "write: error 1048, error 1292",
+                "write: error 1265, error 1441",
+            ]
+            .contains(&found.label.as_str())
                 && sql.starts_with("UPDATE ")
         },
     },
