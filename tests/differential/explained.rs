@@ -219,11 +219,13 @@ const EXPLAINED: &[Explained] = &[
         },
     },
     Explained {
-        name: "the least of integers with and without a sign as an amount of time",
+        name: "the least of integers with and without a sign as an amount of time, or a position",
         reason: "They have a DECIMAL type in MySQL; MariaDB adds the largest of them as -2 (14.4.2 LEAST)",
         applies: |sql, found, _| {
             found.label.ends_with("values")
-                && ["INTERVAL LEAST(", "INTERVAL GREATEST("].iter().any(|words| sql.contains(words))
+                && ["INTERVAL LEAST(", "INTERVAL GREATEST(", "FROM LEAST(", "FROM GREATEST("]
+                    .iter()
+                    .any(|words| sql.contains(words))
                 && ["<<", ">>", " | ", " & ", " ^ ", "~"].iter().any(|words| sql.contains(words))
         },
     },
