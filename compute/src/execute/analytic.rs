@@ -92,14 +92,14 @@ async fn produce(
 ) -> Result<u64, SqlError> {
     let prepared = prepare(query, context).await?;
     let logical = translate(query, context, &prepared)?;
-    match attempt(query, &logical, Joins::Hash, context, sender).await {
+    let outcome = match attempt(query, &logical, Joins::Hash, context, sender).await {
         Err(Failure::BeforeRows(error)) if is_out_of_memory(&error) => {
             tracing::info!(%error, "a query is run again with joins that go to files");
-            match attempt(query, &logical, Joins::Merge, context, sender).await {
-                Err(Failure::BeforeRows(error)) if is_overflow(&error) => by_rows(query, context, sender).await,
-                outcome => outcome.map_err(SqlError::from),
-            }
+            attempt(query, &logical, Joins::Merge, context, sender).await
         }
+        outcome => outcome,
+    };
+    match outcome {
         Err(Failure::BeforeRows(error)) if is_overflow(&error) => by_rows(query, context, sender).await,
         outcome => outcome.map_err(SqlError::from),
     }

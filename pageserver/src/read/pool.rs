@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A point read takes microseconds, a step of a scan may take a hundred times that. On shared threads every read behind
-//! such a step would wait for it; here it finds its own threads free, and a processor that the scans give up at once
+//! such a step would wait for it; here it finds its own threads free, and a processor that the scans give up before it does
 //! (`common::env::threads::give_way`).
 
 use common::env::threads;
